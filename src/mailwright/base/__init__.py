@@ -1,0 +1,1 @@
+"""Clock, limits and domain names: tiny, depends on nothing."""

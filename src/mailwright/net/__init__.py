@@ -1,0 +1,1 @@
+"""Listeners and streams: where bytes meet the network."""
