@@ -1,0 +1,1 @@
+"""Names to records: the contract (`api`), the helpers over it (`lookup`), a stub resolver, a mock."""
