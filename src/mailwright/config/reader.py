@@ -1,0 +1,280 @@
+"""TOML -> `Config`. All mistakes are told at once, each with its line and the right word if one is near."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import ipaddress
+import re
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+from mailwright.base.domain import InvalidDomain, to_ascii
+from mailwright.base.limits import Limits
+from mailwright.config.locate import Key, key_lines, line_of
+from mailwright.config.settings import LIMITS, Address, Config, Store
+
+T = TypeVar("T")
+
+_SIZES: Final = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_TIMES: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
+
+
+class Problem(NamedTuple):
+    """One mistake in a file; `line` is 0 when it concerns the file as a whole."""
+
+    line: int
+    text: str
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; `str()` has a line for each mistake: `file:line: what to do`."""
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = sorted(problems)
+        super().__init__("\n".join(_describe(source, problem) for problem in self.problems))
+
+
+class _Wrong(ValueError):
+    """A value that does not fit; the text ends the sentence `<setting> `."""
+
+
+def load(path: Path) -> Config:
+    """The configuration in the file at `path`; relative paths in it start from its folder.
+
+    Raises ConfigError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        advice = "there is no such file; `mailwright init` writes one, --config names another"
+        raise ConfigError(str(path), [Problem(0, advice)]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [Problem(0, f"cannot be read: {error}")]) from error
+    return parse(text, source=str(path), folder=path.resolve().parent)
+
+
+def parse(text: str, source: str = "configuration", folder: Path | None = None) -> Config:
+    """The configuration that `text` says. Raises ConfigError."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        what = str(error).split(" (at ")[0]
+        place = f" at column {found[2]}" if found else ""
+        line = int(found[1]) if found else text.count("\n") + 1
+        raise ConfigError(source, [Problem(line, f"is not valid TOML{place}: {what}")]) from error
+    reader = _Reader(key_lines(text), folder or Path.cwd())
+    config = reader.table(Config, table, ())
+    if not reader.problems:
+        reader.check(config)
+    if reader.problems:
+        raise ConfigError(source, reader.problems)
+    return dataclasses.replace(config, store=_from_folder(config.store, reader.folder))
+
+
+class _Reader:
+    def __init__(self, lines: dict[Key, int], folder: Path) -> None:
+        self.lines = lines
+        self.folder = folder
+        self.problems: list[Problem] = []
+
+    def wrong(self, key: Key, text: str) -> None:
+        self.problems.append(Problem(line_of(self.lines, key), text))
+
+    def table(self, kind: type[T], values: dict[str, Any], key: Key, base: T | None = None) -> T:
+        """An object of the dataclass `kind`; what `values` leaves out is as in `base`, or the class's own."""
+        hints = _hints(typing.cast(Any, kind))
+        fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
+        given: dict[str, Any] = {}
+        for name, value in values.items():
+            here = (*key, name)
+            if name not in fields:
+                self.wrong(here, f"{_name(key)}unknown setting {name!r}{_suggest(name, fields, key)}")
+                continue
+            try:
+                given[name] = self.value(hints[name], value, here, fields[name], base)
+            except _Wrong as error:
+                self.wrong(here, f"{_name(key)}{name} {error}")
+        return dataclasses.replace(base, **given) if base is not None else kind(**given)  # type: ignore[type-var]
+
+    def value(self, hint: Any, value: Any, key: Key, field: dataclasses.Field[Any], base: Any) -> Any:
+        if dataclasses.is_dataclass(hint):
+            if not isinstance(value, dict):
+                raise _Wrong(f"is a section: write [{'.'.join(map(str, key))}] and its settings below")
+            default = getattr(base, field.name) if base is not None else field.default
+            return self.table(typing.cast(type[Any], hint), value, key, default)
+        if typing.get_origin(hint) is tuple:
+            return self.sequence(typing.get_args(hint)[0], value, key, field)
+        if field.metadata.get("unit") or field.name in LIMITS:
+            return _quantity(value, field.metadata.get("unit") or LIMITS[field.name][0], hint)
+        return self.scalar(hint, value)
+
+    def sequence(self, hint: Any, value: Any, key: Key, field: dataclasses.Field[Any]) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            if dataclasses.is_dataclass(hint):
+                raise _Wrong(f"is a list of sections: write [[{'.'.join(map(str, key))}]]")
+            raise _Wrong(f"must be a list, as in {field.name} = [{_toml(value)}]")
+        if dataclasses.is_dataclass(hint):
+            kind = typing.cast(type[Any], hint)
+            if not all(isinstance(item, dict) for item in value):
+                raise _Wrong(f"is a list of sections: write [[{'.'.join(map(str, key))}]]")
+            return tuple(self.table(kind, item, (*key, place)) for place, item in enumerate(value))
+        return tuple(self.scalar(hint, item) for item in value)
+
+    def scalar(self, hint: Any, value: Any) -> Any:
+        if isinstance(hint, types.UnionType):
+            kinds = [kind for kind in hint.__args__ if kind is not type(None)]
+            return _network(value) if len(kinds) > 1 else self.scalar(kinds[0], value)
+        if typing.get_origin(hint) is Literal:
+            return _choice(value, typing.get_args(hint))
+        if hint is Address:
+            return _address(value)
+        if hint is Path:
+            return self.folder / _text(value)
+        if hint is bool:
+            if not isinstance(value, bool):
+                raise _Wrong(f"must be true or false, not {_toml(value)}")
+            return value
+        if hint in (int, float):
+            return _number(value, hint)
+        return _text(value)
+
+    def check(self, config: Config) -> None:
+        """What single values cannot tell."""
+        if config.server.hostname:
+            self.domain(config.server.hostname, ("server", "hostname"))
+        if "://" in config.store.database and not config.is_postgres:
+            self.wrong(("store", "database"), "[store] database must be a path or postgresql://...")
+        if (config.tls.certificate is None) != (config.tls.key is None):
+            self.wrong(
+                ("tls",), "[tls] certificate and key go together: give both, or neither for a self-made one"
+            )
+        if len(config.delivery.separator) > 1 or config.delivery.separator in ("@", ".", '"'):
+            self.wrong(
+                ("delivery", "separator"), '[delivery] separator must be one character, such as "+" or "-"'
+            )
+        queue = config.queue
+        if queue.warning_after >= queue.expire_after:
+            self.wrong(("queue", "warning_after"), "[queue] warning_after must come before expire_after")
+        if queue.retry_factor < 1:
+            self.wrong(("queue", "retry_factor"), "[queue] retry_factor must be 1 or more")
+        for place, route in enumerate(queue.routes):
+            if not route.host:
+                self.wrong(("queue", "routes", place), "[[queue.routes]] needs a host")
+            if route.password and route.password_file:
+                self.wrong(("queue", "routes", place), "[[queue.routes]] password or password_file, not both")
+        for place, override in enumerate(queue.tls):
+            self.domain(override.domain, ("queue", "tls", place, "domain"))
+        for name in ("recipients", "imap_idle_timeout", "pop3_idle_timeout", "connections"):
+            if getattr(config.limits, name) <= 0:
+                self.wrong(("limits", name), f"[limits] {name} must be more than 0")
+
+    def domain(self, name: str, key: Key) -> None:
+        try:
+            to_ascii(name)
+        except InvalidDomain as error:
+            self.wrong(key, f"{_name(key[:-1])}{key[-1]}: {error}; write a name such as mail.example.org")
+
+
+def _from_folder(store: Store, folder: Path) -> Store:
+    database, blobs = store.database, store.blobs
+    if database and "://" not in database:
+        database = str(folder / database)
+    if blobs != "database":
+        blobs = str(folder / blobs)
+    return Store(database, blobs)
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _describe(source: str, problem: Problem) -> str:
+    return f"{source}:{problem.line}: {problem.text}" if problem.line else f"{source}: {problem.text}"
+
+
+def _name(key: Key) -> str:
+    """`[limits] `, before a setting's name."""
+    return f"[{'.'.join(str(part) for part in key if isinstance(part, str))}] " if key else ""
+
+
+def _suggest(name: str, known: typing.Iterable[str], key: Key) -> str:
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"; did you mean {near[0]!r}?"
+    if home := _elsewhere(name):
+        return f"; it belongs to [{home}]"
+    return f"; there are {', '.join(known)}" if key else f"; the sections are {', '.join(known)}"
+
+
+def _elsewhere(name: str) -> str | None:
+    for section in dataclasses.fields(Config):
+        if name in _hints(_hints(Config)[section.name]):
+            return section.name
+    return None
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Wrong(f"must be text in quotes, not {_toml(value)}")
+    return value
+
+
+def _number(value: Any, hint: type[int] | type[float]) -> int | float:
+    if isinstance(value, bool) or not isinstance(value, int | (float if hint is float else int)):
+        raise _Wrong(f"must be a {'whole ' if hint is int else ''}number, not {_toml(value)}")
+    if value < 0:
+        raise _Wrong(f"must not be negative, but is {value}")
+    return hint(value)
+
+
+def _quantity(value: Any, unit: str, hint: type[int] | type[float]) -> int | float:
+    if not isinstance(value, str) or not unit:
+        return _number(value, hint)
+    units, example = (_SIZES, "50 MiB") if unit == "octets" else (_TIMES, "4h")
+    found = _QUANTITY.fullmatch(value.strip().lower())
+    if not found or found[2] not in units:
+        known = ", ".join(name for name in units if name)
+        raise _Wrong(f'must be a number of {unit}, or text such as "{example}" ({known}), not {_toml(value)}')
+    return hint(float(found[1]) * units[found[2]])
+
+
+def _choice(value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {_toml(near[0])}?" if near else ""
+        raise _Wrong(f"must be one of {', '.join(map(_toml, choices))}, not {_toml(value)}{hint}")
+    return str(value)
+
+
+def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(_text(value))
+    except ValueError as error:
+        raise _Wrong(f'must be a network such as "10.0.0.0/8": {error}') from error
+
+
+def _address(value: Any) -> Address:
+    host, colon, port = _text(value).rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdigit() or not bare or (":" in bare and bare == host):
+        raise _Wrong(f'must be "host:port" or "[IPv6]:port", not {_toml(value)}')
+    if int(port) > 65_535:
+        raise _Wrong(f"has port {port}, but ports end at 65535")
+    return Address(bare, int(port))
+
+
+assert set(LIMITS) == {field.name for field in dataclasses.fields(Limits)}, "each limit needs its meaning"

@@ -1,0 +1,145 @@
+"""A configuration as people write it, right and wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwright.config import Address, Config, ConfigError, load, parse
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, source="m")
+    return str(caught.value).splitlines()
+
+
+def test_an_empty_file_is_a_working_server() -> None:
+    config = parse("")
+    assert config == Config()
+    assert config.database == "/var/lib/mailwright/mail.sqlite"
+    assert config.listeners.smtp.addresses == (Address("0.0.0.0", 25), Address("::", 25))
+    assert not config.auth.allow_plaintext_without_tls
+
+
+def test_what_is_given_replaces_only_itself() -> None:
+    config = parse('[listeners.imap]\nproxy_networks = ["10.0.0.0/8"]\n[limits]\nrecipients = 200\n')
+    assert [str(network) for network in config.listeners.imap.proxy_networks] == ["10.0.0.0/8"]
+    assert config.listeners.imap.addresses == Config().listeners.imap.addresses
+    assert config.limits.recipients == 200
+    assert config.limits.message_size == Config().limits.message_size
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [('"50 MiB"', 52_428_800), ('"50MB"', 50_000_000), ("1024", 1024), ('"1.5 kib"', 1536), ('"7"', 7)],
+)
+def test_sizes(text: str, octets: int) -> None:
+    assert parse(f"[limits]\nmessage_size = {text}").limits.message_size == octets
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [('"4h"', 14_400.0), ('"90 s"', 90.0), ("600", 600.0), ('"2d"', 172_800.0), ("0.5", 0.5)],
+)
+def test_times(text: str, seconds: float) -> None:
+    assert parse(f"[queue]\nfirst_retry = {text}").queue.first_retry == seconds
+
+
+def test_addresses() -> None:
+    config = parse('[listeners.smtp]\naddresses = ["127.0.0.1:2525", "[::1]:2525", "mx.example.org:25"]')
+    assert config.listeners.smtp.addresses == (
+        Address("127.0.0.1", 2525),
+        Address("::1", 2525),
+        Address("mx.example.org", 25),
+    )
+    assert str(config.listeners.smtp.addresses[1]) == "[::1]:2525"
+
+
+def test_routes_are_sections_in_order() -> None:
+    config = parse(
+        '[[queue.routes]]\nhost = "a.example"\ndomain = "b.example"\n'
+        '[[queue.routes]]\nhost = "smart.example"\nport = 465\nusername = "me"\npassword = "secret"\n'
+    )
+    assert [(route.host, route.port, route.tls) for route in config.queue.routes] == [
+        ("a.example", 25, "verify"),
+        ("smart.example", 465, "verify"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[limits]\n\nmesage_size = 1", "m:3: [limits] unknown setting 'mesage_size'; did you mean 'message_"),
+        ("[quue]", "m:1: unknown setting 'quue'; did you mean 'queue'?"),
+        ('[queue]\nseparator = "+"', "m:2: [queue] unknown setting 'separator'; it belongs to [delivery]"),
+        ("[limits]\nrecipients = true", "m:2: [limits] recipients must be a whole number, not true"),
+        ("[limits]\nrecipients = -1", "m:2: [limits] recipients must not be negative, but is -1"),
+        ("[server]\nhostname = 7", "m:2: [server] hostname must be text in quotes, not 7"),
+        ('[log]\nlevel = "wraning"', 'not "wraning"; did you mean "warning"?'),
+        ('[log]\nlevel = "x"\n', '[log] level must be one of "debug", "info", "warning", "error", not "x"'),
+        ('[limits]\nmessage_size = "50 MO"', '[limits] message_size must be a number of octets, or text'),
+        ('[listeners.smtp]\naddresses = [\n "[::1]:99999",\n]', "has port 99999, but ports end at 65535"),
+        ('[listeners.smtp]\naddresses = "[::1]:25"', 'must be a list, as in addresses = ["[::1]:25"]'),
+        ('[listeners.smtp]\naddresses = ["::1:25"]', 'must be "host:port" or "[IPv6]:port", not "::1:25"'),
+        ('[listeners]\nsmtp = "[::1]:25"', "m:2: [listeners] smtp is a section: write [listeners.smtp]"),
+        ('[queue.routes]\nhost = "a"', "routes is a list of sections: write [[queue.routes]]"),
+        ('[[queue.routes]]\nport = 25', "m:1: [[queue.routes]] needs a host"),
+        ('[[queue.tls]]\ndomain = "a b"', "m:2: [queue.tls] domain: 'a b' is not a domain name"),
+        ('[tls]\nkey = "k.pem"', "m:1: [tls] certificate and key go together"),
+        ('[server]\nhostname = "mail..example"', "m:2: [server] hostname: 'mail..example' is not"),
+        ('[queue]\nexpire_after = "1h"', "warning_after must come before expire_after"),
+        ('[store]\ndatabase = "mysql://x"', "m:2: [store] database must be a path or postgresql://"),
+        ('[server]\nhostname = "a', "m:2: is not valid TOML: Unterminated string"),
+        ('[server]\nhostname = "a"\n[server]\n', "m:3: is not valid TOML at column"),
+    ],
+)  # fmt: skip
+def test_each_mistake_has_its_line_and_a_remedy(text: str, told: str) -> None:
+    assert told in "\n".join(problems(text))
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+    text = '# a comment\n[limits]\nx = """\n[server]\ny = 1\n"""\n[server]\ny = [\n1,\n]\n'
+    text += '"z" = {a.b = 1}\n[dns]\nw = 2 # w\n'
+    assert [line.split(": ")[0] for line in problems(text)] == [f"m:{n}" for n in (3, 8, 11, 13)]
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mailwright init"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_file_in_another_charset_is_told(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_bytes(b'[server]\nhostname = "\xe9"')
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "m.toml")
+
+
+def test_relative_paths_start_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "m.toml"
+    file.write_text(
+        '[server]\ndata = "data"\n[store]\ndatabase = "m.db"\nblobs = "blobs"\n'
+        '[tls]\ncertificate="c"\nkey="/k"'
+    )
+    config = load(file)
+    assert config.server.data == tmp_path / "data"
+    assert config.database == str(tmp_path / "m.db")
+    assert config.store.blobs == str(tmp_path / "blobs")
+    assert (config.tls.certificate, config.tls.key) == (tmp_path / "c", Path("/k"))
+
+
+def test_a_postgresql_url_is_left_alone() -> None:
+    config = parse('[store]\ndatabase = "postgresql://mail@db.example/mail"')
+    assert config.is_postgres
+    assert config.database == "postgresql://mail@db.example/mail"
+
+
+@given(st.text(alphabet="[]{}=\"'.#\n ab1,_", max_size=80))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_a_configuration_or_a_told_mistake(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        parse(text)
