@@ -1,0 +1,1 @@
+"""Content-addressed, compressed, chunked: in the database, or on disk."""

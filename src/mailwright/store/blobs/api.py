@@ -1,0 +1,58 @@
+"""The contract of a place for blobs: written before the row that names them, removed after the last row is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from mailwright.store.db.api import Transaction
+
+CHUNK = 256 * 1024  # octets of content in one chunk; a blob of at most this size is one row
+
+
+@dataclass(frozen=True)
+class Blob:
+    """Content that is ready to be kept: small ones carry it, large ones are uploaded already."""
+
+    hash: bytes  # SHA-256
+    size: int
+    data: bytes | None  # compressed, for a blob of one chunk
+    upload: int | None = None  # the id of the row under which its chunks wait
+    location: str | None = None  # where an adapter put it
+
+
+# Runs a store operation and waits until it is durable; from a worker thread.
+WriteNow = Callable[..., object]
+
+
+class BlobStore(Protocol):
+    """Where blobs are kept. All calls block: they run in worker, reader and writer threads."""
+
+    def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
+        """Hash and compress content of `size` octets; what is larger than a chunk is uploaded before this returns."""
+        ...
+
+    def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
+        """Add a reference to a blob, storing it when it is new; its id."""
+        ...
+
+    def release(self, tx: Transaction, blob_id: int) -> None:
+        """Drop a reference; a blob without one is removed."""
+        ...
+
+    def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """The content from octet `start` to `stop`, in pieces of at most CHUNK octets.
+
+        Raises StoreFailed when it cannot be read or is damaged.
+        """
+        ...
+
+    def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
+        """All the content: for blobs known to be small."""
+        ...
+
+    def sweep(self, tx: Transaction, before: int) -> int:
+        """Remove uploads that nobody finished, made before that time; how many."""
+        ...

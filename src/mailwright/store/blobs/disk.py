@@ -1,0 +1,115 @@
+"""Blobs as files: one each, in a folder per first octet of the hash.
+
+A file gets a name of its own for each upload and is complete and synced before the row that names it; it is unlinked
+after the row is gone. So a crash can leave a file without a row (`doctor` finds it), never a row without a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
+from mailwright.store.blobs.codec import compress, decompress
+from mailwright.store.blobs.database import blob_size, insert_blob, rechunk
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreFailed, StoreFull
+
+_LENGTH = struct.Struct(">I")
+
+
+class DiskBlobs:
+    """A file is a row of stored chunks, each behind its length in four octets."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
+        name = secrets.token_hex(16)
+        location = f"{name[:2]}/{name}"
+        path = self._root / location
+        digest = hashlib.sha256()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as file:
+                for chunk in rechunk(pieces):
+                    digest.update(chunk)
+                    stored = compress(chunk)
+                    file.write(_LENGTH.pack(len(stored)) + stored)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(path.parent)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            kind = StoreFull if error.errno in (28, 122) else StoreFailed  # ENOSPC, EDQUOT
+            raise kind(f"cannot keep a blob in {self._root}: {error.strerror}") from error
+        return Blob(digest.digest(), size, None, location=location)
+
+    def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
+        assert blob.location is not None
+        # A duplicate's own file is named by no row: `unlink_orphans` removes it.
+        return insert_blob(tx, blob, blob.location, now)[0]
+
+    def release(self, tx: Transaction, blob_id: int) -> None:
+        tx.run("UPDATE blobs SET refs = refs - 1 WHERE id = ?", blob_id)
+
+    def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        if stop is None:
+            stop = blob_size(tx, blob_id)
+        base = start // CHUNK * CHUNK
+        for content in self._chunks(self._path(tx, blob_id), start // CHUNK):
+            piece = content[max(0, start - base) : stop - base]
+            if piece:
+                yield piece
+            base += len(content)
+            if base >= stop:
+                return
+        if base < stop:
+            raise StoreFailed(f"the file of blob {blob_id} is cut short; run `mailwright doctor`")
+
+    def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
+        return b"".join(self.read(tx, blob_id))
+
+    def sweep(self, tx: Transaction, before: int) -> int:
+        return tx.run("DELETE FROM blobs WHERE refs <= 0")
+
+    def unlink_orphans(self, tx: Transaction, before: int) -> int:
+        """Unlink the files that no row names and that are older than `before`; how many."""
+        named = {location for (location,) in tx.all("SELECT location FROM blobs WHERE location IS NOT NULL")}
+        count = 0
+        for path in self._root.glob("??/*"):
+            if f"{path.parent.name}/{path.name}" not in named and path.stat().st_mtime < before:
+                path.unlink(missing_ok=True)
+                count += 1
+        return count
+
+    def _path(self, tx: Transaction, blob_id: int) -> Path:
+        row = tx.one("SELECT location FROM blobs WHERE id = ?", blob_id)
+        if row is None or row[0] is None:
+            raise StoreFailed(f"blob {blob_id} has no file; run `mailwright doctor`")
+        return self._root / str(row[0])
+
+    def _chunks(self, path: Path, skip: int) -> Iterator[bytes]:
+        try:
+            with path.open("rb") as file:
+                while head := file.read(_LENGTH.size):
+                    (length,) = _LENGTH.unpack(head)
+                    if skip:
+                        skip -= 1
+                        file.seek(length, os.SEEK_CUR)
+                        continue
+                    yield decompress(file.read(length))
+        except (OSError, struct.error) as error:
+            raise StoreFailed(f"cannot read {path}: {error}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,59 @@
+"""The change log: one counter per account, one row per write and mailbox. IDLE, QRESYNC and JMAP state are views of it."""
+
+from __future__ import annotations
+
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import NoSuchAccount
+from mailwright.store.model import ID_MASK, Change, Kind
+from mailwright.store.sets import pack
+
+
+def next_modseq(tx: Transaction, account: int) -> int:
+    """Raise the account's counter. Every write to an account does this first, which serialises them on PostgreSQL."""
+    row = tx.one("UPDATE account_state SET modseq = modseq + 1 WHERE account = ? RETURNING modseq", account)
+    if row is None:
+        raise NoSuchAccount(f"no account {account}")
+    return int(row[0])
+
+
+def append(
+    tx: Transaction,
+    account: int,
+    modseq: int,
+    mailbox: int,
+    kind: Kind,
+    uids: list[int] | None = None,
+    messages: list[int] | None = None,
+) -> None:
+    """Add a row to the log and announce it."""
+    tx.run(
+        "INSERT INTO changes (account, modseq, n, mailbox, kind, uids, messages) VALUES (?, ?,"
+        " (SELECT count(*) FROM changes WHERE account = ? AND modseq = ?), ?, ?, ?, ?)",
+        account,
+        modseq,
+        account,
+        modseq,
+        mailbox,
+        int(kind),
+        pack(uids or ()),
+        pack(message & ID_MASK for message in messages or ()),
+    )
+    tx.announce(account, modseq)
+
+
+def read_modseq(tx: Transaction, account: int) -> int:
+    """The account's counter."""
+    row = tx.one("SELECT modseq FROM account_state WHERE account = ?", account)
+    if row is None:
+        raise NoSuchAccount(f"no account {account}")
+    return int(row[0])
+
+
+def read_changes(tx: Transaction, account: int, since: int, mailbox: int | None = None) -> list[Change]:
+    """What happened after `since`, in order; in one mailbox or in all."""
+    sql = "SELECT modseq, mailbox, kind, uids, messages FROM changes WHERE account = ? AND modseq > ?"
+    params: tuple[int, ...] = (account, since)
+    if mailbox is not None:
+        sql += " AND mailbox = ?"
+        params += (mailbox,)
+    return [Change(*row) for row in tx.all(sql + " ORDER BY modseq, n", *params)]

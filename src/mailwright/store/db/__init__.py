@@ -1,0 +1,1 @@
+"""Drivers and dialects: the only place that knows which database it is."""

@@ -1,0 +1,84 @@
+"""The contract of a database: transactions for the store operations, and one asynchronous call around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from mailwright.store.blobs.api import BlobStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Value = int | float | str | bytes | None
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The few words in which the databases differ."""
+
+    name: str  # 'sqlite' or 'postgres'
+    skip_locked: str  # appended to a SELECT that claims rows
+    for_update: str  # appended to a SELECT whose rows will be changed
+
+
+class Transaction(Protocol):
+    """What a store operation works with. SQL is in the common dialect, with `?` for parameters."""
+
+    dialect: Dialect
+    blobs: BlobStore
+
+    def all(self, sql: str, *params: Value) -> list[Row]:
+        """All rows of a query."""
+        ...
+
+    def rows(self, sql: str, *params: Value) -> Iterator[Row]:
+        """The rows of a query one after another, without keeping them all."""
+        ...
+
+    def one(self, sql: str, *params: Value) -> Row | None:
+        """The first row of a query, or None."""
+        ...
+
+    def run(self, sql: str, *params: Value) -> int:
+        """Run a statement; the number of rows it changed."""
+        ...
+
+    def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        """Run a statement once for each row of parameters."""
+        ...
+
+    def announce(self, account: int, modseq: int) -> None:
+        """Tell the subscribers of `account` that it reached `modseq`, once the transaction is durable."""
+        ...
+
+
+Operation = Callable[Concatenate[Transaction, P], T]
+
+
+class Database(Protocol):
+    """Runs store operations."""
+
+    dialect: Dialect
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a store operation and return its result once it is durable.
+
+        Raises what the operation raises (its changes are undone), or a TemporaryFailure when the database
+        cannot keep it (nothing is changed).
+        """
+        ...
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a store operation that only reads, on one consistent snapshot."""
+        ...
+
+    async def start(self) -> None:
+        """Open the database and bring its schema up to date."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what waits, then close."""
+        ...

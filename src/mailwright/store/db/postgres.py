@@ -1,0 +1,174 @@
+"""PostgreSQL through psycopg 3: the same store operations, for any number of processes and machines.
+
+Operations run in worker threads, each on a pooled connection. Writes are serialised per account by the row of
+`account_state` that each of them changes first; what still conflicts is retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+from psycopg import errors as pg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from mailwright.store import schema
+from mailwright.store.blobs.api import BlobStore
+from mailwright.store.db.api import Dialect, Operation, P, Row, T, Value
+from mailwright.store.errors import StoreBusy, StoreFailed, StoreFull
+
+log = logging.getLogger(__name__)
+
+DIALECT = Dialect("postgres", skip_locked=" FOR UPDATE SKIP LOCKED", for_update=" FOR UPDATE")
+_RETRIES = 8
+_MIGRATION_LOCK = 0x6D61696C  # 'mail': one process migrates, the others wait
+CHANNEL = "mailwright"
+
+_Connection = psycopg.Connection[Row]
+
+
+@functools.lru_cache(maxsize=1024)
+def _translate(sql: str) -> bytes:
+    return sql.replace("%", "%%").replace("?", "%s").encode()
+
+
+class PostgresTransaction:
+    """A transaction on one connection."""
+
+    __slots__ = ("_connection", "announced", "blobs", "dialect")
+
+    def __init__(self, connection: _Connection, blobs: BlobStore) -> None:
+        self.dialect = DIALECT
+        self.blobs = blobs
+        self.announced: dict[int, int] = {}
+        self._connection = connection
+
+    def all(self, sql: str, *params: Value) -> list[Row]:
+        return self._connection.execute(_translate(sql), params).fetchall()
+
+    def rows(self, sql: str, *params: Value) -> Iterator[Row]:
+        with self._connection.cursor() as cursor:
+            yield from cursor.stream(_translate(sql), params, size=500)
+
+    def one(self, sql: str, *params: Value) -> Row | None:
+        return self._connection.execute(_translate(sql), params).fetchone()
+
+    def run(self, sql: str, *params: Value) -> int:
+        return self._connection.execute(_translate(sql), params).rowcount
+
+    def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_translate(sql), rows)
+
+    def announce(self, account: int, modseq: int) -> None:
+        self.announced[account] = modseq
+
+
+class PostgresDatabase:
+    """A PostgreSQL database. `on_change(account, modseq)` is called in the event loop after each commit anywhere."""
+
+    dialect = DIALECT
+
+    def __init__(
+        self,
+        dsn: str,
+        blobs: BlobStore,
+        *,
+        on_change: Callable[[int, int], None] | None = None,
+        connections: int = 8,
+        wait: float = 10.0,
+    ) -> None:
+        self._blobs = blobs
+        self._on_change = on_change
+        self._dsn = dsn
+        self._workers = ThreadPoolExecutor(connections, thread_name_prefix="store")
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
+            dsn, min_size=1, max_size=connections, timeout=wait, open=False, kwargs={"autocommit": False}
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._loop.run_in_executor(self._workers, self._open)
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        await asyncio.to_thread(self._workers.shutdown)
+        await asyncio.to_thread(self._pool.close)
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(lambda: self.write_now(operation, *args, **kwargs))
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._run(lambda: self.read_now(operation, *args, **kwargs))
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        if self._closing:
+            raise StoreFailed("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._workers, call)
+
+    def write_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for a worker thread: it blocks until the operation is durable."""
+
+        def attempt() -> tuple[T, dict[int, int]]:
+            with self._pool.connection() as connection:
+                tx = PostgresTransaction(connection, self._blobs)
+                return operation(tx, *args, **kwargs), tx.announced
+
+        result, announced = _with_retries(attempt)
+        self._publish(announced)
+        return result
+
+    def read_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` for a thread: it blocks."""
+
+        def attempt() -> T:
+            with self._pool.connection() as connection:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                return operation(PostgresTransaction(connection, self._blobs), *args, **kwargs)
+
+        return _with_retries(attempt)
+
+    def _open(self) -> None:
+        try:
+            self._pool.open()
+            with self._pool.connection() as connection:
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+                schema.migrate(PostgresTransaction(connection, self._blobs))
+        except (psycopg.Error, PoolTimeout) as error:
+            raise _as_store_error(error) from error
+
+    def _publish(self, announced: dict[int, int]) -> None:
+        if announced and self._on_change is not None and self._loop is not None and not self._loop.is_closed():
+            for account, modseq in announced.items():
+                self._loop.call_soon_threadsafe(self._on_change, account, modseq)
+
+
+def _with_retries(attempt: Callable[[], T]) -> T:
+    for tries in range(_RETRIES):
+        try:
+            return attempt()
+        except (pg.SerializationFailure, pg.DeadlockDetected) as error:
+            if tries == _RETRIES - 1:
+                raise StoreBusy(f"other writers hold the same rows ({error}); try again") from error
+            time.sleep(random.uniform(0, 0.005 * 2**tries))  # noqa: S311 - spreads retries, no secret
+        except (psycopg.Error, PoolTimeout) as error:
+            raise _as_store_error(error) from error
+    raise AssertionError("unreachable")
+
+
+def _as_store_error(error: Exception) -> Exception:
+    if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
+        return StoreFull(f"the database server is full ({error}); free some space there")
+    if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)):
+        return StoreFailed(f"the database server does not answer ({error}); check that it runs and its DSN")
+    return error

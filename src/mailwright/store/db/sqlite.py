@@ -1,0 +1,347 @@
+"""SQLite through apsw: one writer thread with group commit, a small pool of readers, one file in WAL mode.
+
+All writes that wait go into one transaction, each in a savepoint of its own, and one fsync answers them all. When the
+transaction fails as a whole, each of its operations is tried once more alone, so that one that cannot be kept
+(a full disk met by a large message) does not take the others with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from mailwright.store import schema
+from mailwright.store.blobs.api import BlobStore
+from mailwright.store.db.api import Dialect, Operation, P, Row, T, Value
+from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull, TemporaryFailure
+
+log = logging.getLogger(__name__)
+
+DIALECT = Dialect("sqlite", skip_locked="", for_update="")
+_BATCH = 256  # operations in one transaction at most
+_CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
+_RESTART_PAGES = 8_000  # make the writer wait for a whole checkpoint, so that the WAL stays bounded
+
+_FAILURES: tuple[tuple[type[apsw.Error], type[TemporaryFailure]], ...] = (
+    (apsw.FullError, StoreFull),
+    (apsw.BusyError, StoreBusy),
+    (apsw.LockedError, StoreBusy),
+    (apsw.IOError, StoreFailed),
+    (apsw.CantOpenError, StoreFailed),
+    (apsw.ReadOnlyError, StoreFailed),
+    (apsw.CorruptError, StoreFailed),
+    (apsw.NotADBError, StoreFailed),
+    (apsw.NoMemError, StoreFailed),
+    (apsw.ProtocolError, StoreBusy),
+)
+_StorageErrors = tuple(error for error, _ in _FAILURES)
+
+
+class SQLiteTransaction:
+    """A transaction on one connection."""
+
+    __slots__ = ("_connection", "announced", "blobs", "dialect")
+
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
+        self.dialect = DIALECT
+        self.blobs = blobs
+        self.announced: dict[int, int] = {}
+        self._connection = connection
+
+    def all(self, sql: str, *params: Value) -> list[Row]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def rows(self, sql: str, *params: Value) -> Iterator[Row]:
+        return iter(self._connection.execute(sql, params))
+
+    def one(self, sql: str, *params: Value) -> Row | None:
+        # All rows are fetched: a statement with RETURNING is done only when it has run to its end.
+        rows = self._connection.execute(sql, params).fetchall()
+        return rows[0] if rows else None
+
+    def run(self, sql: str, *params: Value) -> int:
+        self._connection.execute(sql, params)
+        return self._connection.changes()
+
+    def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def announce(self, account: int, modseq: int) -> None:
+        self.announced[account] = modseq
+
+
+@dataclass(slots=True)
+class _Job:
+    operation: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    future: Future[Any] | asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+    announced: dict[int, int] = field(default_factory=dict)
+
+
+class SQLiteDatabase:
+    """The embedded database. `on_change(account, modseq)` is called in the event loop after each commit."""
+
+    dialect = DIALECT
+
+    def __init__(
+        self,
+        path: Path | str,
+        blobs: BlobStore,
+        *,
+        on_change: Callable[[int, int], None] | None = None,
+        readers: int = 3,
+        vfs: str | None = None,
+        busy_timeout: float = 5.0,
+    ) -> None:
+        self._path = str(path)
+        self._blobs = blobs
+        self._on_change = on_change
+        self._vfs = vfs
+        self._busy_timeout = busy_timeout
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
+        self._reader = threading.local()
+        self._reader_connections: list[apsw.Connection] = []
+        self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="store-checkpoint", daemon=True)
+        self._checkpoint_wanted = threading.Event()
+        self._wal_pages = 0
+        self._closing = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: apsw.Connection | None = None
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._open)
+        self._writer.start()
+        self._checkpointer.start()
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        self._jobs.put(None)
+        self._checkpoint_wanted.set()
+        await asyncio.to_thread(self._stop)
+
+    async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closing:
+            raise StoreFailed("the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put(_Job(operation, args, kwargs, future))
+        return await future
+
+    def write_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for a worker thread: it blocks until the operation is durable."""
+        if self._closing:
+            raise StoreFailed("the store is closed")
+        future: Future[T] = Future()
+        self._jobs.put(_Job(operation, args, kwargs, future))
+        return future.result()
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: self.read_now(operation, *args, **kwargs))
+
+    def read_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` for a thread: it blocks."""
+        connection = getattr(self._reader, "connection", None)
+        try:
+            if connection is None:
+                connection = self._reader.connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
+                self._reader_connections.append(connection)
+            connection.execute("BEGIN")
+            try:
+                return operation(SQLiteTransaction(connection, self._blobs), *args, **kwargs)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise _as_store_error(error) from error
+
+    # The writer's thread
+
+    def _open(self) -> None:
+        try:
+            self._connection = self._connect(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                schema.migrate(SQLiteTransaction(self._connection, self._blobs))
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except apsw.Error as error:
+            raise _as_store_error(error) from error
+
+    def _connect(self, flags: int) -> apsw.Connection:
+        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=300)
+        connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        if flags & apsw.SQLITE_OPEN_CREATE:
+            connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        if flags & apsw.SQLITE_OPEN_CREATE:
+            connection.set_wal_hook(self._after_commit)
+        return connection
+
+    def _write_loop(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            batch = [job]
+            while len(batch) < _BATCH:
+                try:
+                    waiting = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if waiting is None:
+                    self._jobs.put(None)
+                    break
+                batch.append(waiting)
+            self._run_batch(batch)
+            self._answer(batch)
+
+    def _run_batch(self, batch: list[_Job]) -> None:
+        try:
+            self._commit(batch)
+        except apsw.Error as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            for job in batch:
+                self._run_batch([job])
+        except BaseException as error:  # the writer must outlive whatever an operation does
+            for job in batch:
+                job.error = error
+            log.exception("the writer met an unexpected error")
+
+    def _commit(self, batch: list[_Job]) -> None:
+        connection = self._connection
+        assert connection is not None
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for job in batch:
+                self._run_job(connection, job)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _run_job(self, connection: apsw.Connection, job: _Job) -> None:
+        job.error = None
+        tx = SQLiteTransaction(connection, self._blobs)
+        connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.operation(tx, *job.args, **job.kwargs)
+        except _StorageErrors:
+            raise  # the transaction itself may be lost: `_run_batch` tries each job alone
+        except Exception as error:
+            connection.execute("ROLLBACK TO job")
+            job.error = error
+            tx.announced.clear()
+        connection.execute("RELEASE job")
+        job.announced = tx.announced
+
+    def _answer(self, batch: list[_Job]) -> None:
+        waiting: list[_Job] = []
+        for job in batch:
+            if isinstance(job.future, asyncio.Future):
+                waiting.append(job)
+            elif job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        changed: dict[int, int] = {}
+        for job in batch:
+            if job.error is None:
+                changed.update(job.announced)
+        if (waiting or changed) and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, waiting, changed)
+
+    def _deliver(self, batch: list[_Job], changed: dict[int, int]) -> None:
+        for job in batch:
+            if job.future.done():  # whoever waited has gone; the write stands
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        if self._on_change is not None:
+            for account, modseq in changed.items():
+                self._on_change(account, modseq)
+
+    # Checkpoints run beside the writer, so that no commit waits for one
+
+    def _after_commit(self, connection: apsw.Connection, name: str, pages: int) -> int:
+        self._wal_pages = pages
+        if pages >= _RESTART_PAGES:
+            self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_RESTART)
+        elif pages >= _CHECKPOINT_PAGES:
+            self._checkpoint_wanted.set()
+        return apsw.SQLITE_OK
+
+    def _checkpoint_loop(self) -> None:
+        try:
+            connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
+        except apsw.Error:
+            log.exception("no checkpointer; the writer will checkpoint by itself")
+            return
+        while not self._closing:
+            self._checkpoint_wanted.wait()
+            self._checkpoint_wanted.clear()
+            if not self._closing:
+                self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_PASSIVE)
+        connection.close()
+
+    def _checkpoint(self, connection: apsw.Connection, mode: int) -> None:
+        try:
+            connection.wal_checkpoint(mode=mode)
+        except apsw.Error as error:
+            log.warning("checkpoint failed, it will be tried again: %s", error)
+
+    def _stop(self) -> None:
+        self._writer.join()
+        self._checkpointer.join()
+        self._readers.shutdown(wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _fail(job: _Job, error: apsw.Error) -> None:
+    job.error = _as_store_error(error)
+    job.announced = {}
+    log.error("a write failed: %s", job.error)
+
+
+def _as_store_error(error: apsw.Error) -> Exception:
+    for kind, meaning in _FAILURES:
+        if isinstance(error, kind):
+            return meaning(_EXPLAIN[meaning].format(error))
+    return StoreError(f"the database refused a statement: {error}") if isinstance(error, apsw.SQLError) else error
+
+
+_EXPLAIN: dict[type[TemporaryFailure], str] = {
+    StoreFull: "the disk is full ({}); free some space, nothing needs a restart",
+    StoreBusy: "another process holds the database ({}); stop it, or wait until it is done",
+    StoreFailed: "the disk or the database file reported an error ({}); check the disk, then run `mailwright doctor`",
+}

@@ -1,0 +1,405 @@
+"""Messages and their places in mailboxes: add, copy, move, flag, expunge, read.
+
+A message is what is shared: blob, structure, thread. A place is its stay in one mailbox, with a UID and flags of its own.
+The last place of a message takes the message with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from mailwright.store import changes
+from mailwright.store.blobs.api import Blob
+from mailwright.store.db.api import Row, Transaction
+from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
+from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Copied, Flag, Kind, Place
+from mailwright.store.sets import ranges
+
+_PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"
+_MAX_THREAD_KEYS = 30  # message-ids of one message that are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedMessage:
+    """A message that is parsed, compressed and ready to be put into mailboxes."""
+
+    blob: Blob
+    size: int
+    sent_at: int | None
+    attachment: bool
+    envelope: bytes
+    bodystructure: bytes
+    structure: bytes
+    preview: str
+    subject: str
+    senders: str
+    recipients: str
+    copies: str
+    thread_keys: tuple[str, ...]  # message-ids, its own first
+
+
+class Changed(NamedTuple):
+    """The answer to a change of flags."""
+
+    places: list[Place]  # as they are now, those that were asked for and exist
+    modseq: int | None  # None when nothing changed
+    refused: list[int]  # UIDs changed after `unchanged_since` (RFC 7162 3.1.3)
+
+
+def add(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    message: PreparedMessage,
+    *,
+    now: int,
+    flags: int = 0,
+    keywords: str = "",
+    internal_date: int | None = None,
+) -> Added:
+    """Put a message into a mailbox.
+
+    `keywords` is sorted and space-separated, times are seconds. Raises NoSuchMailbox, OverQuota, NotAllowed.
+    """
+    check_keywords(keywords)
+    state = tx.one(
+        "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + 1, bytes = bytes + ?, messages = messages + 1"
+        " WHERE account = ? RETURNING modseq, last_id, bytes, messages, quota_bytes, quota_messages",
+        message.size,
+        account,
+    )
+    if state is None:
+        raise NoSuchMailbox("the account was removed")
+    modseq, number, used, count, quota_bytes, quota_messages = state
+    if (quota_bytes is not None and used > quota_bytes) or (quota_messages is not None and count > quota_messages):
+        raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
+    message_id = account << ID_BITS | number
+    place = Place(0, message_id, modseq, flags, keywords, now if internal_date is None else internal_date, now)
+    uidvalidity, uid = _take_uids(tx, account, mailbox, modseq, [(place, message.size)])
+    blob = tx.blobs.keep(tx, message.blob, now)
+    thread = _find_thread(tx, account, message, message_id)
+    _insert_message(tx, message_id, blob, thread, message, now)
+    _insert_places(tx, account, mailbox, [place._replace(uid=uid)])
+    changes.append(tx, account, modseq, mailbox, Kind.ARRIVED, [uid], [message_id])
+    return Added(mailbox, uidvalidity, uid, message_id, modseq)
+
+
+def copy(tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int) -> Copied:
+    """Give the places a second one in `target`, with the same flags and internal date (RFC 3501 6.4.7).
+
+    UIDs that are gone are passed over. Raises NoSuchMailbox.
+    """
+    places = read_places(tx, account, mailbox, uids)
+    modseq = changes.next_modseq(tx, account)
+    return _put(tx, account, places, target, modseq, now)
+
+
+def move(tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int | None = None) -> Copied:
+    """Copy and expunge as one change (RFC 6851 3.3). `now` None keeps the date of saving. Raises NoSuchMailbox."""
+    places = read_places(tx, account, mailbox, uids)
+    modseq = changes.next_modseq(tx, account)
+    copied = _put(tx, account, places, target, modseq, now)
+    _remove_places(tx, account, mailbox, places, modseq)
+    return copied
+
+
+def expunge(tx: Transaction, account: int, mailbox: int, uids: Sequence[int] | None, *, only_deleted: bool = False) -> list[int]:
+    r"""Remove places: those of these UIDs, or (None) all; with `only_deleted` just those flagged \Deleted.
+
+    The UIDs that went, rising.
+    """
+    if uids is None:
+        where = " AND (flags & 8) <> 0" if only_deleted else ""
+        places = _places(tx, f"account = ? AND mailbox = ?{where} ORDER BY uid", account, mailbox)
+    else:
+        places = read_places(tx, account, mailbox, uids)
+        if only_deleted:
+            places = [place for place in places if place.flags & Flag.DELETED]
+    if not places:
+        return []
+    modseq = changes.next_modseq(tx, account)
+    _remove_places(tx, account, mailbox, places, modseq)
+    _forget_messages(tx, account, {place.message for place in places})
+    return [place.uid for place in places]
+
+
+def store_flags(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    uids: Sequence[int],
+    action: Literal["set", "add", "remove"],
+    flags: int,
+    keywords: Sequence[str] = (),
+    *,
+    unchanged_since: int | None = None,
+) -> Changed:
+    """Set, add or remove flags and keywords (RFC 3501 6.4.6, RFC 7162 3.1.3). Raises NotAllowed for bad keywords."""
+    check_keywords(" ".join(keywords))
+    places = read_places(tx, account, mailbox, uids)
+    refused: list[int] = []
+    if unchanged_since is not None:
+        refused = [place.uid for place in places if place.modseq > unchanged_since]
+        places = [place for place in places if place.modseq <= unchanged_since]
+    after: list[Place] = []
+    touched: list[tuple[Place, Place]] = []
+    for place in places:
+        new = _apply(place, action, flags, keywords)
+        if new is not place:
+            check_keywords(new.keywords)
+            touched.append((place, new))
+        after.append(new)
+    if not touched:
+        return Changed(after, None, refused)
+    modseq = changes.next_modseq(tx, account)
+    tx.many(
+        "UPDATE places SET flags = ?, keywords = ?, modseq = ? WHERE account = ? AND mailbox = ? AND uid = ?",
+        [(new.flags, new.keywords, modseq, account, mailbox, new.uid) for _, new in touched],
+    )
+    unseen = sum(_unseen(new) - _unseen(old) for old, new in touched)
+    deleted = sum(_deleted(new) - _deleted(old) for old, new in touched)
+    tx.run(
+        "UPDATE mailboxes SET modseq = ?, unseen = unseen + ?, deleted = deleted + ? WHERE account = ? AND id = ?",
+        modseq,
+        unseen,
+        deleted,
+        account,
+        mailbox,
+    )
+    changes.append(
+        tx, account, modseq, mailbox, Kind.FLAGS, [new.uid for _, new in touched], [new.message for _, new in touched]
+    )
+    new_uids = {new.uid for _, new in touched}
+    after = [place._replace(modseq=modseq) if place.uid in new_uids else place for place in after]
+    return Changed(after, modseq, refused)
+
+
+def check_keywords(keywords: str) -> None:
+    """Raises NotAllowed when there are too many keywords or one is too long."""
+    if not keywords:
+        return
+    words = keywords.split(" ")
+    if len(words) > MAX_KEYWORDS:
+        raise NotAllowed(f"a message can have {MAX_KEYWORDS} keywords; remove some")
+    if any(len(word) > MAX_KEYWORD for word in words):
+        raise NotAllowed(f"a keyword is longer than {MAX_KEYWORD} characters")
+
+
+# Reading
+
+
+def read_uids(tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None) -> list[int]:
+    """The UIDs from `first` to `last` (None: the end), rising."""
+    sql = "SELECT uid FROM places WHERE account = ? AND mailbox = ? AND uid >= ?"
+    if last is None:
+        return [uid for (uid,) in tx.all(sql + " ORDER BY uid", account, mailbox, first)]
+    return [uid for (uid,) in tx.all(sql + " AND uid <= ? ORDER BY uid", account, mailbox, first, last)]
+
+
+def read_range(tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None) -> list[Place]:
+    """The places from UID `first` to `last` (None: the end), rising."""
+    where = "account = ? AND mailbox = ? AND uid >= ?"
+    if last is None:
+        return _places(tx, where + " ORDER BY uid", account, mailbox, first)
+    return _places(tx, where + " AND uid <= ? ORDER BY uid", account, mailbox, first, last)
+
+
+def read_places(tx: Transaction, account: int, mailbox: int, uids: Sequence[int]) -> list[Place]:
+    """The places of these UIDs that exist, rising by UID."""
+    found: list[Place] = []
+    for first, last in ranges(uids):
+        found += read_range(tx, account, mailbox, first, last)
+    return found
+
+
+def read_joined(
+    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str
+) -> Iterator[Row]:
+    """Columns of places (`p.`) and their messages (`m.`) from UID `first` to `last`, rising; for bulk reading.
+
+    `columns` is SQL and never holds what a peer sent.
+    """
+    return tx.rows(
+        f"SELECT {columns} FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
+        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
+        account,
+        mailbox,
+        first,
+        last,
+    )
+
+
+def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
+    """Columns of one message; `columns` is SQL and never holds what a peer sent."""
+    return tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
+
+
+def _places(tx: Transaction, where: str, *params: int) -> list[Place]:
+    return [Place(*row) for row in tx.all(f"SELECT {_PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
+
+
+# Writing
+
+
+def _take_uids(
+    tx: Transaction, account: int, mailbox: int, modseq: int, places: Sequence[tuple[Place, int]]
+) -> tuple[int, int]:
+    """Count places into a mailbox; its UIDVALIDITY and the first of their UIDs."""
+    row = tx.one(
+        "UPDATE mailboxes SET uidnext = uidnext + ?, modseq = ?, messages = messages + ?, unseen = unseen + ?,"
+        " deleted = deleted + ?, bytes = bytes + ? WHERE account = ? AND id = ? RETURNING uidvalidity, uidnext",
+        len(places),
+        modseq,
+        len(places),
+        sum(_unseen(place) for place, _ in places),
+        sum(_deleted(place) for place, _ in places),
+        sum(size for _, size in places),
+        account,
+        mailbox,
+    )
+    if row is None:
+        raise NoSuchMailbox("the mailbox was deleted")
+    return int(row[0]), int(row[1]) - len(places)
+
+
+def _put(
+    tx: Transaction, account: int, places: list[Place], target: int, modseq: int, now: int | None
+) -> Copied:
+    sizes = _sizes(tx, places)
+    counted = [(place, sizes[place.message]) for place in places]
+    uidvalidity, first = _take_uids(tx, account, target, modseq, counted)
+    new = [
+        place._replace(uid=first + n, modseq=modseq, saved_at=place.saved_at if now is None else now)
+        for n, place in enumerate(places)
+    ]
+    _insert_places(tx, account, target, new)
+    if new:
+        changes.append(
+            tx, account, modseq, target, Kind.ARRIVED, [place.uid for place in new], [place.message for place in new]
+        )
+    return Copied(uidvalidity, [place.uid for place in places], [place.uid for place in new], modseq)
+
+
+def _insert_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place]) -> None:
+    tx.many(
+        f"INSERT INTO places (account, mailbox, {_PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        [(account, mailbox, *place) for place in places],
+    )
+
+
+def _insert_message(
+    tx: Transaction, message_id: int, blob: int, thread: int, message: PreparedMessage, now: int
+) -> None:
+    tx.run(
+        "INSERT INTO messages (id, blob, size, received_at, sent_at, thread, attachment, envelope, bodystructure,"
+        " structure, preview, subject, senders, recipients, copies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        message_id,
+        blob,
+        message.size,
+        now,
+        message.sent_at,
+        thread,
+        int(message.attachment),
+        message.envelope,
+        message.bodystructure,
+        message.structure,
+        message.preview,
+        message.subject,
+        message.senders,
+        message.recipients,
+        message.copies,
+    )
+
+
+def _find_thread(tx: Transaction, account: int, message: PreparedMessage, message_id: int) -> int:
+    """The thread that one of its message-ids belongs to, else a new one, named by this message."""
+    keys = [_thread_key(key) for key in message.thread_keys[:_MAX_THREAD_KEYS]]
+    if not keys:
+        return message_id
+    marks = ", ".join("?" * len(keys))
+    row = tx.one(
+        f"SELECT min(thread) FROM threads WHERE account = ? AND message_id IN ({marks})",  # noqa: S608
+        account,
+        *keys,
+    )
+    thread = int(row[0]) if row is not None and row[0] is not None else message_id
+    tx.many(
+        "INSERT INTO threads (account, message_id, thread) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(account, key, thread) for key in keys],
+    )
+    return thread
+
+
+def _thread_key(message_id: str) -> int:
+    digest = hashlib.blake2b(message_id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def _remove_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place], modseq: int) -> None:
+    if not places:
+        return
+    for first, last in ranges(place.uid for place in places):
+        tx.run("DELETE FROM places WHERE account = ? AND mailbox = ? AND uid >= ? AND uid <= ?", account, mailbox, first, last)
+    sizes = _sizes(tx, places)
+    tx.run(
+        "UPDATE mailboxes SET modseq = ?, messages = messages - ?, unseen = unseen - ?, deleted = deleted - ?,"
+        " bytes = bytes - ? WHERE account = ? AND id = ?",
+        modseq,
+        len(places),
+        sum(_unseen(place) for place in places),
+        sum(_deleted(place) for place in places),
+        sum(sizes[place.message] for place in places),
+        account,
+        mailbox,
+    )
+    uids = [place.uid for place in places]
+    changes.append(tx, account, modseq, mailbox, Kind.EXPUNGED, uids, [place.message for place in places])
+
+
+def _forget_messages(tx: Transaction, account: int, messages: set[int]) -> None:
+    """Remove the messages that have no place any more."""
+    freed = count = 0
+    for message in messages:
+        row = tx.one(
+            "DELETE FROM messages WHERE id = ? AND NOT EXISTS (SELECT 1 FROM places WHERE message = ?)"
+            " RETURNING blob, size",
+            message,
+            message,
+        )
+        if row is not None:
+            tx.blobs.release(tx, row[0])
+            freed += row[1]
+            count += 1
+    tx.run("UPDATE account_state SET bytes = bytes - ?, messages = messages - ? WHERE account = ?", freed, count, account)
+
+
+def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for first, last in ranges({place.message for place in places}):
+        sizes.update(tx.all("SELECT id, size FROM messages WHERE id >= ? AND id <= ?", first, last))  # type: ignore[arg-type]
+    return sizes
+
+
+def _apply(place: Place, action: Literal["set", "add", "remove"], flags: int, keywords: Sequence[str]) -> Place:
+    words = set(place.keywords.split(" ")) if place.keywords else set()
+    if action == "set":
+        new_flags, words = flags, set(keywords)
+    elif action == "add":
+        new_flags, words = place.flags | flags, words | set(keywords)
+    else:
+        new_flags, words = place.flags & ~flags, words - set(keywords)
+    new_keywords = " ".join(sorted(words))
+    if new_flags == place.flags and new_keywords == place.keywords:
+        return place
+    return place._replace(flags=new_flags, keywords=new_keywords)
+
+
+def _unseen(place: Place) -> int:
+    return 0 if place.flags & Flag.SEEN else 1
+
+
+def _deleted(place: Place) -> int:
+    return 1 if place.flags & Flag.DELETED else 0

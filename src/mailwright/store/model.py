@@ -1,0 +1,94 @@
+"""The values that store operations take and give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Final, NamedTuple
+
+ID_BITS: Final = 36  # a message's id is its account's id, then a number of so many bits
+ID_MASK: Final = (1 << ID_BITS) - 1
+
+MAX_NAME: Final = 1000  # octets of a mailbox's whole name
+MAX_DEPTH: Final = 32
+MAX_MAILBOXES: Final = 10_000  # of one account
+MAX_KEYWORDS: Final = 100  # on one message
+MAX_KEYWORD: Final = 100  # characters
+
+
+class Flag(IntFlag):
+    """System flags of a place (RFC 3501 2.3.2)."""
+
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+class Kind(IntEnum):
+    """What a row of the change log tells."""
+
+    ARRIVED = 1  # places were added
+    FLAGS = 2  # flags or keywords of places changed
+    EXPUNGED = 3  # places are gone
+    MAILBOX = 4  # a mailbox was made, renamed, or its role or subscription changed
+    GONE = 5  # a mailbox was deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A mailbox and its counts."""
+
+    id: int
+    name: str
+    role: str | None
+    uidvalidity: int
+    uidnext: int
+    modseq: int
+    messages: int
+    unseen: int
+    deleted: int
+    bytes: int
+    subscribed: bool
+
+
+class Place(NamedTuple):
+    """A message's stay in a mailbox."""
+
+    uid: int
+    message: int
+    modseq: int
+    flags: int
+    keywords: str
+    internal_date: int
+    saved_at: int
+
+
+class Change(NamedTuple):
+    """One row of the change log; `uids` and `messages` are packed sets, `messages` without the account's bits."""
+
+    modseq: int
+    mailbox: int
+    kind: int
+    uids: str
+    messages: str
+
+
+class Added(NamedTuple):
+    """Where a message was put."""
+
+    mailbox: int
+    uidvalidity: int
+    uid: int
+    message: int
+    modseq: int
+
+
+class Copied(NamedTuple):
+    """The answer to COPY and MOVE: pairs of source and new UIDs, rising by source."""
+
+    uidvalidity: int
+    sources: list[int]
+    uids: list[int]
+    modseq: int

@@ -1,0 +1,1 @@
+"""Carries one sentence only: account X reached change N."""

@@ -1,0 +1,39 @@
+"""Packed sets of numbers, in the notation of IMAP's sequence-set: `1:3,7`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+
+def pack(numbers: Iterable[int]) -> str:
+    """The packed form of numbers in any order."""
+    return ",".join(f"{first}:{last}" if last > first else str(first) for first, last in ranges(numbers))
+
+
+def unpack(packed: str) -> Iterator[int]:
+    """The numbers of a packed set, rising."""
+    for first, last in unpack_ranges(packed):
+        yield from range(first, last + 1)
+
+
+def unpack_ranges(packed: str) -> Iterator[tuple[int, int]]:
+    """The first and last number of each run of a packed set."""
+    if not packed:
+        return
+    for part in packed.split(","):
+        first, _, last = part.partition(":")
+        yield int(first), int(last or first)
+
+
+def ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """The first and last number of each run."""
+    first = last = None
+    for number in sorted(numbers):
+        if last is not None and number <= last + 1:
+            last = max(last, number)
+            continue
+        if first is not None and last is not None:
+            yield first, last
+        first = last = number
+    if first is not None and last is not None:
+        yield first, last
