@@ -47,7 +47,11 @@ def test_sizes(text: str, octets: int) -> None:
     [('"4h"', 14_400.0), ('"90 s"', 90.0), ("600", 600.0), ('"2d"', 172_800.0), ("0.5", 0.5)],
 )
 def test_times(text: str, seconds: float) -> None:
-    assert parse(f"[queue]\nfirst_retry = {text}").queue.first_retry == seconds
+    assert parse(f"[queue]\nwarning_after = 0\nexpire_after = {text}").queue.expire_after == seconds
+
+
+def test_a_list_of_times() -> None:
+    assert parse('[queue]\nretries = ["1m", 90, "2h"]').queue.retries == (60.0, 90.0, 7200.0)
 
 
 def test_addresses() -> None:
@@ -74,7 +78,7 @@ def test_routes_are_sections_in_order() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[limits]\n\nmesage_size = 1", "m:3: [limits] unknown setting 'mesage_size'; did you mean 'message_"),
+        ("[limits]\n\nmesage_size = 1", "m:3: [limits] unknown setting 'mesage_size'; did you mean"),
         ("[quue]", "m:1: unknown setting 'quue'; did you mean 'queue'?"),
         ('[queue]\nseparator = "+"', "m:2: [queue] unknown setting 'separator'; it belongs to [delivery]"),
         ("[limits]\nrecipients = true", "m:2: [limits] recipients must be a whole number, not true"),
@@ -93,6 +97,7 @@ def test_routes_are_sections_in_order() -> None:
         ('[tls]\nkey = "k.pem"', "m:1: [tls] certificate and key go together"),
         ('[server]\nhostname = "mail..example"', "m:2: [server] hostname: 'mail..example' is not"),
         ('[queue]\nexpire_after = "1h"', "warning_after must come before expire_after"),
+        ("[queue]\nretries = []", "m:2: [queue] retries needs a wait or more"),
         ('[store]\ndatabase = "mysql://x"', "m:2: [store] database must be a path or postgresql://"),
         ('[server]\nhostname = "a', "m:2: is not valid TOML: Unterminated string"),
         ('[server]\nhostname = "a"\n[server]\n', "m:3: is not valid TOML at column"),

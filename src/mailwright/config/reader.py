@@ -126,6 +126,8 @@ class _Reader:
             if not all(isinstance(item, dict) for item in value):
                 raise _Wrong(f"is a list of sections: write [[{'.'.join(map(str, key))}]]")
             return tuple(self.table(kind, item, (*key, place)) for place, item in enumerate(value))
+        if unit := field.metadata.get("unit"):
+            return tuple(_quantity(item, unit, hint) for item in value)
         return tuple(self.scalar(hint, item) for item in value)
 
     def scalar(self, hint: Any, value: Any) -> Any:
@@ -163,8 +165,12 @@ class _Reader:
         queue = config.queue
         if queue.warning_after >= queue.expire_after:
             self.wrong(("queue", "warning_after"), "[queue] warning_after must come before expire_after")
-        if queue.retry_factor < 1:
-            self.wrong(("queue", "retry_factor"), "[queue] retry_factor must be 1 or more")
+        if not queue.retries or min(queue.retries) < 1:
+            self.wrong(
+                ("queue", "retries"), "[queue] retries needs a wait or more, each of a second at least"
+            )
+        if queue.jitter >= 1:
+            self.wrong(("queue", "jitter"), "[queue] jitter must be less than 1")
         for place, route in enumerate(queue.routes):
             if not route.host:
                 self.wrong(("queue", "routes", place), "[[queue.routes]] needs a host")

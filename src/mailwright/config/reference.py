@@ -82,7 +82,8 @@ def _default(value: Any, unit: str = "") -> str:
     if value is None:
         return "unset"
     if isinstance(value, tuple):
-        return "`[" + ", ".join(f'"{item}"' for item in value) + "]`"
+        items = [_with_unit(item, unit) if unit else f'"{item}"' for item in value]
+        return f"`[{', '.join(items)}]`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, str | Path):

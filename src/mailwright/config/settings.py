@@ -141,23 +141,33 @@ class TLSOverride:
 class Queue:
     """Mail on its way out."""
 
-    first_retry: float = setting(300.0, "Wait after the first failed attempt (RFC 5321 4.5.4.1).", "seconds")
-    retry_factor: float = setting(2.0, "Each wait is so many times the one before.")
-    longest_retry: float = setting(14_400.0, "No wait is longer.", "seconds")
+    retries: tuple[float, ...] = setting(
+        (300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 10_800.0, 14_400.0),
+        "Waits after each failed attempt (RFC 5321 4.5.4.1); the last is repeated.",
+        "seconds",
+    )
+    jitter: float = setting(0.2, "The share by which each wait varies, both ways.")
     warning_after: float = setting(14_400.0, "When the sender is told of a delay; 0: never.", "seconds")
     expire_after: float = setting(432_000.0, "When we give up (RFC 5321 4.5.4.1: 4 to 5 days).", "seconds")
-    connections: int = setting(100, "Outbound connections in all.")
-    connections_per_destination: int = setting(10, "Outbound connections to one destination.")
-    connections_per_account: int = setting(20, "Outbound connections for the mail of one account.")
+    connections: int = setting(200, "Outbound connections in all.")
+    connections_per_destination: int = setting(20, "Outbound connections to one destination.")
+    messages_per_account: int = setting(40, "Messages of one account on their way at the same time.")
     port: int = setting(25, "The port of the world's servers; only tests change it.")
     source_addresses: tuple[str, ...] = setting(
         (), "Addresses to send from, one per family. Empty: the system's."
     )
     socks: str = setting("", '`"socks5://[user:password@]host:port"` to send through a proxy.')
-    messages_per_hour: int = setting(500, "Per account; 0: no limit.")
+    messages_per_hour: int = setting(300, "Per account; 0: no limit.")
     messages_per_day: int = setting(2000, "Per account; 0: no limit.")
-    recipients_per_hour: int = setting(2000, "Per account; 0: no limit.")
-    recipients_per_day: int = setting(10_000, "Per account; 0: no limit.")
+    recipients_per_hour: int = setting(1000, "Per account; 0: no limit.")
+    recipients_per_day: int = setting(5000, "Per account; 0: no limit.")
+    strangers_per_hour: int = setting(
+        100,
+        "An account that writes to more people it never wrote to (and ten times its usual) is held; 0: never.",
+    )
+    failures_per_hour: int = setting(
+        20, "An account with more recipients refused for good (and 30 % of all) is held; 0: never."
+    )
     mta_sts: bool = setting(True, "Obey the destinations' MTA-STS policies (RFC 8461).")
     dane: bool = setting(True, "Obey their TLSA records (RFC 7672), when DNS answers can be trusted.")
     tlsrpt: bool = setting(True, "Send the daily reports of RFC 8460 to who asks for them.")
@@ -182,10 +192,10 @@ class DNS:
     """How names are resolved."""
 
     servers: tuple[Address, ...] = setting((), 'Resolvers, `"host:port"`. Empty: those of /etc/resolv.conf.')
-    trust_validation: bool = setting(
-        False, "Believe the AD bit of resolvers that are not on loopback; those on loopback are believed."
+    trust_ad: bool = setting(
+        True, "Believe the AD bit of resolvers on loopback, as DANE needs; of others it is never believed."
     )
-    timeout: float = setting(5.0, "For one question to one server.", "seconds")
+    timeout: float = setting(2.0, "For one question to one server.", "seconds")
 
 
 @dataclass(frozen=True)
