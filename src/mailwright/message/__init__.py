@@ -1,0 +1,1 @@
+"""Messages as RFC 5322 and MIME describe them, and as the world really sends them."""

@@ -1,0 +1,173 @@
+"""Octets to text: the declared charset where it holds, else a guess. Nothing here raises."""
+
+from __future__ import annotations
+
+import codecs
+from encodings.aliases import aliases
+from functools import lru_cache
+from typing import Final
+
+import chardet
+
+GUESS_OCTETS: Final = 4096  # what a guess looks at
+
+# What the world means by a name: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
+_MEANT: Final[dict[str, str]] = {
+    "gb2312": "gb18030", "gb_2312_80": "gb18030", "gb_2312": "gb18030", "gbk": "gb18030", "cp936": "gb18030",
+    "x_gbk": "gb18030", "euc_cn": "gb18030", "gb18030": "gb18030", "gb18030_2000": "gb18030", "ms936": "gb18030",
+    "hz": "hz", "hz_gb": "hz", "hz_gb_2312": "hz",
+    "big5": "big5", "big5_tw": "big5", "x_x_big5": "big5", "cn_big5": "big5", "cp950": "big5", "big5_hkscs": "big5",
+    "ks_c_5601_1987": "cp949", "ks_c_5601": "cp949", "ksc5601": "cp949", "ksc_5601": "cp949", "euc_kr": "cp949",
+    "euckr": "cp949", "windows_949": "cp949", "korean": "cp949", "cseuckr": "cp949",
+    "shift_jis": "cp932", "sjis": "cp932", "x_sjis": "cp932", "windows_31j": "cp932", "ms_kanji": "cp932",
+    "iso_2022_jp": "iso2022_jp_ext", "csiso2022jp": "iso2022_jp_ext", "cp50220": "iso2022_jp_ext",
+    "x_euc_jp": "euc_jp", "iso_2022_kr": "iso2022_kr",
+    "iso_8859_1": "cp1252", "latin1": "cp1252", "latin_1": "cp1252", "iso8859_1": "cp1252", "l1": "cp1252",
+    "iso_8859_8_i": "iso8859_8", "iso_8859_8_e": "iso8859_8", "iso_8859_6_i": "iso8859_6", "iso_8859_6_e": "iso8859_6",
+    "iso_8859_9": "cp1254", "iso_8859_11": "cp874", "tis_620": "cp874", "windows_874": "cp874", "dos_874": "cp874",
+    "utf8": "utf_8", "utf_8": "utf_8", "unicode_1_1_utf_8": "utf_8", "utf8mb4": "utf_8", "utf_8_bom": "utf_8_sig",
+    "unicode": "utf_16", "ucs_2": "utf_16", "macintosh": "mac_roman", "x_mac_roman": "mac_roman",
+    "x_mac_cyrillic": "mac_cyrillic", "koi8_ru": "koi8_u",
+}  # fmt: skip
+# UTF-7 hides markup from every filter; the others are no charsets, or cost more than linear time.
+_REFUSED: Final = frozenset(
+    (
+        "utf_7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "rot_13", "base64_codec",
+        "bz2_codec", "hex_codec", "quopri_codec", "uu_codec", "zlib_codec", "mbcs", "oem", "palmos",
+    )
+)  # fmt: skip
+
+
+def _key(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_").replace(":", "_").strip("\"'")
+
+
+def _known() -> dict[str, str]:
+    table = {alias: codec for alias, codec in aliases.items() if codec not in _REFUSED}
+    table.update({codec: codec for codec in set(table.values())})
+    for prefix, codec in (("windows_", "cp"), ("x_cp", "cp"), ("ibm", "cp"), ("x_windows_", "cp")):
+        table.update(
+            {prefix + c[2:]: c for c in list(table.values()) if c.startswith(codec) and c[2:].isdigit()}
+        )
+    for number in range(1, 17):
+        if f"iso8859_{number}" in table:
+            table[f"iso_8859_{number}"] = table[f"iso8859{number}"] = f"iso8859_{number}"
+    table.update(_MEANT)
+    return table
+
+
+# The names are looked up here and never in `codecs`, which would keep each unknown name for ever.
+_KNOWN: Final[dict[str, str]] = _known()
+
+
+@lru_cache(maxsize=256)
+def codec_name(charset: str) -> str | None:
+    """The name of Python's codec for a declared charset; None when it is unknown or refused (UTF-7)."""
+    if len(charset) > 64:
+        return None
+    return _KNOWN.get(_key(charset))
+
+
+def decode(data: bytes, charset: str = "") -> str:
+    """The text of `data`: by its declared charset when that is known and fits, else by `guess`."""
+    codec = codec_name(charset) if charset else None
+    if codec is None:
+        return guess(data)
+    if codec in ("ascii", "utf_8", "cp1252"):
+        return _decode_common(data, codec)
+    try:
+        return data.decode(codec)
+    except UnicodeError:
+        pass
+    except (LookupError, ValueError):
+        return guess(data)
+    if codec == "big5":
+        try:
+            return data.decode("cp950")
+        except UnicodeError:
+            codec = "big5hkscs"
+    text = data.decode(codec, "replace")
+    if text.count("\ufffd") * 10 > len(text):  # not what it says: perhaps UTF-8
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    return text
+
+
+def _decode_common(data: bytes, codec: str) -> str:
+    try:
+        return data.decode("utf-8" if codec == "ascii" else codec)
+    except UnicodeDecodeError:
+        pass
+    if codec == "cp1252":  # the five octets that windows-1252 leaves open
+        return data.decode("latin-1")
+    if codec == "utf_8":
+        text = data.decode("utf-8", "replace")
+        if text.count("\ufffd") * 20 <= len(text):
+            return text
+    return guess(data)
+
+
+def guess(data: bytes) -> str:
+    """The text of octets without a declared charset: UTF-8, else GB18030 if it looks so, else by statistics."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start > len(data) - 4 and len(data) > 64:  # cut within a character at the end
+            return data.decode("utf-8", "replace")
+    sample = data[:GUESS_OCTETS]
+    if looks_gb18030(sample):
+        return data.decode("gb18030", "replace")
+    try:
+        found = chardet.detect(sample)["encoding"]
+    except Exception:  # a guess may not fail a message
+        found = None
+    codec = codec_name(found) if found else None
+    if codec is not None and codec != "ascii":
+        try:
+            return data.decode(codec, "replace")
+        except (LookupError, ValueError):
+            pass
+    return data.decode("latin-1")
+
+
+def looks_gb18030(sample: bytes) -> bool:
+    """Whether octets are Chinese in GB2312's common half, and not Korean, Japanese or Cyrillic of the same shape."""
+    pairs = common = kana = korean = low = index = 0
+    size = len(sample)
+    while index < size:
+        lead = sample[index]
+        if lead < 0x80:
+            index += 1
+            continue
+        if index + 1 == size:
+            break
+        trail = sample[index + 1]
+        if lead in (0x80, 0xFF) or not 0x30 <= trail <= 0xFE:
+            return False
+        pairs += 1
+        if trail >= 0xA1:
+            if 0xB0 <= lead <= 0xD7 or 0xA1 <= lead <= 0xA3:
+                common += 1
+            if lead in (0xA4, 0xA5):
+                kana += 1
+            if 0xB0 <= lead <= 0xC8:
+                korean += 1
+        if 0xA1 <= lead < 0xC0 or 0xA1 <= trail < 0xC0:
+            low += 1
+        index += 2
+    if pairs == 0 or kana * 4 > pairs or common * 10 < pairs * 8:
+        return False
+    if low == 0 and pairs >= 3:  # KOI8-R and windows-1251 keep to the upper half
+        return False
+    return not (pairs >= 6 and korean * 100 >= pairs * 97)
+
+
+def encodable(text: str, charset: str) -> bool:
+    """Whether `text` can be written in `charset`."""
+    try:
+        codecs.encode(text, charset)
+    except (UnicodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""What a part holds: the transfer encoding taken off, the charset decoded."""
+
+from __future__ import annotations
+
+import binascii
+import mmap
+import re
+from contextlib import suppress
+from typing import Final
+
+from selectolax.lexbor import LexborHTMLParser
+
+from mailwright.message import charset
+from mailwright.message.header import base64_octets
+from mailwright.message.part import Part
+
+HTML_LIMIT: Final = 1024 * 1024  # characters of HTML whose text is read
+
+_UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
+_META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
+_BREAKS: Final = re.compile(r"(?i)<(?:br|p|div|tr|td|th|li|h[1-6]|table|blockquote|hr)(?=[\s/>])")
+
+
+class UnknownEncoding(ValueError):
+    """A Content-Transfer-Encoding that nobody knows: the octets cannot be decoded (RFC 3516: UNKNOWN-CTE)."""
+
+
+def decoded_part(part: Part, source: bytes | mmap.mmap) -> bytes:
+    """The part's content without its transfer encoding; a multipart or message as it is. Raises UnknownEncoding.
+
+    Tolerates what is broken within base64, quoted-printable and uuencode.
+    """
+    return decode_octets(source[part.body_start : part.end], part.encoding)
+
+
+def decode_octets(raw: bytes, encoding: str) -> bytes:
+    """`raw` without the transfer encoding. Raises UnknownEncoding."""
+    if encoding in ("7bit", "8bit", "binary", ""):
+        return raw
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(raw)
+    if encoding == "base64":
+        return _base64(raw)
+    if encoding == "x-uuencode":
+        return _uudecode(raw)
+    raise UnknownEncoding(f"the transfer encoding {encoding!r} is unknown")
+
+
+def _base64(raw: bytes) -> bytes:
+    padding = raw.find(b"=")
+    if padding >= 0 and raw[padding:].strip(b"= \t\r\n"):
+        return base64_octets(raw)  # pieces that were encoded apart, or rubbish behind the end
+    try:
+        return binascii.a2b_base64(raw)
+    except binascii.Error:
+        return base64_octets(raw)
+
+
+def _uudecode(raw: bytes) -> bytes:
+    begin = _UU_BEGIN.search(raw)
+    if begin is None:
+        return raw
+    octets: list[bytes] = []
+    for line in raw[begin.end() :].split(b"\n"):
+        line = line.rstrip(b"\r")
+        if line == b"end":
+            break
+        if not line:
+            continue
+        try:
+            octets.append(binascii.a2b_uu(line))
+        except binascii.Error:
+            size = (((line[0] - 32) & 63) * 4 + 5) // 3  # some encoders append a checksum
+            try:
+                octets.append(binascii.a2b_uu(line[:size]))
+            except binascii.Error:
+                break
+    return b"".join(octets)
+
+
+def part_text(part: Part, source: bytes | mmap.mmap, limit: int) -> str:
+    """The text of a text part, of at most `limit` octets of its encoded body; HTML as it is. Never raises."""
+    raw = source[part.body_start : min(part.end, part.body_start + limit)]
+    with suppress(UnknownEncoding):
+        raw = decode_octets(raw, part.encoding)
+    declared = part.charset
+    if not declared and part.subtype == "html":
+        match = _META.search(raw, 0, 2048)
+        if match is not None:
+            declared = match.group(1).decode("ascii")
+    return charset.decode(raw, declared)
+
+
+def html_to_text(html: str) -> str:
+    """What a reader of the HTML sees, lines apart where blocks are. Never raises."""
+    html = _BREAKS.sub(r"\n\g<0>", html[:HTML_LIMIT])
+    try:
+        tree = LexborHTMLParser(html)
+        tree.strip_tags(["script", "style", "head", "title", "noscript", "template"])
+        root = tree.body or tree.root
+        return root.text(separator="") if root is not None else ""
+    except (ValueError, RuntimeError, RecursionError, UnicodeError):
+        return ""

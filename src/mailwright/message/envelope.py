@@ -1,0 +1,99 @@
+"""The IMAP ENVELOPE, rendered once: always 7-bit, always one line (RFC 3501 7.4.2, RFC 9051 7.5.2)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mailwright.message import charset
+from mailwright.message.address import RawAddress, parse_raw
+from mailwright.message.header import decode_header, encoded_words, unfold
+
+MAX_TEXT: Final = 16_384  # octets of one string, before encoding
+
+_UNSAFE: Final = re.compile(rb"[\x00-\x1f\x7f\"\\\x80-\xff]")
+_CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_NIL_DOMAIN: Final = b"MISSING_DOMAIN"
+_NIL_LOCAL: Final = b"MISSING_MAILBOX"
+
+
+def quoted(text: bytes) -> bytes:
+    """`text` as an IMAP quoted string: 8-bit text as encoded-words, control characters as spaces."""
+    if _UNSAFE.search(text) is None and len(text) <= MAX_TEXT:
+        return b'"' + text + b'"'
+    text = text[:MAX_TEXT]
+    if not text.isascii():
+        text = encode_8bit(text)
+    text = _CONTROLS.sub(b" ", text)
+    return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def encode_8bit(text: bytes) -> bytes:
+    """Raw 8-bit header text as RFC 2047 encoded-words; words that are ASCII at either end stay as they are."""
+    words = charset.guess(text).split(" ")
+    first = next((i for i, word in enumerate(words) if not word.isascii()), 0)
+    last = next((i for i in range(len(words) - 1, -1, -1) if not words[i].isascii()), 0)
+    middle = encoded_words(" ".join(words[first : last + 1]))
+    return " ".join(words[:first] + middle + words[last + 1 :]).encode("ascii", "replace")
+
+
+def quoted_utf8(text: str) -> bytes:
+    """Decoded text as a quoted string of UTF-8 (RFC 9051 4.3, RFC 6855 3)."""
+    raw = _CONTROLS.sub(b" ", text[:MAX_TEXT].encode("utf-8", "replace"))
+    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def nstring(text: bytes | None) -> bytes:
+    """A quoted string, NIL for None."""
+    return b"NIL" if text is None else quoted(text)
+
+
+def render_envelope(fields: dict[bytes, bytes], utf8: bool = False) -> bytes:
+    """(date subject from sender reply-to to cc bcc in-reply-to message-id) of a header's raw field values."""
+    get = fields.get
+    sender = _addresses(get(b"from"), utf8)
+    return b"(%b %b %b %b %b %b %b %b %b %b)" % (
+        _text(get(b"date"), False),
+        _text(get(b"subject"), utf8),
+        sender,
+        _addresses(get(b"sender"), utf8, sender),
+        _addresses(get(b"reply-to"), utf8, sender),
+        _addresses(get(b"to"), utf8),
+        _addresses(get(b"cc"), utf8),
+        _addresses(get(b"bcc"), utf8),
+        _text(get(b"in-reply-to"), False),
+        _text(get(b"message-id"), False),
+    )
+
+
+def _text(raw: bytes | None, utf8: bool) -> bytes:
+    if raw is None:
+        return b"NIL"
+    if utf8:
+        return quoted_utf8(decode_header(raw[:MAX_TEXT]))
+    return quoted(unfold(raw))
+
+
+def _addresses(raw: bytes | None, utf8: bool, default: bytes = b"NIL") -> bytes:
+    if not raw:
+        return default
+    found = parse_raw(raw)
+    if not found:
+        return default
+    return b"(" + b"".join([_address(address, utf8) for address in found]) + b")"
+
+
+def _address(address: RawAddress, utf8: bool) -> bytes:
+    name, route, local, domain = address
+    if domain is None:
+        return b"(NIL NIL %b NIL)" % (_word(local, utf8) if local is not None else b"NIL")
+    return b"(%b %b %b %b)" % (
+        _word(name, utf8) if name else b"NIL",
+        quoted(route) if route else b"NIL",
+        _word(local, utf8) if local else quoted(_NIL_LOCAL),
+        _word(domain, utf8) if domain else quoted(_NIL_DOMAIN),
+    )
+
+
+def _word(raw: bytes, utf8: bool) -> bytes:
+    return quoted_utf8(decode_header(raw)) if utf8 else quoted(raw)

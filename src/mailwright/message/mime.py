@@ -1,0 +1,136 @@
+"""Content-Type, Content-Disposition and their parameters, as RFC 2045 and 2231 say and as they come."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from mailwright.message import charset
+from mailwright.message.header import decode_header, unfold
+
+Params = tuple[tuple[str, str], ...]
+
+MAX_PARAMS: Final = 100
+_TYPE: Final = re.compile(rb"([^\s/;\"()<>]++)[ \t]*+(?:/[ \t]*+([^\s;\"()<>]*+))?")
+_PARAM: Final = re.compile(
+    rb";[ \t\r\n;]*+([^\s=;\"]++)[ \t]*+=[ \t]*+(?:\"((?:[^\"\\]|\\.)*+)(?:\"|\Z)|([^;\"]*+))", re.DOTALL
+)
+_QUOTED: Final = re.compile(rb"\\(.)", re.DOTALL)
+_COMMENT: Final = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"|\((?:[^()\\]|\\.)*+\)", re.DOTALL)
+_SECTION: Final = re.compile(r"^([^*]+)(?:\*(\d{1,4}))?(\*)?$")
+_ENCODINGS: Final = {
+    "8-bit": "8bit", "7-bit": "7bit", "8bits": "8bit", "7bits": "7bit", "base-64": "base64", "base_64": "base64",
+    "quoted_printable": "quoted-printable", "quotedprintable": "quoted-printable", "x-uue": "x-uuencode",
+    "uuencode": "x-uuencode", "x-uu": "x-uuencode",
+}  # fmt: skip
+
+
+def parse_content_type(raw: bytes) -> tuple[str, str, Params]:
+    """Type, subtype (lower-case) and parameters; ("", "", ()) when it is none (RFC 2045 5.2 then means text/plain)."""
+    return _content_type(raw) if len(raw) <= 120 else _content_type_of(raw)
+
+
+def parse_disposition(raw: bytes) -> tuple[str, Params]:
+    """The disposition (lower-case; "" when there is none) and its parameters (RFC 2183)."""
+    raw = _without_comments(unfold(raw))
+    token = raw.partition(b";")[0].split()
+    return (_text(token[0]).lower() if token else "", _params(raw))
+
+
+def _content_type_of(raw: bytes) -> tuple[str, str, Params]:
+    raw = _without_comments(unfold(raw))
+    match = _TYPE.match(raw)
+    if match is None:
+        return "", "", ()
+    kind = match.group(1).decode("latin-1").lower()
+    subtype = (match.group(2) or b"").decode("latin-1").lower()
+    if not subtype:
+        if kind != "text":  # "Content-Type: text" is old and means what it seems to
+            return "", "", ()
+        subtype = "plain"
+    if not (kind.isascii() and subtype.isascii() and kind.isprintable() and subtype.isprintable()):
+        return "", "", ()
+    return kind, subtype, _params(raw) if b";" in raw else ()
+
+
+_content_type = lru_cache(maxsize=512)(_content_type_of)
+
+
+@lru_cache(maxsize=64)
+def parse_encoding(raw: bytes) -> str:
+    """A Content-Transfer-Encoding in lower case, with its usual misspellings put right."""
+    words = _without_comments(unfold(raw)).replace(b";", b" ").replace(b'"', b" ").split()
+    if not words:
+        return "7bit"
+    word = words[0].decode("latin-1").lower()
+    if len(words) > 1 and words[1].lower() in (b"bit", b"printable"):
+        word = word + ("bit" if words[1].lower() == b"bit" else "-printable")
+    if len(word) > 64 or not word.isascii() or not word.isprintable():
+        return "x-unknown"
+    return _ENCODINGS.get(word, word)
+
+
+def _without_comments(raw: bytes) -> bytes:
+    if b"(" not in raw:
+        return raw
+    return _COMMENT.sub(lambda found: b" " if found.group()[0] == 40 else found.group(), raw)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _params(raw: bytes) -> Params:
+    found: list[tuple[str, str]] = []
+    for match in _PARAM.finditer(raw):
+        name, quoted, plain = match.groups()
+        value = plain.strip() if quoted is None else _QUOTED.sub(rb"\1", quoted)
+        found.append((_text(name).lower(), _text(value)))
+        if len(found) == MAX_PARAMS:
+            break
+    return tuple(found)
+
+
+def decode_params(raw: Params) -> dict[str, str]:
+    """Parameters by name with RFC 2231 continuations joined and charsets decoded; the first of two wins."""
+    plain: dict[str, str] = {}
+    sections: dict[str, list[tuple[int, bool, str]]] = {}
+    for name, value in raw:
+        match = _SECTION.match(name) if "*" in name else None
+        if match is None:
+            plain.setdefault(name, decode_value(value))
+            continue
+        number = match.group(2)
+        sections.setdefault(match.group(1), []).append((int(number or 0), match.group(3) is not None, value))
+    for (
+        name,
+        parts,
+    ) in sections.items():  # the extended form wins over the plain one (RFC 6266 4.3 has it the same)
+        plain[name] = _join_sections(parts)
+    return plain
+
+
+def _join_sections(parts: list[tuple[int, bool, str]]) -> str:
+    parts.sort(key=lambda part: part[0])
+    named = ""
+    octets: list[bytes] = []
+    for index, (_, extended, value) in enumerate(parts):
+        if extended:
+            if index == 0 and value.count("'") >= 2:
+                named, _, value = value.split("'", 2)
+            octets.append(unquote_to_bytes(value.encode("utf-8", "surrogateescape")))
+        else:
+            octets.append(value.encode("utf-8", "surrogateescape"))
+    text = b"".join(octets)
+    if not named and b"=?" in text:
+        return decode_header(text)
+    return charset.decode(text, named)
+
+
+def decode_value(value: str) -> str:
+    """A parameter's value for a person: encoded-words (which RFC 2047 5 forbids here) and raw 8-bit text decoded."""
+    if value.isascii() and "=?" not in value:
+        return value
+    return decode_header(value.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,135 @@
+"""The first words of a message (RFC 8970), and whether something is attached to it."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import unicodedata
+from typing import Final
+
+from mailwright.message.content import html_to_text, part_text
+from mailwright.message.part import Part
+
+MAX_PREVIEW: Final = 256  # characters
+_TEXT_OCTETS: Final = 8192  # of the encoded body
+_HTML_OCTETS: Final = 65_536
+
+_ATTRIBUTION: Final = re.compile(
+    r"^(?:On\b.{0,200}\bwrote|Am\b.{0,200}\bschrieb\b.{0,80}|.{0,200}\bwrote|.{0,200}写道)\s*[:：]$"
+)
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u180e\u200b\u200e\u200f\u2060-\u2064\ufeff\x00-\x08\x0e-\x1f\x7f]+"
+)
+
+
+def preview(root: Part, source: bytes | mmap.mmap) -> str:
+    """At most 256 characters of the message's text on one line, "" when it has none (RFC 8970 2)."""
+    plain, html = _text_parts(root)
+    if plain is not None:
+        text = _own_words(part_text(plain, source, _TEXT_OCTETS))
+        if text:
+            return _cut(text)
+    if html is not None:
+        return _cut(_squeeze(html_to_text(part_text(html, source, _HTML_OCTETS))))
+    return ""
+
+
+def _text_parts(root: Part) -> tuple[Part | None, Part | None]:
+    """The first plain and the first HTML part that are shown; those of attached messages are not."""
+    plain: Part | None = None
+    html: Part | None = None
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        if part.type == "multipart":
+            waiting.extend(reversed(part.children))
+        elif part.type == "text" and part.disposition != "attachment" and part.end > part.body_start:
+            if part.subtype == "html":
+                html = html or part
+            elif plain is None and part.subtype in ("plain", "enriched", "markdown"):
+                plain = part
+                if html is None:
+                    return plain, None if root is part else _first_html(waiting)
+    return plain, html
+
+
+def _first_html(waiting: list[Part]) -> Part | None:
+    while waiting:
+        part = waiting.pop()
+        if part.type == "multipart":
+            waiting.extend(reversed(part.children))
+        elif part.type == "text" and part.subtype == "html" and part.disposition != "attachment":
+            return part
+    return None
+
+
+def _own_words(text: str) -> str:
+    """The text on one line, without quoted lines and the line that introduces them where others remain."""
+    if "\n>" not in text and text[:1] != ">":
+        return _squeeze(text)
+    own: list[str] = []
+    for line in text.split("\n"):
+        if line[:1] == ">":
+            while own and not own[-1].strip():
+                own.pop()
+            if own and _ATTRIBUTION.match(own[-1].strip()[-300:]):
+                own.pop()
+        else:
+            own.append(line)
+    return _squeeze("\n".join(own)) or _squeeze(text)
+
+
+def _squeeze(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        text = _INVISIBLE.sub("", text)
+    return " ".join(text[: MAX_PREVIEW * 16].split())
+
+
+def _cut(text: str) -> str:
+    """At most 256 characters, cut between graphemes."""
+    if len(text) <= MAX_PREVIEW:
+        return text
+    end = MAX_PREVIEW
+    while end > MAX_PREVIEW - 32 and _joins(text[end - 1], text[end]):
+        end -= 1
+    return text[:end].rstrip()
+
+
+def _joins(before: str, after: str) -> bool:
+    if after < "\u0300":
+        return False
+    return (
+        before == "\u200d"
+        or after == "\u200d"
+        or "\ufe00" <= after <= "\ufe0f"
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+        or ("\U0001f1e6" <= after <= "\U0001f1ff" and "\U0001f1e6" <= before <= "\U0001f1ff")
+        or unicodedata.category(after) in ("Mn", "Me", "Mc")
+    )
+
+
+def has_attachment(root: Part) -> bool:
+    """Whether a client would show an attachment: anything but the body's text and what it displays inline.
+
+    RFC 8621 4.1.4 leaves the rule to the server: parts that are "attachment", that are neither text, multipart nor
+    a signature, or texts with a name beside the body; images that HTML refers to within multipart/related are none.
+    """
+    waiting = [(root, "")]
+    while waiting:
+        part, parent = waiting.pop()
+        if part.type == "multipart":
+            waiting.extend([(child, part.subtype) for child in part.children])
+        elif part.disposition == "attachment":
+            if not (part.subtype in _SIGNATURES and part.type == "application"):
+                return True
+        elif part.type == "text":
+            if part is not root and part.filename and part.subtype != "html" and parent != "alternative":
+                return True
+        elif part.type == "application" and part.subtype in _SIGNATURES:
+            continue
+        elif not (parent == "related" and (part.content_id or part.location)):
+            return True
+    return False
+
+
+_SIGNATURES: Final = frozenset(("pgp-signature", "pkcs7-signature", "x-pkcs7-signature", "pgp-encrypted"))

@@ -1,0 +1,67 @@
+"""What a search looks at: the decoded header fields and the text of a message (RFC 9051 6.4.4)."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Final, NamedTuple
+
+from mailwright.message.content import html_to_text, part_text
+from mailwright.message.header import decode_header
+from mailwright.message.parsed import ParsedMessage
+
+MAX_HEADER_TEXT: Final = 64 * 1024  # characters of all header values together
+
+
+class SearchText(NamedTuple):
+    """Decoded text, not folded: apply `fold.fold` to it and to what is sought."""
+
+    sender: str  # the From field
+    to: str
+    cc: str
+    bcc: str
+    subject: str
+    headers: list[tuple[str, str]]  # each top-level field: lower-case name, decoded value
+    body: str  # the text parts, those of attached messages too, one after the other
+
+
+def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: int) -> SearchText:
+    """All of a message that can be found as text; of its parts at most `limit_bytes` octets as encoded."""
+    header = parsed.header
+    headers: list[tuple[str, str]] = []
+    room = MAX_HEADER_TEXT
+    base = parsed.root.header_start
+    for field in parsed.headers:
+        value = decode_header(header[field.value_start - base : field.value_end - base][:room])
+        headers.append((field.name.decode("ascii"), value))
+        room -= len(value)
+        if room <= 0:
+            break
+    get = parsed.fields.get
+    return SearchText(
+        decode_header(get(b"from", b"")),
+        decode_header(get(b"to", b"")),
+        decode_header(get(b"cc", b"")),
+        decode_header(get(b"bcc", b"")),
+        parsed.subject,
+        headers,
+        _body(parsed, source, limit_bytes),
+    )
+
+
+def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:
+    texts: list[str] = []
+    for part in parsed.root.walk():
+        if part.type == "text" and part.end > part.body_start:
+            text = part_text(part, source, room)
+            room -= part.size
+            texts.append(html_to_text(text) if part.subtype == "html" else text)
+        elif (
+            part.type == "message" and part.children
+        ):  # the header of an attached message is text of this one
+            nested = part.children[0]
+            size = min(nested.body_start - nested.header_start, room, MAX_HEADER_TEXT)
+            texts.append(decode_header(source[nested.header_start : nested.header_start + size]))
+            room -= size
+        if room <= 0:
+            break
+    return "\n".join(texts)

@@ -1,0 +1,56 @@
+"""Message-ids as the world writes them, and what a message is threaded by (RFC 5256 3)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from mailwright.message.header import unfold
+
+if TYPE_CHECKING:
+    from mailwright.message.parsed import ParsedMessage
+
+MAX_IDS: Final = 200  # of one field; a long thread needs its first and its last ones
+MAX_ID: Final = 998
+
+_ID: Final = re.compile(rb"<([^<>]{1,998})>")
+_BARE: Final = re.compile(rb"[^\s<>,;\"()]++@[^\s<>,;\"()]++")
+_QUOTED: Final = re.compile(rb"\"((?:[^\"\\]|\\.)*+)\"")
+_ESCAPED: Final = re.compile(rb"\\(.)")
+_SPACE: Final = re.compile(rb"[ \t\r\n]+")
+
+
+def message_ids(raw: bytes) -> list[str]:
+    """The ids in a field, in order, each once, without angle brackets, quotes taken off (RFC 5256 3, RFC 5322 3.6.4).
+
+    White space within an id (from bad folding) is dropped; where no id stands in angle brackets, what looks like
+    one counts. Of more than `MAX_IDS` the first one and the last ones are kept.
+    """
+    raw = unfold(raw)
+    found = _ID.findall(raw)
+    if not found:
+        found = _BARE.findall(raw)
+    ids = list(dict.fromkeys([_normal(item) for item in found]))
+    if "" in ids:
+        ids.remove("")
+    return ids if len(ids) <= MAX_IDS else ids[:1] + ids[1 - MAX_IDS :]
+
+
+def _normal(raw: bytes) -> str:
+    if b'"' in raw:
+        raw = _QUOTED.sub(lambda found: _ESCAPED.sub(rb"\1", found.group(1)), raw)
+    if b" " in raw or b"\t" in raw:
+        raw = _SPACE.sub(b"", raw)
+    return raw[:MAX_ID].decode("utf-8", "replace").strip("\x00")
+
+
+def thread_keys(parsed: ParsedMessage) -> list[str]:
+    """The ids by which a message belongs to a thread: its own first, then References from the nearest back.
+
+    In-Reply-To counts only where References says nothing, and only its first id (RFC 5256 3). A message without an
+    id has none of its own: the list may be empty.
+    """
+    own = parsed.message_id
+    ids = [own] if own else []
+    ids.extend(reversed(parsed.references or parsed.in_reply_to[:1]))
+    return list(dict.fromkeys(ids))
