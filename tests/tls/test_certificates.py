@@ -56,7 +56,7 @@ def test_a_client_that_trusts_it_can_connect(tmp_path: Path) -> None:
     store = CertificateStore(certificate, key)
     seen = handshake(store.context, ssl.create_default_context(cafile=str(certificate)))
     assert seen.version == "TLSv1.3"
-    assert store.end_point == hashlib.sha256(seen.certificate).digest() == server_end_point(seen.certificate)
+    assert store.context.end_point == hashlib.sha256(seen.certificate).digest() == server_end_point(seen.certificate)
 
 
 def test_tls_1_1_and_old_ciphers_are_refused(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ def test_tls_1_1_and_old_ciphers_are_refused(tmp_path: Path) -> None:
 def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
     certificate, key = ensure_self_signed(tmp_path, NAMES, NOW)
     store = CertificateStore(certificate, key)
-    old_context, old_end_point = store.context, store.end_point
+    old_context, old_end_point = store.context, store.context.end_point
     assert not store.reload()
     ensure_self_signed(tmp_path, NAMES, NOW + datetime.timedelta(days=360))
     assert store.reload()
     assert store.context is not old_context
-    assert store.end_point != old_end_point
+    assert store.context.end_point != old_end_point
 
 
 def test_a_broken_renewal_leaves_the_old_one_in_use(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The change log: one counter per account, one row per write and mailbox. IDLE, QRESYNC and JMAP state are views of it."""
+"""The change log: one counter per account, one row per write and mailbox.
+
+IDLE, QRESYNC and JMAP state are views of it.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from mailwright.store import changes, messages
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import Row, Transaction
 from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed, StoreError
 from mailwright.store.model import MAX_DEPTH, MAX_MAILBOXES, MAX_NAME, Kind, Mailbox
 
@@ -21,7 +21,7 @@ ROLES = frozenset({"all", "archive", "drafts", "flagged", "important", "junk", "
 
 _COLUMNS = (
     "m.id, m.name, m.role, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes,"
-    " CASE WHEN s.name IS NULL THEN 0 ELSE 1 END"
+    " s.name IS NOT NULL"
     " FROM mailboxes m LEFT JOIN subscriptions s ON s.account = m.account AND s.name = m.name"
 )
 
@@ -55,19 +55,21 @@ def normal_name(name: str) -> str:
 
 def list_mailboxes(tx: Transaction, account: int) -> list[Mailbox]:
     """All mailboxes of an account, by name."""
-    rows = tx.all(f"SELECT {_COLUMNS} WHERE m.account = ? ORDER BY m.name", account)  # noqa: S608
+    rows = tx.all(f"SELECT {_COLUMNS} WHERE m.account = ? ORDER BY m.name", account)
     return [_mailbox(row) for row in rows]
 
 
 def list_subscriptions(tx: Transaction, account: int) -> list[str]:
     """All subscribed names, whether a mailbox has them or not."""
-    return [name for (name,) in tx.all("SELECT name FROM subscriptions WHERE account = ? ORDER BY name", account)]
+    return [
+        name for (name,) in tx.all("SELECT name FROM subscriptions WHERE account = ? ORDER BY name", account)
+    ]
 
 
 def find_mailbox(tx: Transaction, account: int, name: str) -> Mailbox:
     """The mailbox of this name. Raises NoSuchMailbox."""
     try:
-        row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.name = ?", account, normal_name(name))  # noqa: S608
+        row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.name = ?", account, normal_name(name))
     except InvalidName as error:
         raise NoSuchMailbox(str(error)) from error
     if row is None:
@@ -77,7 +79,7 @@ def find_mailbox(tx: Transaction, account: int, name: str) -> Mailbox:
 
 def get_mailbox(tx: Transaction, account: int, mailbox: int) -> Mailbox:
     """The mailbox of this id. Raises NoSuchMailbox."""
-    row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.id = ?", account, mailbox)  # noqa: S608
+    row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.id = ?", account, mailbox)
     if row is None:
         raise NoSuchMailbox("the mailbox was deleted")
     return _mailbox(row)
@@ -85,7 +87,7 @@ def get_mailbox(tx: Transaction, account: int, mailbox: int) -> Mailbox:
 
 def find_role(tx: Transaction, account: int, role: str) -> Mailbox | None:
     """The mailbox with a special use, or None."""
-    row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.role = ? ORDER BY m.id", account, role)  # noqa: S608
+    row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.role = ? ORDER BY m.id", account, role)
     return _mailbox(row) if row else None
 
 
@@ -112,7 +114,9 @@ def create_mailbox(
             _insert(tx, account, parent, None, modseq)
     mailbox = _insert(tx, account, name, role, modseq)
     if subscribe:
-        tx.run("INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name)
+        tx.run(
+            "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
+        )
     return get_mailbox(tx, account, mailbox)
 
 
@@ -141,7 +145,12 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> N
         raise AlreadyExists(f"a mailbox {new_name!r} is there already")
     if mailbox.name == "INBOX":
         target = create_mailbox(tx, account, new_name)
-        uids = [uid for (uid,) in tx.all("SELECT uid FROM places WHERE account = ? AND mailbox = ?", account, mailbox.id)]
+        uids = [
+            uid
+            for (uid,) in tx.all(
+                "SELECT uid FROM places WHERE account = ? AND mailbox = ?", account, mailbox.id
+            )
+        ]
         messages.move(tx, account, mailbox.id, uids, target.id)
         return
     if new_name.startswith(mailbox.name + "/"):
@@ -163,7 +172,9 @@ def subscribe(tx: Transaction, account: int, name: str, on: bool) -> None:
     """Add a name to the subscriptions or take it away. Raises InvalidName."""
     name = normal_name(name)
     if on:
-        changed = tx.run("INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name)
+        changed = tx.run(
+            "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
+        )
     else:
         changed = tx.run("DELETE FROM subscriptions WHERE account = ? AND name = ?", account, name)
     row = tx.one("SELECT id FROM mailboxes WHERE account = ? AND name = ?", account, name)
@@ -186,11 +197,15 @@ def create_defaults(tx: Transaction, account: int) -> None:
     modseq = changes.next_modseq(tx, account)
     for name, role in DEFAULTS:
         _insert(tx, account, name, role, modseq)
-        tx.run("INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name)
+        tx.run(
+            "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
+        )
 
 
 def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: int) -> int:
-    row = tx.one("UPDATE account_state SET last_id = last_id + 1 WHERE account = ? RETURNING last_id", account)
+    row = tx.one(
+        "UPDATE account_state SET last_id = last_id + 1 WHERE account = ? RETURNING last_id", account
+    )
     assert row is not None
     mailbox = int(row[0])
     # UIDVALIDITY: ids are never used twice in an account, and accounts begin at different times, so that neither a
@@ -213,6 +228,5 @@ def _exists(tx: Transaction, account: int, name: str) -> bool:
     return tx.one("SELECT 1 FROM mailboxes WHERE account = ? AND name = ?", account, name) is not None
 
 
-def _mailbox(row: tuple[object, ...]) -> Mailbox:
-    *values, subscribed = row
-    return Mailbox(*values, bool(subscribed))  # type: ignore[arg-type]
+def _mailbox(row: Row) -> Mailbox:
+    return Mailbox(*row)

@@ -1,6 +1,6 @@
 """Messages and their places in mailboxes: add, copy, move, flag, expunge, read.
 
-A message is what is shared: blob, structure, thread. A place is its stay in one mailbox, with a UID and flags of its own.
+A message is what is shared: blob, structure, thread. A place is its stay in one mailbox, with its own UID and flags.
 The last place of a message takes the message with it.
 """
 
@@ -66,18 +66,23 @@ def add(
     """
     check_keywords(keywords)
     state = tx.one(
-        "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + 1, bytes = bytes + ?, messages = messages + 1"
-        " WHERE account = ? RETURNING modseq, last_id, bytes, messages, quota_bytes, quota_messages",
+        "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + 1, bytes = bytes + ?,"
+        " messages = messages + 1 WHERE account = ?"
+        " RETURNING modseq, last_id, bytes, messages, quota_bytes, quota_messages",
         message.size,
         account,
     )
     if state is None:
         raise NoSuchMailbox("the account was removed")
     modseq, number, used, count, quota_bytes, quota_messages = state
-    if (quota_bytes is not None and used > quota_bytes) or (quota_messages is not None and count > quota_messages):
+    if (quota_bytes is not None and used > quota_bytes) or (
+        quota_messages is not None and count > quota_messages
+    ):
         raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
     message_id = account << ID_BITS | number
-    place = Place(0, message_id, modseq, flags, keywords, now if internal_date is None else internal_date, now)
+    place = Place(
+        0, message_id, modseq, flags, keywords, now if internal_date is None else internal_date, now
+    )
     uidvalidity, uid = _take_uids(tx, account, mailbox, modseq, [(place, message.size)])
     blob = tx.blobs.keep(tx, message.blob, now)
     thread = _find_thread(tx, account, message, message_id)
@@ -87,7 +92,9 @@ def add(
     return Added(mailbox, uidvalidity, uid, message_id, modseq)
 
 
-def copy(tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int) -> Copied:
+def copy(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int
+) -> Copied:
     """Give the places a second one in `target`, with the same flags and internal date (RFC 3501 6.4.7).
 
     UIDs that are gone are passed over. Raises NoSuchMailbox.
@@ -97,7 +104,9 @@ def copy(tx: Transaction, account: int, mailbox: int, uids: Sequence[int], targe
     return _put(tx, account, places, target, modseq, now)
 
 
-def move(tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int | None = None) -> Copied:
+def move(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int | None = None
+) -> Copied:
     """Copy and expunge as one change (RFC 6851 3.3). `now` None keeps the date of saving. Raises NoSuchMailbox."""
     places = read_places(tx, account, mailbox, uids)
     modseq = changes.next_modseq(tx, account)
@@ -106,7 +115,9 @@ def move(tx: Transaction, account: int, mailbox: int, uids: Sequence[int], targe
     return copied
 
 
-def expunge(tx: Transaction, account: int, mailbox: int, uids: Sequence[int] | None, *, only_deleted: bool = False) -> list[int]:
+def expunge(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int] | None, *, only_deleted: bool = False
+) -> list[int]:
     r"""Remove places: those of these UIDs, or (None) all; with `only_deleted` just those flagged \Deleted.
 
     The UIDs that went, rising.
@@ -170,7 +181,13 @@ def store_flags(
         mailbox,
     )
     changes.append(
-        tx, account, modseq, mailbox, Kind.FLAGS, [new.uid for _, new in touched], [new.message for _, new in touched]
+        tx,
+        account,
+        modseq,
+        mailbox,
+        Kind.FLAGS,
+        [new.uid for _, new in touched],
+        [new.message for _, new in touched],
     )
     new_uids = {new.uid for _, new in touched}
     after = [place._replace(modseq=modseq) if place.uid in new_uids else place for place in after]
@@ -191,7 +208,9 @@ def check_keywords(keywords: str) -> None:
 # Reading
 
 
-def read_uids(tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None) -> list[int]:
+def read_uids(
+    tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None
+) -> list[int]:
     """The UIDs from `first` to `last` (None: the end), rising."""
     sql = "SELECT uid FROM places WHERE account = ? AND mailbox = ? AND uid >= ?"
     if last is None:
@@ -199,7 +218,9 @@ def read_uids(tx: Transaction, account: int, mailbox: int, first: int = 1, last:
     return [uid for (uid,) in tx.all(sql + " AND uid <= ? ORDER BY uid", account, mailbox, first, last)]
 
 
-def read_range(tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None) -> list[Place]:
+def read_range(
+    tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None
+) -> list[Place]:
     """The places from UID `first` to `last` (None: the end), rising."""
     where = "account = ? AND mailbox = ? AND uid >= ?"
     if last is None:
@@ -278,7 +299,13 @@ def _put(
     _insert_places(tx, account, target, new)
     if new:
         changes.append(
-            tx, account, modseq, target, Kind.ARRIVED, [place.uid for place in new], [place.message for place in new]
+            tx,
+            account,
+            modseq,
+            target,
+            Kind.ARRIVED,
+            [place.uid for place in new],
+            [place.message for place in new],
         )
     return Copied(uidvalidity, [place.uid for place in places], [place.uid for place in new], modseq)
 
@@ -295,7 +322,8 @@ def _insert_message(
 ) -> None:
     tx.run(
         "INSERT INTO messages (id, blob, size, received_at, sent_at, thread, attachment, envelope, bodystructure,"
-        " structure, preview, subject, senders, recipients, copies) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " structure, preview, subject, senders, recipients, copies)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         message_id,
         blob,
         message.size,
@@ -342,7 +370,13 @@ def _remove_places(tx: Transaction, account: int, mailbox: int, places: Sequence
     if not places:
         return
     for first, last in ranges(place.uid for place in places):
-        tx.run("DELETE FROM places WHERE account = ? AND mailbox = ? AND uid >= ? AND uid <= ?", account, mailbox, first, last)
+        tx.run(
+            "DELETE FROM places WHERE account = ? AND mailbox = ? AND uid >= ? AND uid <= ?",
+            account,
+            mailbox,
+            first,
+            last,
+        )
     sizes = _sizes(tx, places)
     tx.run(
         "UPDATE mailboxes SET modseq = ?, messages = messages - ?, unseen = unseen - ?, deleted = deleted - ?,"
@@ -373,17 +407,24 @@ def _forget_messages(tx: Transaction, account: int, messages: set[int]) -> None:
             tx.blobs.release(tx, row[0])
             freed += row[1]
             count += 1
-    tx.run("UPDATE account_state SET bytes = bytes - ?, messages = messages - ? WHERE account = ?", freed, count, account)
+    tx.run(
+        "UPDATE account_state SET bytes = bytes - ?, messages = messages - ? WHERE account = ?",
+        freed,
+        count,
+        account,
+    )
 
 
 def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:
     sizes: dict[int, int] = {}
     for first, last in ranges({place.message for place in places}):
-        sizes.update(tx.all("SELECT id, size FROM messages WHERE id >= ? AND id <= ?", first, last))  # type: ignore[arg-type]
+        sizes.update(tx.all("SELECT id, size FROM messages WHERE id >= ? AND id <= ?", first, last))
     return sizes
 
 
-def _apply(place: Place, action: Literal["set", "add", "remove"], flags: int, keywords: Sequence[str]) -> Place:
+def _apply(
+    place: Place, action: Literal["set", "add", "remove"], flags: int, keywords: Sequence[str]
+) -> Place:
     words = set(place.keywords.split(" ")) if place.keywords else set()
     if action == "set":
         new_flags, words = flags, set(keywords)

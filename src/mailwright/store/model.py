@@ -50,7 +50,7 @@ class Mailbox:
     unseen: int
     deleted: int
     bytes: int
-    subscribed: bool
+    subscribed: bool  # 0 or 1 from SQLite
 
 
 class Place(NamedTuple):

@@ -29,12 +29,18 @@ class BadCertificate(Exception):
     """A certificate or key that cannot be used; the text says which file, and what to do."""
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+class ServerContext(ssl.SSLContext):
+    """A context that knows the channel binding of its certificate (RFC 5929 4.1)."""
+
+    end_point: bytes = b""
+
+
+def server_context(certificate: Path, key: Path) -> ServerContext:
     """A context for servers: TLS 1.2 or later (RFC 9325 3.1.1), no compression, no renegotiation.
 
     Raises BadCertificate.
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_SINGLE_ECDH_USE
@@ -51,6 +57,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise BadCertificate(
             f"{certificate} and {key} {what}; both must be PEM, the key without a password"
         ) from error
+    context.end_point = server_end_point(leaf(certificate.read_bytes()))
     return context
 
 
@@ -128,10 +135,9 @@ class CertificateStore:
         self.key = key
         self._stamp = self._now_on_disk()
         self._context = server_context(certificate, key)
-        self.end_point = server_end_point(leaf(certificate.read_bytes()))
 
     @property
-    def context(self) -> ssl.SSLContext:
+    def context(self) -> ServerContext:
         """The context for new connections."""
         return self._context
 
@@ -143,9 +149,7 @@ class CertificateStore:
         stamp = self._now_on_disk()
         if stamp == self._stamp:
             return False
-        context = server_context(self.certificate, self.key)
-        self.end_point = server_end_point(leaf(self.certificate.read_bytes()))
-        self._context, self._stamp = context, stamp
+        self._context, self._stamp = server_context(self.certificate, self.key), stamp
         return True
 
     def _now_on_disk(self) -> tuple[tuple[int, int, int], ...]:

@@ -46,7 +46,9 @@ class DatabaseBlobs:
             if row[0] != upload:  # the same content was kept before: ours is not needed
                 _remove(tx, upload)
             return int(row[0])
-        found = tx.run("UPDATE blobs SET hash = ?, size = ?, refs = 1 WHERE id = ?", blob.hash, blob.size, upload)
+        found = tx.run(
+            "UPDATE blobs SET hash = ?, size = ?, refs = 1 WHERE id = ?", blob.hash, blob.size, upload
+        )
         if not found:
             raise StoreFailed("an upload was swept away before it was finished; send it again")
         return upload

@@ -62,6 +62,7 @@ class Database(Protocol):
     """Runs store operations."""
 
     dialect: Dialect
+    blobs: BlobStore
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a store operation and return its result once it is durable.
@@ -73,6 +74,10 @@ class Database(Protocol):
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a store operation that only reads, on one consistent snapshot."""
+        ...
+
+    def write_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write` for a worker thread: it blocks."""
         ...
 
     async def start(self) -> None:

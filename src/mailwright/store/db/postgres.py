@@ -84,7 +84,7 @@ class PostgresDatabase:
         connections: int = 8,
         wait: float = 10.0,
     ) -> None:
-        self._blobs = blobs
+        self.blobs = blobs
         self._on_change = on_change
         self._dsn = dsn
         self._workers = ThreadPoolExecutor(connections, thread_name_prefix="store")
@@ -121,7 +121,7 @@ class PostgresDatabase:
 
         def attempt() -> tuple[T, dict[int, int]]:
             with self._pool.connection() as connection:
-                tx = PostgresTransaction(connection, self._blobs)
+                tx = PostgresTransaction(connection, self.blobs)
                 return operation(tx, *args, **kwargs), tx.announced
 
         result, announced = _with_retries(attempt)
@@ -134,7 +134,7 @@ class PostgresDatabase:
         def attempt() -> T:
             with self._pool.connection() as connection:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                return operation(PostgresTransaction(connection, self._blobs), *args, **kwargs)
+                return operation(PostgresTransaction(connection, self.blobs), *args, **kwargs)
 
         return _with_retries(attempt)
 
@@ -143,12 +143,17 @@ class PostgresDatabase:
             self._pool.open()
             with self._pool.connection() as connection:
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-                schema.migrate(PostgresTransaction(connection, self._blobs))
+                schema.migrate(PostgresTransaction(connection, self.blobs))
         except (psycopg.Error, PoolTimeout) as error:
             raise _as_store_error(error) from error
 
     def _publish(self, announced: dict[int, int]) -> None:
-        if announced and self._on_change is not None and self._loop is not None and not self._loop.is_closed():
+        if (
+            announced
+            and self._on_change is not None
+            and self._loop is not None
+            and not self._loop.is_closed()
+        ):
             for account, modseq in announced.items():
                 self._loop.call_soon_threadsafe(self._on_change, account, modseq)
 

@@ -106,7 +106,7 @@ class SQLiteDatabase:
         busy_timeout: float = 5.0,
     ) -> None:
         self._path = str(path)
-        self._blobs = blobs
+        self.blobs = blobs
         self._on_change = on_change
         self._vfs = vfs
         self._busy_timeout = busy_timeout
@@ -115,7 +115,9 @@ class SQLiteDatabase:
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
-        self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="store-checkpoint", daemon=True)
+        self._checkpointer = threading.Thread(
+            target=self._checkpoint_loop, name="store-checkpoint", daemon=True
+        )
         self._checkpoint_wanted = threading.Event()
         self._wal_pages = 0
         self._closing = False
@@ -165,7 +167,7 @@ class SQLiteDatabase:
                 self._reader_connections.append(connection)
             connection.execute("BEGIN")
             try:
-                return operation(SQLiteTransaction(connection, self._blobs), *args, **kwargs)
+                return operation(SQLiteTransaction(connection, self.blobs), *args, **kwargs)
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -179,7 +181,7 @@ class SQLiteDatabase:
             self._connection = self._connect(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                schema.migrate(SQLiteTransaction(self._connection, self._blobs))
+                schema.migrate(SQLiteTransaction(self._connection, self.blobs))
                 self._connection.execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
@@ -247,7 +249,7 @@ class SQLiteDatabase:
 
     def _run_job(self, connection: apsw.Connection, job: _Job) -> None:
         job.error = None
-        tx = SQLiteTransaction(connection, self._blobs)
+        tx = SQLiteTransaction(connection, self.blobs)
         connection.execute("SAVEPOINT job")
         try:
             job.result = job.operation(tx, *job.args, **job.kwargs)
@@ -337,7 +339,11 @@ def _as_store_error(error: apsw.Error) -> Exception:
     for kind, meaning in _FAILURES:
         if isinstance(error, kind):
             return meaning(_EXPLAIN[meaning].format(error))
-    return StoreError(f"the database refused a statement: {error}") if isinstance(error, apsw.SQLError) else error
+    return (
+        StoreError(f"the database refused a statement: {error}")
+        if isinstance(error, apsw.SQLError)
+        else error
+    )
 
 
 _EXPLAIN: dict[type[TemporaryFailure], str] = {

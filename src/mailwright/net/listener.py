@@ -1,0 +1,191 @@
+"""Listeners: accept, read a PROXY header from listed proxies, hold peers to their limits, run a session for each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from mailwright.base.limits import Limits
+from mailwright.net.api import Peer
+from mailwright.net.proxy import BadProxyHeader, parse_proxy_header
+from mailwright.net.stream import StreamProtocol
+
+log = logging.getLogger(__name__)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+SessionFactory = Callable[[StreamProtocol], Awaitable[None]]
+
+_PROXY_TIMEOUT = 5.0
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """What a protocol says to a peer that gets no session."""
+
+    too_many: bytes
+    shutting_down: bytes
+
+
+class Connections:
+    """Counts connections, in all and by address, over all listeners of a server."""
+
+    def __init__(self, limits: Limits, exempt: Sequence[Network] = ()) -> None:
+        self._limits = limits
+        self._exempt = tuple(exempt)
+        self._total = 0
+        self._by_address: dict[str, int] = {}
+
+    @property
+    def total(self) -> int:
+        return self._total
+
+    def enter(self, address: str) -> bool:
+        """Count a connection in; False when it is one too many."""
+        count = self._by_address.get(address, 0)
+        if self._total >= self._limits.connections:
+            return False
+        if count >= self._limits.connections_per_address and not within(address, self._exempt):
+            return False
+        self._by_address[address] = count + 1
+        self._total += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Count a connection out."""
+        self._total -= 1
+        count = self._by_address.get(address, 0) - 1
+        if count > 0:
+            self._by_address[address] = count
+        else:
+            self._by_address.pop(address, None)
+
+
+@dataclass
+class Listener:
+    """One listening address of one protocol. `tls` set: TLS from the first octet."""
+
+    name: str
+    host: str
+    port: int
+    session: SessionFactory
+    refusals: Refusals
+    connections: Connections
+    limits: Limits
+    tls: Callable[[], ssl.SSLContext] | None = None
+    proxies: Sequence[Network] = ()  # addresses that speak PROXY, and must
+    _server: asyncio.Server | None = None
+    _sessions: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def start(self) -> None:
+        """Listen. Raises OSError whose text names the address."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: _Accepted(self), self.host, self.port, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot listen on {Peer(self.host, self.port)} for {self.name}: {error.strerror}; "
+                "is another server running there?",
+            ) from error
+        if self.port == 0:
+            self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop_accepting(self) -> None:
+        """Take no new connections."""
+        if self._server is not None:
+            self._server.close()
+
+    async def wait_closed(self, grace: float) -> None:
+        """Wait for the sessions to end; those that last longer than `grace` seconds are cancelled."""
+        if self._sessions:
+            await asyncio.wait(set(self._sessions), timeout=grace)
+        for task in self._sessions:
+            task.cancel()
+        if self._sessions:
+            await asyncio.wait(set(self._sessions), timeout=grace)
+
+    def accept(self, stream: StreamProtocol) -> None:
+        """Begin a session for a new connection."""
+        task = asyncio.get_running_loop().create_task(self._run(stream))
+        self._sessions.add(task)
+        task.add_done_callback(self._sessions.discard)
+
+    async def _run(self, stream: StreamProtocol) -> None:
+        try:
+            if self.proxies and within(stream.peer.address, self.proxies):
+                await _read_proxy_header(stream)
+            address = stream.peer.address
+            if not self.connections.enter(address):
+                log.warning("%s: too many connections, refused %s", self.name, stream.peer)
+                if self.tls is None:
+                    stream.write(self.refusals.too_many)
+                return
+            try:
+                if self.tls is not None:
+                    await stream.start_tls(self.tls())
+                await self.session(stream)
+            finally:
+                self.connections.leave(address)
+        except (ConnectionError, TimeoutError, BadProxyHeader) as error:
+            log.info("%s: %s: %s", self.name, stream.peer, error or type(error).__name__)
+        except asyncio.CancelledError:
+            stream.write(self.refusals.shutting_down)
+        except Exception:
+            log.exception("%s: the session of %s failed", self.name, stream.peer)
+        finally:
+            with contextlib.suppress(Exception):
+                await stream.close()
+
+
+class _Accepted(StreamProtocol):
+    """A stream that hands itself to its listener."""
+
+    __slots__ = ("_listener",)
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(read_ahead=listener.limits.read_ahead)
+        self._listener = listener
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if isinstance(transport, asyncio.Transport):
+            transport.set_write_buffer_limits(self._listener.limits.write_ahead)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._listener.accept(self)
+
+
+def within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an IP address lies in one of the networks."""
+    if not networks or not address:
+        return False
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed.version == network.version and parsed in network for network in networks)
+
+
+async def _read_proxy_header(stream: StreamProtocol) -> None:
+    received = b""
+    while (header := parse_proxy_header(received)) is None:
+        data = await stream.read(_PROXY_TIMEOUT)
+        if not data:
+            raise BadProxyHeader("the proxy closed the connection before its header")
+        received += data
+    if header.source is not None:
+        stream.peer = Peer(*header.source)
+    if header.destination is not None:
+        stream.local = Peer(*header.destination)
+    stream.unread(received[header.length :])

@@ -1,0 +1,323 @@
+"""TCP and TLS as a `net.api.Stream`.
+
+TLS is done here over memory BIOs, not by the event loop: the loops' own layer keeps 256 KiB of buffers for each
+connection, and cannot drop what was read before STARTTLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from typing import cast
+
+from mailwright.net.api import Peer, TLSInfo
+
+_TLS_PIECE = 16 * 1024  # one TLS record
+_CLOSE_WAIT = 5.0
+
+
+class StreamProtocol(asyncio.Protocol):
+    """A peer's connection, read by pull; see `net.api.Stream` for the contract."""
+
+    __slots__ = (
+        "_closed",
+        "_eof",
+        "_failure",
+        "_incoming",
+        "_outgoing",
+        "_paused",
+        "_read_ahead",
+        "_received",
+        "_ssl",
+        "_transport",
+        "_waiter",
+        "_waiting",
+        "_woken",
+        "_writer",
+        "local",
+        "peer",
+        "tls",
+    )
+
+    def __init__(self, *, read_ahead: int = 64 * 1024) -> None:
+        self.peer = Peer("")
+        self.local = Peer("")
+        self.tls: TLSInfo | None = None
+        self._transport: asyncio.Transport | None = None
+        self._received: list[bytes] = []
+        self._waiting = 0
+        self._read_ahead = read_ahead
+        self._paused = False
+        self._eof = False
+        self._closed = False
+        self._woken = False
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._writer: asyncio.Future[None] | None = None
+        self._ssl: ssl.SSLObject | None = None
+        self._incoming: ssl.MemoryBIO | None = None
+        self._outgoing: ssl.MemoryBIO | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self.peer = _endpoint(transport.get_extra_info("peername"))
+        self.local = _endpoint(transport.get_extra_info("sockname"))
+
+    def data_received(self, data: bytes) -> None:
+        self._received.append(data)
+        self._waiting += len(data)
+        if self._waiting >= self._read_ahead and not self._paused and self._transport is not None:
+            self._transport.pause_reading()
+            self._paused = True
+        self._resume_reader()
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        self._resume_reader()
+        return True  # half-closed: the replies still go out
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = self._eof = True
+        self._failure = exc
+        self._resume_reader()
+        self._resume_writer()
+
+    def pause_writing(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        self._resume_writer()
+
+    # Stream
+
+    async def read(self, timeout: float) -> bytes | None:
+        while True:
+            if self._ssl is None:
+                if self._received:
+                    return self._take()
+            else:
+                data = self._decrypt()
+                if data is not None:
+                    return data
+            if self._woken:
+                self._woken = False
+                return None
+            if self._eof:
+                if self._failure is not None:
+                    raise ConnectionResetError(str(self._failure)) from self._failure
+                return b""
+            await self._wait(timeout)
+
+    def write(self, data: bytes) -> None:
+        if self._transport is None or self._closed or not data:
+            return
+        if self._ssl is None:
+            self._transport.write(data)
+        else:
+            with contextlib.suppress(ssl.SSLError):
+                self._ssl.write(data)
+            self._flush_tls()
+
+    async def drain(self, timeout: float = 60.0) -> None:
+        if self._closed:
+            raise ConnectionResetError("the peer has closed the connection")
+        while self._writer is not None:
+            await _within(self._writer, timeout)
+            if self._closed:
+                raise ConnectionResetError("the peer has closed the connection")
+
+    async def start_tls(self, context: ssl.SSLContext, timeout: float = 30.0) -> None:
+        self._drop_received()
+        await self._handshake(context, None, True, timeout)
+
+    async def start_client_tls(
+        self, context: ssl.SSLContext, server_name: str | None, timeout: float = 30.0
+    ) -> ssl.SSLObject:
+        """Shake hands as client; the SSL object tells the peer's certificates. Raises as `start_tls`."""
+        self._drop_received()
+        await self._handshake(context, server_name, False, timeout)
+        assert self._ssl is not None
+        return self._ssl
+
+    def unread(self, data: bytes) -> None:
+        """Give octets back, to be read again first: what stood behind a PROXY header."""
+        if data:
+            self._received.insert(0, data)
+            self._waiting += len(data)
+
+    def wake(self) -> None:
+        self._woken = True
+        self._resume_reader()
+
+    async def close(self) -> None:
+        if self._transport is None or self._closed:
+            return
+        if self._ssl is not None:
+            with contextlib.suppress(ssl.SSLError):
+                self._ssl.unwrap()
+            self._flush_tls()
+        try:
+            await self.drain(_CLOSE_WAIT)
+        except (TimeoutError, ConnectionError):
+            self.abort()
+            return
+        self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Reading
+
+    def _take(self) -> bytes:
+        data = self._received[0] if len(self._received) == 1 else b"".join(self._received)
+        self._received.clear()
+        self._waiting = 0
+        if self._paused and self._transport is not None and not self._closed:
+            self._paused = False
+            self._transport.resume_reading()
+        return data
+
+    def _drop_received(self) -> None:
+        if self._received:
+            self._take()
+
+    async def _wait(self, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        waiter = self._waiter = loop.create_future()
+        timer = loop.call_later(timeout, _expire, waiter)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _resume_reader(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _resume_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+    # TLS
+
+    def _decrypt(self) -> bytes | None:
+        """Decrypted octets, b'' at the end, None when more must come first."""
+        assert self._ssl is not None
+        assert self._incoming is not None
+        if self._received:
+            self._incoming.write(self._take())
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            while size < self._read_ahead:
+                piece = self._ssl.read(_TLS_PIECE)
+                if not piece:
+                    self._eof = True
+                    break
+                pieces.append(piece)
+                size += len(piece)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._eof = True
+        except ssl.SSLError as error:
+            self._flush_tls()
+            if not pieces:
+                raise ConnectionResetError(f"TLS failed: {error.reason or error}") from error
+        self._flush_tls()
+        return b"".join(pieces) if pieces else None
+
+    def _flush_tls(self) -> None:
+        assert self._outgoing is not None
+        if self._outgoing.pending and self._transport is not None and not self._closed:
+            self._transport.write(self._outgoing.read())
+
+    async def _handshake(
+        self, context: ssl.SSLContext, server_name: str | None, server_side: bool, timeout: float
+    ) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        session = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_name)
+        self._outgoing = outgoing
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            try:
+                session.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush_tls()
+                await self._more(incoming, deadline - loop.time())
+            except ssl.SSLError as error:
+                self._flush_tls()  # the alert
+                raise ConnectionResetError(f"TLS handshake failed: {_reason(error)}") from error
+            else:
+                break
+        self._ssl, self._incoming = session, incoming
+        self._flush_tls()
+        self.tls = _describe(session, context)
+
+    async def _more(self, incoming: ssl.MemoryBIO, timeout: float) -> None:
+        while not self._received:
+            if self._eof:
+                raise ConnectionResetError("the peer closed the connection in the TLS handshake")
+            if timeout <= 0:
+                raise TimeoutError
+            await self._wait(timeout)
+        incoming.write(self._take())
+
+
+async def connect(
+    host: str,
+    port: int,
+    *,
+    timeout: float = 30.0,
+    source: tuple[str, int] | None = None,
+    sock: object | None = None,
+) -> StreamProtocol:
+    """Connect to an IP address, or take over a connected socket. Raises OSError, TimeoutError."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(timeout):
+        if sock is not None:
+            _, stream = await loop.create_connection(StreamProtocol, sock=sock)  # type: ignore[call-overload]
+        else:
+            _, stream = await loop.create_connection(StreamProtocol, host, port, local_addr=source)
+    return cast("StreamProtocol", stream)
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
+
+
+async def _within(future: asyncio.Future[None], timeout: float) -> None:
+    async with asyncio.timeout(timeout):
+        await asyncio.shield(future)
+
+
+def _endpoint(name: object) -> Peer:
+    if isinstance(name, tuple) and len(name) >= 2:
+        address = str(name[0]).partition("%")[0]
+        return Peer(address.removeprefix("::ffff:") if "." in address else address, int(name[1]))
+    return Peer("")
+
+
+def _reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return str(error.reason or error)
+
+
+def _describe(session: ssl.SSLObject, context: ssl.SSLContext) -> TLSInfo:
+    cipher = session.cipher()
+    return TLSInfo(
+        version=session.version() or "",
+        cipher=cipher[0] if cipher else "",
+        server_name=getattr(session, "server_name", None),
+        server_end_point=getattr(context, "end_point", None),  # of `tls.ServerContext`
+    )

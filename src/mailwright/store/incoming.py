@@ -1,0 +1,167 @@
+"""A message on its way in: in memory or a temporary file, then parsed, hashed and compressed."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import IO, TypeVar
+
+from mailwright.message.parsed import ParsedMessage
+from mailwright.message.parser import parse_message
+from mailwright.message.structure import bodystructure, envelope, to_record
+from mailwright.message.thread import thread_keys
+from mailwright.store.blobs.api import Blob, BlobStore, WriteNow
+from mailwright.store.errors import StoreFailed, StoreFull
+from mailwright.store.messages import PreparedMessage
+
+T = TypeVar("T")
+
+_INLINE = 64 * 1024  # octets that are parsed in the event loop: a thread would cost more than it saves
+_PIECE = 256 * 1024
+_FULL = (28, 122)  # ENOSPC, EDQUOT
+
+
+class IncomingMessage:
+    """Collects a message's octets. Memory is bounded by `memory`, whatever the size of the message."""
+
+    def __init__(
+        self, blobs: BlobStore, write_now: WriteNow, workers: Executor, folder: Path, memory: int = 256 * 1024
+    ) -> None:
+        self.size = 0
+        self._blobs = blobs
+        self._write_now = write_now
+        self._workers = workers
+        self._folder = folder
+        self._memory = memory
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._file: IO[bytes] | None = None
+
+    async def write(self, data: bytes) -> None:
+        """Add octets. Raises StoreFull or StoreFailed when the temporary file cannot take them."""
+        self._pieces.append(data)
+        self._waiting += len(data)
+        self.size += len(data)
+        if self._waiting > self._memory:
+            await self._off_loop(self._spill)
+
+    async def finish(self, trace: bytes = b"") -> PreparedMessage:
+        """Parse, hash and compress the message with `trace` header fields in front of it.
+
+        What is large is uploaded to the blob store before this returns. Raises TemporaryFailure.
+        May be called again with other trace fields.
+        """
+        if self._file is None:
+            content = b"".join([trace, *self._pieces])
+            if len(content) <= _INLINE:
+                return self._prepare(content)
+            return await self._off_loop(self._prepare, content)
+        return await self._off_loop(self._finish_file, trace)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The octets so far, in pieces; blocks when they are in a file."""
+        if self._file is not None:
+            position = 0
+            while piece := os.pread(self._file.fileno(), _PIECE, position):
+                yield piece
+                position += len(piece)
+        yield from self._pieces
+
+    def head(self, limit: int) -> bytes:
+        """The first octets, at most `limit`; blocks when they are in a file."""
+        found = bytearray()
+        for piece in self.pieces():
+            found += piece
+            if len(found) >= limit:
+                break
+        return bytes(found[:limit])
+
+    def close(self) -> None:
+        """Forget the message. Closing twice does nothing."""
+        self._pieces = []
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    async def _off_loop(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *args)
+
+    def _spill(self) -> None:
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed in close()
+            _write_all(self._file, pieces)
+        except OSError as error:
+            raise _as_store_error(error, self._folder) from error
+
+    def _finish_file(self, trace: bytes) -> PreparedMessage:
+        self._spill()
+        assert self._file is not None
+        if not trace:
+            return self._prepare_file(self._file)
+        try:
+            with tempfile.TemporaryFile(dir=self._folder, buffering=0) as whole:
+                _write_all(whole, [trace])
+                _write_all(whole, self.pieces())
+                return self._prepare_file(whole)
+        except OSError as error:
+            raise _as_store_error(error, self._folder) from error
+
+    def _prepare_file(self, file: IO[bytes]) -> PreparedMessage:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            parsed = parse_message(content)
+            blob = self._blobs.prepare(_pieces_of(content), len(content), self._write_now)
+            return describe(parsed, blob)
+
+    def _prepare(self, content: bytes) -> PreparedMessage:
+        parsed = parse_message(content)
+        return describe(parsed, self._blobs.prepare((content,), len(content), self._write_now))
+
+
+def describe(parsed: ParsedMessage, blob: Blob) -> PreparedMessage:
+    """What the store keeps of a parsed message."""
+    return PreparedMessage(
+        blob=blob,
+        size=parsed.size,
+        sent_at=parsed.date,
+        attachment=parsed.has_attachment,
+        envelope=envelope(parsed),
+        bodystructure=bodystructure(parsed.root),
+        structure=to_record(parsed),
+        preview=parsed.preview,
+        subject=parsed.base_subject,
+        senders=_sort_key(parsed, "from"),
+        recipients=_sort_key(parsed, "to"),
+        copies=_sort_key(parsed, "cc"),
+        thread_keys=tuple(thread_keys(parsed)),
+    )
+
+
+def _sort_key(parsed: ParsedMessage, field: str) -> str:
+    """The local part of the first address, upper-case, as RFC 5256 3 compares it."""
+    addresses = parsed.addresses(field)
+    return addresses[0].local.upper()[:64] if addresses else ""
+
+
+def _pieces_of(content: mmap.mmap) -> Iterator[bytes]:
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
+
+
+def _write_all(file: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]
+
+
+def _as_store_error(error: OSError, folder: Path) -> StoreFull | StoreFailed:
+    if error.errno in _FULL:
+        return StoreFull(f"the disk is full: cannot write a temporary file in {folder}")
+    return StoreFailed(f"cannot write a temporary file in {folder}: {error.strerror}")

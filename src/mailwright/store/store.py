@@ -1,0 +1,61 @@
+"""The store as the rooms above see it: operations, incoming messages, notifications."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from mailwright.store.blobs.api import BlobStore
+from mailwright.store.db.api import Database, Operation, P
+from mailwright.store.incoming import IncomingMessage
+from mailwright.store.notify.api import Notifier
+
+T = TypeVar("T")
+
+
+class Store:
+    """A database, its blobs and its notifier. `folder` takes the temporary files of large messages."""
+
+    def __init__(
+        self,
+        db: Database,
+        blobs: BlobStore,
+        notify: Notifier,
+        folder: Path,
+        *,
+        memory_per_message: int = 256 * 1024,
+    ) -> None:
+        self.db = db
+        self.blobs = blobs
+        self.notify = notify
+        self._folder = folder
+        self._memory = memory_per_message
+        self._workers = ThreadPoolExecutor(2, thread_name_prefix="message")
+
+    async def start(self) -> None:
+        """Open the database and bring its schema up to date."""
+        await self.db.start()
+
+    async def close(self) -> None:
+        """Finish what waits, then close."""
+        await asyncio.to_thread(self._workers.shutdown)
+        await self.db.close()
+
+    def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `Database.read`."""
+        return self.db.read(operation, *args, **kwargs)
+
+    def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `Database.write`."""
+        return self.db.write(operation, *args, **kwargs)
+
+    def incoming(self) -> IncomingMessage:
+        """A new message on its way in."""
+        return IncomingMessage(self.blobs, self.db.write_now, self._workers, self._folder, self._memory)
+
+    async def off_loop(self, function: Callable[..., T], *args: object) -> T:
+        """Run blocking work on a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, function, *args)

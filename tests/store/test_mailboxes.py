@@ -1,0 +1,97 @@
+"""What every database must do with mailboxes."""
+
+from __future__ import annotations
+
+import pytest
+from support.accounts import prepared
+
+from mailwright.store import mailboxes, messages
+from mailwright.store.db.api import Database
+from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed
+from mailwright.store.mailboxes import InvalidName, normal_name
+
+
+async def names(db: Database, account: int) -> list[str]:
+    return [box.name for box in await db.read(mailboxes.list_mailboxes, account)]
+
+
+async def test_a_new_account_has_the_usual_mailboxes(db: Database, account: int) -> None:
+    boxes = await db.read(mailboxes.list_mailboxes, account)
+    assert {(box.name, box.role) for box in boxes} == set(mailboxes.DEFAULTS)
+    assert all(box.subscribed and box.uidnext == 1 and box.messages == 0 for box in boxes)
+    assert len({box.uidvalidity for box in boxes}) == len(boxes)
+
+
+async def test_missing_levels_are_made(db: Database, account: int) -> None:
+    await db.write(mailboxes.create_mailbox, account, "工作/2026/十一月")
+    assert {"工作", "工作/2026", "工作/2026/十一月"} <= set(await names(db, account))
+
+
+async def test_inbox_has_one_spelling(db: Database, account: int) -> None:
+    assert (await db.read(mailboxes.find_mailbox, account, "iNbOx")).name == "INBOX"
+    with pytest.raises(AlreadyExists):
+        await db.write(mailboxes.create_mailbox, account, "inbox")
+    await db.write(mailboxes.create_mailbox, account, "inbox/Lists")
+    assert "INBOX/Lists" in await names(db, account)
+
+
+async def test_a_mailbox_made_again_has_a_greater_uidvalidity(db: Database, account: int) -> None:
+    first = await db.write(mailboxes.create_mailbox, account, "Again")
+    await db.write(mailboxes.delete_mailbox, account, "Again")
+    second = await db.write(mailboxes.create_mailbox, account, "Again")
+    assert second.uidvalidity > first.uidvalidity
+
+
+async def test_deleting_leaves_what_is_below(db: Database, account: int) -> None:
+    await db.write(mailboxes.create_mailbox, account, "a/b")
+    await db.write(mailboxes.delete_mailbox, account, "a")
+    assert {"a/b"} == {name for name in await names(db, account) if name.startswith("a")}
+    with pytest.raises(NoSuchMailbox):
+        await db.write(mailboxes.delete_mailbox, account, "a")
+    with pytest.raises(NotAllowed):
+        await db.write(mailboxes.delete_mailbox, account, "INBOX")
+
+
+async def test_renaming_takes_what_is_below_along(db: Database, account: int) -> None:
+    for name in ("a", "a/b", "a/b/c", "ab"):
+        await db.write(mailboxes.create_mailbox, account, name)
+    await db.write(mailboxes.rename_mailbox, account, "a", "x/y")
+    assert {"ab", "x", "x/y", "x/y/b", "x/y/b/c"} <= set(await names(db, account))
+    assert not {"a", "a/b"} & set(await names(db, account))
+    with pytest.raises(NotAllowed):
+        await db.write(mailboxes.rename_mailbox, account, "x/y", "x/y/z")
+    with pytest.raises(AlreadyExists):
+        await db.write(mailboxes.rename_mailbox, account, "x/y", "ab")
+
+
+async def test_renaming_inbox_moves_its_messages(db: Database, account: int) -> None:
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    await db.write(messages.add, account, box.id, prepared(db, b"x"), now=1)
+    await db.write(mailboxes.rename_mailbox, account, "INBOX", "old mail")
+    moved = await db.read(mailboxes.find_mailbox, account, "old mail")
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    assert (moved.messages, box.messages) == (1, 0)
+
+
+async def test_a_name_without_a_mailbox_can_be_subscribed(db: Database, account: int) -> None:
+    await db.write(mailboxes.subscribe, account, "later", True)
+    assert "later" in await db.read(mailboxes.list_subscriptions, account)
+    await db.write(mailboxes.subscribe, account, "later", False)
+    assert "later" not in await db.read(mailboxes.list_subscriptions, account)
+
+
+async def test_a_special_use_belongs_to_one_mailbox(db: Database, account: int) -> None:
+    with pytest.raises(NotAllowed, match="sent"):
+        await db.write(mailboxes.create_mailbox, account, "My Sent", role="sent")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/", "a//b", "a\x00b", "a\r\nb", "/a", "x" * 1001, "/".join("x" * 33), "\ud800"]
+)
+def test_bad_names(name: str) -> None:
+    with pytest.raises(InvalidName):
+        normal_name(name)
+
+
+def test_names_are_normal_form_c() -> None:
+    assert normal_name("e\u0301te\u0301/") == "\u00e9t\u00e9"
