@@ -1,0 +1,27 @@
+"""The rows of the table, by the name that selects them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..run import Bench
+from .disk import disk
+from .fetch import fetch
+from .imap import imap
+from .relay import relay
+from .sessions import sessions
+from .smtp import p99, smtp_kept, smtp_new
+from .upload import upload
+
+ROWS: dict[str, Callable[[Bench], None]] = {
+    "smtp-new": smtp_new,
+    "smtp-kept": smtp_kept,
+    "p99": p99,
+    "sessions": sessions,
+    "fetch": fetch,
+    "disk": disk,
+    "upload": upload,
+}
+
+# Measured when they are named.
+LATER: dict[str, Callable[[Bench], None]] = {"relay": relay, "imap": imap}

@@ -1,0 +1,172 @@
+"""The demo server as a process of its own, for tests with real clients, crash tests and the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+OFFSETS = (24, 25, 110, 143, 465, 587, 993, 995)  # the ports of the services, from the base port
+
+
+@dataclass(frozen=True)
+class Account:
+    """Who can log in."""
+
+    address: str
+    password: str
+
+
+class Demo:
+    """`mailwright demo` with its data in `data`; start, kill and start it again at will.
+
+    The ports stay the same for the life of this object. `prefix` goes before the
+    command, as `prlimit --fsize=...` does.
+    """
+
+    def __init__(
+        self, data: Path, base_port: int = 0, prefix: tuple[str, ...] = (), **environment: str
+    ) -> None:
+        self.data = data
+        self.base_port = base_port or free_base_port()
+        self.prefix = prefix
+        self.environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = data.parent / f"{data.name}.log"
+        self.ready: dict[str, Any] = {}
+
+    def start(self, timeout: float = 30.0) -> Demo:
+        """Start the server and wait until it says that it is ready."""
+        command = [*self.prefix, *mailwright_command(), "demo", "--data", str(self.data)]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONUNBUFFERED": "1",
+            **self.environment,
+        }
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--base-port", str(self.base_port), "--json"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                cwd=self.data.parent,
+            )
+        line = _read_line(self.process, timeout)
+        if not line:
+            self.kill()
+            raise RuntimeError(
+                f"the demo server did not start; its last words:\n{self.log.read_text()[-4000:]}"
+            )
+        self.ready = json.loads(line)
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "not started"
+        return self.process.pid
+
+    @property
+    def accounts(self) -> list[Account]:
+        return [Account(account["address"], account["password"]) for account in self.ready["accounts"]]
+
+    def address(self, service: str) -> tuple[str, int]:
+        """Host and port of a service: `smtp`, `submission`, `imaps`, ... (the keys of the ready line)."""
+        host, _, port = self.ready[service].rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def port(self, service: str) -> int:
+        return self.address(service)[1]
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL: no word of farewell, nothing flushed."""
+        if self.process is not None:
+            self.process.kill()
+            self._reap()
+
+    def stop(self, timeout: float = 20.0) -> int:
+        """Ctrl-C, and the exit code."""
+        assert self.process is not None, "not started"
+        process = self.process
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        self._reap()
+        return process.returncode
+
+    def _reap(self) -> None:
+        if self.process is not None:
+            self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+            self.process = None
+
+
+def mailwright_command() -> list[str]:
+    """How to call the `mailwright` of this environment: MAILWRIGHT, the installed script, else the source."""
+    if named := os.environ.get("MAILWRIGHT"):
+        return named.split()
+    installed = Path(sys.executable).with_name("mailwright")
+    if installed.exists():
+        return [str(installed)]
+    return [sys.executable, "-c", "from mailwright.cli import main; main()"]
+
+
+def free_base_port() -> int:
+    """A base port that leaves every service a free port, below those that the kernel hands out."""
+    start = (os.getpid() * 97 + time.monotonic_ns() // 1000) % 20_000
+    for step in range(200):
+        base = 10_000 + (start + step * 1009) % 20_000
+        if all(_is_free(base + offset) for offset in OFFSETS):
+            return base
+    raise RuntimeError("no free range of ports found")
+
+
+def require(program: str, package: str) -> str:
+    """The path of a program, or skip the test and name the Debian package that has it."""
+    import pytest
+
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is missing: install Debian's package {package}")
+    return path
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _read_line(process: subprocess.Popen[bytes], timeout: float) -> bytes:
+    assert process.stdout is not None
+    line, deadline = b"", time.monotonic() + timeout
+    while not line.endswith(b"\n") and time.monotonic() < deadline:
+        if not select.select([process.stdout], [], [], 0.1)[0]:
+            continue
+        data = os.read(process.stdout.fileno(), 65536)
+        if not data:
+            return b""
+        line += data
+    return line
