@@ -121,7 +121,7 @@ def start_nsd(folder: Path) -> tuple[subprocess.Popen[bytes], int, str]:
         f"  ip-address: 127.0.0.1@{port}",
         f'  username: ""\n  chroot: ""\n  pidfile: "{folder}/nsd.pid"\n  database: ""',
         f'  zonesdir: "{folder}"\n  zonelistfile: "{folder}/zone.list"\n  xfrdfile: "{folder}/xfrd"',
-        f'  xfrdir: "{folder}"\n  server-count: 1',
+        f'  xfrdir: "{folder}"\n  server-count: 1\n  rrl-ratelimit: 0',
         "remote-control:\n  control-enable: no",
     ]
     for name, text in zones.items():

@@ -63,13 +63,13 @@ class StubResolver:
         rtype = rtype.upper()
         if rtype not in RECORD_TYPES:
             raise ValueError(f"{rtype!r} is none of {', '.join(RECORD_TYPES)}")
-        absolute = parse_name(name)
-        if absolute is None:
-            return Answer(Status.NO_NAME, (), False, 0, name)
-        key = (plain(absolute), rtype)
+        key = (name.lower().removesuffix("."), rtype)
         known = self.cache.get(key)
         if known is not None:
             return known
+        absolute = parse_name(name)
+        if absolute is None:
+            return Answer(Status.NO_NAME, (), False, 0, name)
         task = self._pending.get(key)
         if task is None:
             task = asyncio.create_task(self._look_up(absolute, key))
