@@ -18,7 +18,9 @@ HTML_LIMIT: Final = 1024 * 1024  # characters of HTML whose text is read
 
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
 _META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-_BREAKS: Final = re.compile(r"(?i)<(?:br|p|div|tr|td|th|li|h[1-6]|table|blockquote|hr)(?=[\s/>])")
+_BREAKS: Final = re.compile(
+    r"<(?=(?:[bB][rR]|[pP]|[dD][iI][vV]|[tT][rRdDhH]|[lL][iI]|[hH][1-6rR]|[tT]able|TABLE|blockquote)[\s/>])"
+)
 
 
 class UnknownEncoding(ValueError):
@@ -93,7 +95,7 @@ def part_text(part: Part, source: bytes | mmap.mmap, limit: int) -> str:
 
 def html_to_text(html: str) -> str:
     """What a reader of the HTML sees, lines apart where blocks are. Never raises."""
-    html = _BREAKS.sub(r"\n\g<0>", html[:HTML_LIMIT])
+    html = _BREAKS.sub("\n<", html[:HTML_LIMIT])
     try:
         tree = LexborHTMLParser(html)
         tree.strip_tags(["script", "style", "head", "title", "noscript", "template"])

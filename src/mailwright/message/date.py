@@ -9,6 +9,8 @@ from typing import Final
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTH_NUMBER: Final = {name.lower().encode(): number for number, name in enumerate(_MONTHS, 1)}
+_MONTH_DAYS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_DAYS_BEFORE: Final = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 _ZONES: Final = {
     b"UT": 0, b"GMT": 0, b"UTC": 0, b"Z": 0, b"EST": -300, b"EDT": -240, b"CST": -360, b"CDT": -300, b"MST": -420,
     b"MDT": -360, b"PST": -480, b"PDT": -420, b"BST": 60, b"WET": 0, b"WEST": 60, b"MET": 60, b"MEST": 120,
@@ -81,14 +83,23 @@ def _date(
     if half is not None and 1 <= hours <= 12:
         hours = hours % 12 + (12 if half in b"pP" else 0)
     zone = _zone(raw, end)
-    try:
-        days = datetime(year, month, int(day), tzinfo=UTC).toordinal() - 719_163
-    except ValueError:
-        return None
+    days = _days(year, month, int(day))
     minutes, seconds = int(minute), min(int(second or b"0"), 59)
-    if hours > 24 or minutes > 59 or (hours == 24 and (minutes or seconds)):
+    if days is None or hours > 24 or minutes > 59 or (hours == 24 and (minutes or seconds)):
         return None
     return ((days * 24 + hours) * 60 + minutes - zone) * 60 + seconds, zone
+
+
+def _days(year: int, month: int, day: int) -> int | None:
+    """Days from the epoch to a day of the Gregorian calendar, None when there is no such day."""
+    if not (1 <= month <= 12 and 1 <= day <= _MONTH_DAYS[month - 1] and year > 0):
+        return None
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    if month == 2 and day == 29 and not leap:
+        return None
+    before = year - 1
+    past = before * 365 + before // 4 - before // 100 + before // 400 - 719_162
+    return past + _DAYS_BEFORE[month - 1] + (1 if leap and month > 2 else 0) + day - 1
 
 
 def _zone(raw: bytes, at: int) -> int:

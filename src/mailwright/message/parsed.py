@@ -19,7 +19,7 @@ class ParsedMessage:
     (within the limits).
     """
 
-    __slots__ = ("_fields_list", "fields", "header", "root", "size", "source")
+    __slots__ = ("_fields_list", "_subject", "fields", "header", "root", "size", "source")
 
     def __init__(
         self, source: bytes | mmap.mmap, root: Part, fields: dict[bytes, bytes], header: bytes
@@ -30,6 +30,7 @@ class ParsedMessage:
         self.header: bytes = header
         self.size: int = len(source)
         self._fields_list: list[HeaderField] | None = None
+        self._subject: str | None = None
 
     @property
     def header_end(self) -> int:
@@ -69,8 +70,9 @@ class ParsedMessage:
     @property
     def subject(self) -> str:
         """Decoded, on one line."""
-        raw = self.fields.get(b"subject")
-        return decode_header(raw) if raw is not None else ""
+        if self._subject is None:
+            self._subject = decode_header(self.fields.get(b"subject", b""))
+        return self._subject
 
     @property
     def base_subject(self) -> str:

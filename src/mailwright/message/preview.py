@@ -13,6 +13,7 @@ from mailwright.message.part import Part
 MAX_PREVIEW: Final = 256  # characters
 _TEXT_OCTETS: Final = 8192  # of the encoded body
 _HTML_OCTETS: Final = 65_536
+_ENOUGH: Final = 2048  # characters, from which a preview surely fills
 
 _ATTRIBUTION: Final = re.compile(
     r"^(?:On\b.{0,200}\bwrote|Am\b.{0,200}\bschrieb\b.{0,80}|.{0,200}\bwrote|.{0,200}写道)\s*[:：]$"
@@ -20,6 +21,7 @@ _ATTRIBUTION: Final = re.compile(
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u180e\u200b\u200e\u200f\u2060-\u2064\ufeff\x00-\x08\x0e-\x1f\x7f]+"
 )
+_LONE_JOINER: Final = re.compile("(?<!\\S)[\u200c\u200d]+(?!\\S)")
 
 
 def preview(root: Part, source: bytes | mmap.mmap) -> str:
@@ -68,21 +70,32 @@ def _own_words(text: str) -> str:
     if "\n>" not in text and text[:1] != ">":
         return _squeeze(text)
     own: list[str] = []
+    size = 0
     for line in text.split("\n"):
         if line[:1] == ">":
             while own and not own[-1].strip():
                 own.pop()
             if own and _ATTRIBUTION.match(own[-1].strip()[-300:]):
                 own.pop()
+        elif size > _ENOUGH:
+            break
         else:
             own.append(line)
+            size += len(line)
     return _squeeze("\n".join(own)) or _squeeze(text)
 
 
 def _squeeze(text: str) -> str:
-    if not text.isascii() or not text.isprintable():
-        text = _INVISIBLE.sub("", text)
-    return " ".join(text[: MAX_PREVIEW * 16].split())
+    """The beginning of a text on one line, without what fills space unseen (mailers pad previews with it)."""
+    if text.isascii():
+        line = " ".join(text[:_ENOUGH].split())
+        return line if line.isprintable() else _INVISIBLE.sub("", line)
+    line = text[:_ENOUGH]
+    if _INVISIBLE.search(line):
+        line = _INVISIBLE.sub("", " ".join(text[:_TEXT_OCTETS].split()))
+    if "\u200c" in line or "\u200d" in line:
+        line = _LONE_JOINER.sub("", line)
+    return " ".join(line.split())
 
 
 def _cut(text: str) -> str:
