@@ -25,7 +25,7 @@ COMMANDS: tuple[tuple[str, str, str, float], ...] = (
     ("SEARCH by flag", "SEARCH UNSEEN", "", 1),
     ("SEARCH by date", "SEARCH SENTSINCE 10-Jan-2026", "", 1),
     ("SEARCH by header", "SEARCH SUBJECT meeting", "", 1),
-    ("SEARCH by body", "SEARCH BODY grünhaus", "", 0.02),
+    ("SEARCH by body", "SEARCH BODY grundwasser", "", 0.02),
     ("SORT by date", "SORT (REVERSE DATE) UTF-8 ALL", "", 1),
     ("THREAD", "THREAD REFERENCES UTF-8 ALL", "", 1),
 )
