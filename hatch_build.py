@@ -17,15 +17,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ImportError:  # when this file runs as the compiler's own process
-    BuildHookInterface = object
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TIMEOUT = 600.0
 
 
-class CompileHook(BuildHookInterface):
+class CompileHook(BuildHookInterface[Any]):
     """Adds the compiled modules to the wheel, beside their sources."""
 
     PLUGIN_NAME = "custom"
@@ -37,7 +34,9 @@ class CompileHook(BuildHookInterface):
         if version == "editable":
             return
         self.work = Path(tempfile.mkdtemp(prefix="mailwright-build-"))
-        modules = find_modules(Path(self.root) / "src", self.config["compile"], self.config.get("interpret", []))
+        modules = find_modules(
+            Path(self.root) / "src", self.config["compile"], self.config.get("interpret", [])
+        )
         reason = obstacle() or self.compile(modules, build_data)
         if reason and os.environ.get("MAILWRIGHT_COMPILED") == "1":
             raise RuntimeError(f"MAILWRIGHT_COMPILED=1, but {reason}")
@@ -61,7 +60,9 @@ class CompileHook(BuildHookInterface):
             return f"mypyc did not finish: {error}"
         if done.returncode:
             self.app.display_error((done.stdout + done.stderr)[-8000:])
-            return "mypyc or the C compiler refused a module (the messages stand above; pip shows them with -v)"
+            return (
+                "mypyc or the C compiler refused a module (the messages stand above; pip shows them with -v)"
+            )
         for built in sorted(tree.rglob("*.so")):
             build_data["force_include"][str(built)] = str(built.relative_to(tree))
         build_data["pure_python"] = False
@@ -102,7 +103,12 @@ def compile_tree(tree: Path, modules: list[str]) -> None:
     # The errors of imports that only the installed package has do not matter here: CI runs mypy --strict.
     flags = ["--ignore-missing-imports", "--no-color-output"]
     extensions = mypycify(
-        [*flags, *modules], opt_level="2", debug_level="0", multi_file=True, group_name="mailwright_rooms", verbose=False
+        [*flags, *modules],
+        opt_level="2",
+        debug_level="0",
+        multi_file=True,
+        group_name="mailwright_rooms",
+        verbose=False,
     )
     command = build_ext(Distribution({"name": "mailwright", "ext_modules": extensions}))
     command.inplace = True

@@ -66,12 +66,12 @@ def test_addresses() -> None:
 
 def test_routes_are_sections_in_order() -> None:
     config = parse(
-        '[[queue.routes]]\nhost = "a.example"\ndomain = "b.example"\n'
-        '[[queue.routes]]\nhost = "smart.example"\nport = 465\nusername = "me"\npassword = "secret"\n'
+        '[[queue.routes]]\nname = "b"\nhosts = ["a.example"]\ndomains = ["b.example", ".c.example"]\n'
+        '[[queue.routes]]\nname = "smart"\nhosts = ["s.example"]\nimplicit_tls = true\nusername = "me"\n'
     )
-    assert [(route.host, route.port, route.tls) for route in config.queue.routes] == [
-        ("a.example", 25, "verify"),
-        ("smart.example", 465, "verify"),
+    assert [(route.name, route.domains, route.implicit_tls) for route in config.queue.routes] == [
+        ("b", ("b.example", ".c.example"), False),
+        ("smart", ("*",), True),
     ]
 
 
@@ -92,8 +92,10 @@ def test_routes_are_sections_in_order() -> None:
         ('[listeners.smtp]\naddresses = ["::1:25"]', 'must be "host:port" or "[IPv6]:port", not "::1:25"'),
         ('[listeners]\nsmtp = "[::1]:25"', "m:2: [listeners] smtp is a section: write [listeners.smtp]"),
         ('[queue.routes]\nhost = "a"', "routes is a list of sections: write [[queue.routes]]"),
-        ('[[queue.routes]]\nport = 25', "m:1: [[queue.routes]] needs a host"),
-        ('[[queue.tls]]\ndomain = "a b"', "m:2: [queue.tls] domain: 'a b' is not a domain name"),
+        ('[[queue.routes]]\nport = 25', "m:1: [[queue.routes]] needs a name"),
+        ('[[queue.routes]]\nname = "x"\ndomains = [".a b"]', "m:3: [queue.routes] domains: 'a b' is not a domain name"),
+        ('[[queue.routes]]\nname = "x"\nusername = "me"', 'm:1: [[queue.routes]] sends a password: set tls = "verify"'),
+        ('[[queue.routes]]\nname = "x"\nprotocol = "lmtp"', "m:1: [[queue.routes]] needs hosts for LMTP"),
         ('[tls]\nkey = "k.pem"', "m:1: [tls] certificate and key go together"),
         ('[server]\nhostname = "mail..example"', "m:2: [server] hostname: 'mail..example' is not"),
         ('[queue]\nexpire_after = "1h"', "warning_after must come before expire_after"),

@@ -17,7 +17,6 @@ from mailwright.config.settings import (
     Route,
     Server,
     Store,
-    TLSOverride,
 )
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "Route",
     "Server",
     "Store",
-    "TLSOverride",
     "load",
     "parse",
 ]

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 from mailwright.base.domain import InvalidDomain, to_ascii
 from mailwright.base.limits import Limits
 from mailwright.config.locate import Key, key_lines, line_of
-from mailwright.config.settings import LIMITS, Address, Config, Store
+from mailwright.config.settings import LIMITS, Address, Config, Route, Store
 
 T = TypeVar("T")
 
@@ -172,15 +172,23 @@ class _Reader:
         if queue.jitter >= 1:
             self.wrong(("queue", "jitter"), "[queue] jitter must be less than 1")
         for place, route in enumerate(queue.routes):
-            if not route.host:
-                self.wrong(("queue", "routes", place), "[[queue.routes]] needs a host")
-            if route.password and route.password_file:
-                self.wrong(("queue", "routes", place), "[[queue.routes]] password or password_file, not both")
-        for place, override in enumerate(queue.tls):
-            self.domain(override.domain, ("queue", "tls", place, "domain"))
+            self.route(route, ("queue", "routes", place))
         for name in ("recipients", "imap_idle_timeout", "pop3_idle_timeout", "connections"):
             if getattr(config.limits, name) <= 0:
                 self.wrong(("limits", name), f"[limits] {name} must be more than 0")
+
+    def route(self, route: Route, key: Key) -> None:
+        if not route.name:
+            self.wrong(key, "[[queue.routes]] needs a name")
+        if route.password and route.password_file:
+            self.wrong((*key, "password_file"), "[[queue.routes]] takes password or password_file, not both")
+        if route.username and route.tls in ("none", "may") and not route.implicit_tls:
+            self.wrong((*key, "tls"), '[[queue.routes]] sends a password: set tls = "verify"')
+        if route.protocol == "lmtp" and not route.hosts:
+            self.wrong(key, "[[queue.routes]] needs hosts for LMTP")
+        for domain in route.domains:
+            if domain != "*":
+                self.domain(domain.removeprefix("."), (*key, "domains"))
 
     def domain(self, name: str, key: Key) -> None:
         try:

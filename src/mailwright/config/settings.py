@@ -112,35 +112,36 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Route:
-    """Mail that does not follow MX. The first route that fits wins; without both, all fits."""
+    """Mail that goes another way, or with other rules, than MX says. The first route that fits is taken."""
 
-    host: str = setting("", "The server to hand the mail to. Required.")
-    port: int = setting(25, "Its port; 465 speaks TLS from the start.")
-    domain: str = setting("", "Only for recipients of this domain; `.example.org` means its subdomains.")
-    sender: str = setting("", "Only for senders: `user@domain`, or `@domain`.")
-    protocol: Literal["smtp", "lmtp"] = setting("smtp", "How to speak with it.")
-    tls: Literal["none", "opportunistic", "require", "verify"] = setting(
-        "verify", "`require` asks for encryption, `verify` for a valid certificate as well."
+    name: str = setting("", "What the log and `mailwright queue` call it. Required.")
+    domains: tuple[str, ...] = setting(
+        ("*",), 'Only for recipients in `"example.org"`, below it (`".example.org"`), or anywhere (`"*"`).'
     )
+    senders: tuple[str, ...] = setting((), 'Only for senders `"user@domain"` or `"@domain"`. Empty: all.')
+    hosts: tuple[str, ...] = setting(
+        (),
+        'Servers to hand the mail to, in order; `"[mx:name]"` for the MX of a name. Empty: those of the domain.',
+    )
+    port: int = setting(0, "Their port. 0: 25, 24 for LMTP, 465 with implicit TLS.")
+    protocol: Literal["smtp", "lmtp"] = setting("smtp", "How to speak with them.")
+    tls: Literal["none", "may", "encrypt", "verify"] = setting(
+        "may", "`may` is opportunistic and obeys MTA-STS and DANE, `verify` asks for a valid certificate."
+    )
+    implicit_tls: bool = setting(False, "TLS from the start, as on port 465.")
     username: str = setting("", "The account we log in with. Empty: no login.")
     password: str = setting("", "Its password.")
     password_file: Path | None = setting(None, "A file that holds the password on its first line.")
-
-
-@dataclass(frozen=True)
-class TLSOverride:
-    """A destination's own TLS rule."""
-
-    domain: str = setting("", "The recipients' domain. Required.")
-    policy: Literal["none", "opportunistic", "require", "verify", "dane"] = setting(
-        "require", "Replaces what MTA-STS and DANE would say."
-    )
+    sources: tuple[str, ...] = setting((), "Local addresses to send from, of both families, used in turn.")
+    proxy: str = setting("", '`"socks5://[user:password@]host:port"` to go through a proxy.')
+    helo: str = setting("", "What we call ourselves there. Empty: the server's hostname.")
 
 
 @dataclass(frozen=True)
 class Queue:
     """Mail on its way out."""
 
+    deliver: bool = setting(True, "Send what is queued; false: all of it waits.")
     retries: tuple[float, ...] = setting(
         (300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 10_800.0, 14_400.0),
         "Waits after each failed attempt (RFC 5321 4.5.4.1); the last is repeated.",
@@ -163,7 +164,7 @@ class Queue:
     recipients_per_day: int = setting(5000, "Per account; 0: no limit.")
     strangers_per_hour: int = setting(
         100,
-        "An account that writes to more people it never wrote to (and ten times its usual) is held; 0: never.",
+        "An account that writes to more people it never wrote to (and ten times its usual) is held; 0: off.",
     )
     failures_per_hour: int = setting(
         20, "An account with more recipients refused for good (and 30 % of all) is held; 0: never."
@@ -173,7 +174,6 @@ class Queue:
     tlsrpt: bool = setting(True, "Send the daily reports of RFC 8460 to who asks for them.")
     keep_traces: float = setting(2_592_000.0, "How long `mailwright trace` remembers.", "seconds")
     routes: tuple[Route, ...] = ()
-    tls: tuple[TLSOverride, ...] = ()
 
 
 @dataclass(frozen=True)

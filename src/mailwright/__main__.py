@@ -1,0 +1,5 @@
+"""`python -m mailwright`."""
+
+from mailwright.cli import main
+
+main()

@@ -1,0 +1,143 @@
+"""`mailwright demo`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mailwright.cli.options import json_option
+from mailwright.cli.output import echo_json, fail
+
+if TYPE_CHECKING:
+    from mailwright.app import App
+    from mailwright.config import Config
+
+HOST: Final = "127.0.0.1"
+DOMAIN: Final = "demo.test"
+PEOPLE: Final = ("alice", "bob")
+PORTS: Final = {
+    "smtp": 1025,
+    "submission": 1587,
+    "submissions": 1465,
+    "imap": 1143,
+    "imaps": 1993,
+    "pop3": 1110,
+    "pop3s": 1995,
+    "lmtp": 1024,
+}
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-data"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder that keeps mail and passwords between runs.",
+)
+@click.option(
+    "--base-port",
+    type=click.IntRange(1, 65_535 - len(PORTS)),
+    metavar="N",
+    help=f"Use the ports from N to N+{len(PORTS) - 1}, in the order of the JSON output.",
+)
+@click.option(
+    "--smarthost",
+    metavar="HOST:PORT",
+    help="Send mail for other domains there, without TLS. Without this it waits in the queue.",
+)
+@json_option
+def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool) -> None:
+    """Try it: a server on loopback, with a certificate it makes and two accounts.
+
+    Mail and passwords stay in the data folder. Ctrl-C stops it. Passwords are taken without TLS here, as many
+    test tools need; a real server (see `mailwright init`) never does unless it is told to.
+
+    With --json it prints one line when it is ready: smtp, submission, submissions, imap, imaps, pop3, pop3s and
+    lmtp as host:port, accounts with address and password, and pid.
+    """
+    from mailwright.cli.running import run_server, set_up_log
+
+    data = data.absolute()
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ports = PORTS if base_port is None else {name: base_port + n for n, name in enumerate(PORTS)}
+    config = demo_config(data, ports, smarthost)
+    set_up_log(config.log)
+    accounts = _passwords(data / "demo.json")
+
+    async def ready(app: App) -> None:
+        await _ensure_accounts(app, accounts)
+        services = {name: f"{HOST}:{port}" for name, port in ports.items()}
+        if as_json:
+            people = [{"address": address, "password": password} for address, password in accounts.items()]
+            echo_json({**services, "accounts": people, "pid": os.getpid()})
+        else:
+            from mailwright.cli.welcome import welcome
+
+            welcome(ports, accounts, data)
+
+    try:
+        run_server(config, ready)
+    except OSError as error:
+        fail(
+            f"the demo cannot listen: {error.strerror or error}; is another one running? --base-port N takes other ports"
+        )
+    if not as_json:
+        click.echo(f"\nStopped. The mail is in {data}.")
+
+
+def demo_config(data: Path, ports: dict[str, int], smarthost: str | None) -> Config:
+    """The demo's settings: all on loopback, and no limits on rates there."""
+    import dataclasses
+
+    from mailwright.config import Address, Auth, Config, Listener, Listeners, Log, Queue, Route, Server
+
+    host, _, port = (smarthost or "").rpartition(":")
+    if smarthost and not (host and port.isdigit()):
+        raise click.BadParameter("must be HOST:PORT", param_hint="--smarthost")
+    no_limit = 10**9
+    return dataclasses.replace(
+        Config(),
+        server=Server(hostname="localhost", data=data),
+        listeners=Listeners(**{name: Listener((Address(HOST, number),)) for name, number in ports.items()}),
+        auth=Auth(allow_plaintext_without_tls=True),
+        queue=Queue(
+            deliver=bool(smarthost),
+            routes=(Route("smarthost", hosts=(host,), port=int(port), tls="none"),) if smarthost else (),
+            messages_per_hour=0,
+            messages_per_day=0,
+            recipients_per_hour=0,
+            recipients_per_day=0,
+            strangers_per_hour=0,
+            failures_per_hour=0,
+        ),
+        limits=dataclasses.replace(
+            Config().limits,
+            connections_per_address=no_limit,
+            smtp_commands=no_limit,
+            smtp_transactions=no_limit,
+            login_failures=no_limit,
+        ),
+        log=Log(level="warning"),
+    )
+
+
+def _passwords(file: Path) -> dict[str, str]:
+    """The accounts' passwords, kept so that mail clients need to be set up only once."""
+    try:
+        known = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        known = {f"{person}@{DOMAIN}": secrets.token_urlsafe(9) for person in PEOPLE}
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            json.dump(known, new)
+    return dict(known)
+
+
+async def _ensure_accounts(app: App, accounts: dict[str, str]) -> None:
+    raise NotImplementedError

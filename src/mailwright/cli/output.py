@@ -1,0 +1,49 @@
+"""How commands speak: lines and tables for people, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from mailwright.cli.exits import Exit
+
+
+def echo_json(value: Any) -> None:
+    """One line of JSON on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """A table; a column whose name begins with '>' is set right. `empty` is said when there are no rows."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = list(rows)
+    if not rows:
+        click.echo(empty)
+        return
+    sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        sheet.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    for row in rows:
+        sheet.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console(highlight=False, markup=False).print(sheet)
+
+
+def fail(text: str, code: Exit = Exit.FAILED) -> NoReturn:
+    """End the command with a message: what went wrong, and what to do."""
+    click.echo(f"mailwright: {text}", err=True)
+    raise SystemExit(int(code))
+
+
+def size(octets: float) -> str:
+    """`12.3 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if octets < 1024:
+            return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
+        octets /= 1024
+    return f"{octets:.1f} TiB"

@@ -1,0 +1,108 @@
+"""The table of commands, and how their errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from mailwright import __version__
+from mailwright.cli.exits import Exit
+
+# Where each command lives, and what `--help` says of it: no command is imported before it is called.
+COMMANDS: Final = {
+    "demo": ("mailwright.cli.demo:demo", "Try it: a server on loopback with two accounts."),
+    "init": ("mailwright.cli.init:init", "Set up a real installation: configuration, keys, DNS records."),
+    "serve": ("mailwright.cli.serve:serve", "Run the server."),
+    "domain": ("mailwright.cli.domain:domain", "Add, list and remove domains."),
+    "account": ("mailwright.cli.account:account", "Add, list, disable and remove accounts; passwords."),
+    "alias": ("mailwright.cli.alias:alias", "Add, list and remove aliases and forwards."),
+    "queue": ("mailwright.cli.queue:queue", "Look at outbound mail; hold, release, retry, delete it."),
+    "trace": ("mailwright.cli.trace:trace", "Tell what became of a message, and why."),
+    "doctor": ("mailwright.cli.doctor:doctor", "Check configuration, ports, DNS, certificates and store."),
+    "backup": ("mailwright.cli.backup:backup", "Copy the store while it runs, and verify the copy."),
+    "restore": ("mailwright.cli.restore:restore", "Put a backup in place of the store."),
+    "import": ("mailwright.cli.imports:imports", "Bring mail in from a Maildir or mbox."),
+    "export": ("mailwright.cli.export:export", "Write an account's mail as Maildir or mbox."),
+    "version": ("mailwright.cli.version:version", "Say which version this is, and what is compiled."),
+}
+
+
+class Root(click.Group):
+    """Loads a command when it is called, and tells errors as `mailwright: what, and what to do`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := _near(args[0]):
+                raise click.UsageError(f"{error.message} Did you mean '{near}'?", ctx) from error
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            ctx.exit(Exit.INTERRUPTED)
+        except Exception as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
+            click.echo(f"mailwright: {error}" if code != Exit.CONFIG else str(error), err=True)
+            ctx.exit(code)
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "--version", message="%(version)s")
+def root() -> None:
+    """Mailwright, a complete mail system: SMTP, IMAP, POP3, one process, one file.
+
+    Try it with `mailwright demo`; set up a real server with `mailwright init`.
+    Each command explains itself: `mailwright COMMAND --help`.
+    """
+
+
+def _near(word: str) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, COMMANDS, n=1)), None)
+
+
+def _exit_code(error: Exception) -> Exit | None:
+    """The code for an error that its message explains; None for one that is a defect of ours."""
+    loaded = sys.modules
+    if "mailwright.config" in loaded and isinstance(error, loaded["mailwright.config"].ConfigError):
+        return Exit.CONFIG
+    if "mailwright.store.errors" in loaded:
+        errors = loaded["mailwright.store.errors"]
+        if isinstance(error, errors.TemporaryFailure):
+            return Exit.TEMPORARY
+        if isinstance(error, errors.StoreError):
+            return Exit.FAILED
+    if "mailwright.directory.errors" in loaded and isinstance(
+        error, loaded["mailwright.directory.errors"].DirectoryError
+    ):
+        return Exit.FAILED
+    if "mailwright.tls.certificates" in loaded and isinstance(
+        error, loaded["mailwright.tls.certificates"].BadCertificate
+    ):
+        return Exit.FAILED
+    return Exit.FAILED if isinstance(error, OSError) else None

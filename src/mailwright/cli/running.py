@@ -1,0 +1,84 @@
+"""Running the server until a signal ends it: what `serve` and `demo` share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mailwright.app import App
+    from mailwright.config import Config, Log
+
+
+def run_server(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> None:
+    """Start the server, call `on_ready` once it listens, and stop it cleanly at SIGINT or SIGTERM.
+
+    Raises what the start raises: OSError for an address in use, StoreError, BadCertificate.
+    """
+    import uvloop
+
+    _raise_file_limit()
+    uvloop.run(_serve(config, on_ready))
+
+
+def set_up_log(log: Log) -> None:
+    """Send the log to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JSONFormatter() if log.format == "json" else _TextFormatter())
+    logging.basicConfig(level=log.level.upper(), handlers=[handler], force=True)
+    for chatty in ("asyncio", "httpx", "httpcore", "psycopg.pool"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+async def _serve(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> None:
+    from mailwright.app import App
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    app = App(config)
+    await app.start()
+    try:
+        await on_ready(app)
+        await stop.wait()
+    finally:
+        await app.stop()
+
+
+def _raise_file_limit() -> None:
+    """Each connection takes a file descriptor; the usual soft limit of 1024 is far below ours."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        room = record.name.removeprefix("mailwright.")
+        text = f"{stamp[:-6]}Z {record.levelname.lower():7} {room}: {record.getMessage()}"
+        # A peer's words must not be able to forge a line of ours.
+        text = text.replace("\r", "\\r").replace("\n", "\\n")
+        return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+class _JSONFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "room": record.name.removeprefix("mailwright."),
+            "text": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
