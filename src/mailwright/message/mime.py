@@ -35,8 +35,12 @@ def parse_content_type(raw: bytes) -> tuple[str, str, Params]:
 def parse_disposition(raw: bytes) -> tuple[str, Params]:
     """The disposition (lower-case; "" when there is none) and its parameters (RFC 2183)."""
     raw = _without_comments(unfold(raw))
-    token = raw.partition(b";")[0].split()
-    return (_text(token[0]).lower() if token else "", _params(raw))
+    head, _, rest = raw.partition(b";")
+    token = head.split()
+    params = _params(b";" + rest)
+    if not token:
+        return ("attachment", params) if params else ("", ())
+    return _text(token[0]).lower(), params
 
 
 def _content_type_of(raw: bytes) -> tuple[str, str, Params]:
@@ -52,7 +56,14 @@ def _content_type_of(raw: bytes) -> tuple[str, str, Params]:
         subtype = "plain"
     if not (kind.isascii() and subtype.isascii() and kind.isprintable() and subtype.isprintable()):
         return "", "", ()
-    return kind, subtype, _params(raw) if b";" in raw else ()
+    rest = raw[match.end() :].lstrip()
+    if not rest:
+        return kind, subtype, ()
+    return (
+        kind,
+        subtype,
+        _params(rest if rest[:1] == b";" else b";" + rest),
+    )  # the first ";" is often forgotten
 
 
 _content_type = lru_cache(maxsize=512)(_content_type_of)

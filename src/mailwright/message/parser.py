@@ -38,7 +38,8 @@ MAX_BOUNDARY: Final = 998  # RFC 2046 5.1.1 allows 70, the line of RFC 5322 2.1.
 _DELIMITER_LINE: Final = 2048  # octets in which a delimiter line must end
 _COUNT_CHUNK: Final = 1 << 20
 
-_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+_BLANK_LINE: Final = re.compile(rb"\n\r*+\n")
+_EMPTY_LINE: Final = re.compile(rb"\r*+\n")
 _TAGS: Final = re.compile(r"[^\s,]+")
 
 
@@ -95,7 +96,9 @@ class _Parser:
             if closing:
                 parent.boundary = b""
                 self.rearm()
-            elif self.parts >= self.limits.parts:
+            elif (
+                self.parts >= self.limits.parts or at >= self.size
+            ):  # cut off behind a delimiter: no part begins
                 break
             else:
                 self.enter(at, parent.digest)
@@ -236,11 +239,9 @@ class _Parser:
     def header_end(self, at: int) -> int:
         """Where the body begins: after the blank line, or at a delimiter before that, or at the end."""
         source = self.source
-        head = source[at : at + 2]
-        if head[:1] == b"\n":
-            return at + 1
-        if head == b"\r\n":
-            return at + 2
+        empty = _EMPTY_LINE.match(source, at)
+        if empty is not None:
+            return empty.end()
         blank = _BLANK_LINE.search(source, at)
         end = blank.end() if blank is not None else self.size
         if self.needle and at > 0:
