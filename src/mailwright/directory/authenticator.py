@@ -1,4 +1,7 @@
-"""Who logs in: passwords and SCRAM proofs against the directory, with lock-outs. Implements `sasl.api.Authenticator`."""
+"""Who logs in: passwords and SCRAM proofs against the directory, with lock-outs.
+
+Implements `sasl.api.Authenticator`.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ class DirectoryAuthenticator:
             return locked
         try:
             account, credentials = await self._read(username)
-            for credential in credentials or [None]:
+            candidates: list[Credential | None] = [*credentials] or [None]
+            for credential in candidates:
                 if await self._fits(credential, password):
                     return await self._accept(account, username, peer)
         except TemporaryFailure:

@@ -1,0 +1,26 @@
+"""A real store for tests: SQLite in a folder of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.sqlite import SQLiteDatabase
+from mailwright.store.notify.local import LocalNotifier
+from mailwright.store.store import Store
+
+
+@asynccontextmanager
+async def open_store(folder: Path) -> AsyncIterator[Store]:
+    """Open a store whose database is `folder/mail.sqlite`."""
+    blobs, notify = DatabaseBlobs(), LocalNotifier()
+    store = Store(
+        SQLiteDatabase(folder / "mail.sqlite", blobs, on_change=notify.publish), blobs, notify, folder
+    )
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
