@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 import click
-
-from tests.demo import ROOT
+from support.demo import ROOT
 
 from .report import Report
 from .rows import LATER, ROWS

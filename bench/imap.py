@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.demo import Account
+from support.demo import Account
 
 from .servers import Server
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from tests.demo import ROOT, Account, Demo, mailwright_command
+from support.demo import ROOT, Account, Demo, mailwright_command, source_path
 
 PEERS = ROOT.parent / "shared" / "peers"
 PEERS_DATA = Path(
@@ -100,7 +100,7 @@ class Ours:
     @staticmethod
     def version() -> str:
         """What `mailwright version` says: the release, and whether the pure rooms are compiled."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        environment = {**os.environ, **source_path()}
         done = subprocess.run(
             [*mailwright_command(), "version"], capture_output=True, text=True, env=environment, check=False
         )

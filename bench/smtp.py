@@ -12,7 +12,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tests.demo import Account
+from support.demo import Account
 
 from .corpus import Corpus
 from .imap import Client

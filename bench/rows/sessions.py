@@ -6,7 +6,7 @@ import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.demo import Account
+from support.demo import Account
 
 from ..corpus import Corpus
 from ..imap import Client, load

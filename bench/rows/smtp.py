@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from tests.demo import Account
+from support.demo import Account
 
 from ..imap import Client
 from ..report import Result, percentile

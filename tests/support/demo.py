@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-OFFSETS = (24, 25, 110, 143, 465, 587, 993, 995)  # the ports of the services, from the base port
+ROOT = Path(__file__).resolve().parents[2]
+PORTS = 8  # the services take so many ports, from the base port on
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,17 @@ def mailwright_command() -> list[str]:
     return [sys.executable, "-c", "from mailwright.cli import main; main()"]
 
 
+def source_path() -> dict[str, str]:
+    """The environment that `mailwright_command` needs when nothing is installed."""
+    return {"PYTHONPATH": str(ROOT / "src")} if "-c" in mailwright_command() else {}
+
+
 def free_base_port() -> int:
     """A base port that leaves every service a free port, below those that the kernel hands out."""
     start = (os.getpid() * 97 + time.monotonic_ns() // 1000) % 20_000
     for step in range(200):
         base = 10_000 + (start + step * 1009) % 20_000
-        if all(_is_free(base + offset) for offset in OFFSETS):
+        if all(_is_free(base + number) for number in range(PORTS)):
             return base
     raise RuntimeError("no free range of ports found")
 
