@@ -1,0 +1,285 @@
+"""What a postmaster does with the queue: show, count, hold, release, retry, re-route, expire, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mailwright.queue import model, trace
+from mailwright.queue.model import Reporter, Rules
+from mailwright.queue.planner import Lane
+from mailwright.queue.values import Outcome, Recipient, Result
+from mailwright.store.db.api import Transaction, Value
+
+BATCH: Final = 500  # recipients changed in one transaction
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which recipients are meant; all that is given must match, nothing given means all.
+
+    `sender` and `recipient` are whole addresses ('' as sender: reports), or '@domain' for all of a domain.
+    `destination` is the domain, or a route's '@name'. `account` is a number.
+    """
+
+    id: int | None = None
+    sender: str | None = None
+    recipient: str | None = None
+    destination: str | None = None
+    account: int | None = None
+    held: bool | None = None
+
+    def where(self) -> tuple[str, list[Value]]:
+        """The condition over queue_recipients `r` and queue_messages `m`, and its parameters."""
+        terms: list[str] = []
+        params: list[Value] = []
+        for column, value in (("r.message", self.id), ("r.account", self.account)):
+            if value is not None:
+                terms.append(f"{column} = ?")
+                params.append(value)
+        if self.destination is not None:
+            terms.append("r.destination = ?")
+            params.append(self.destination.lower())
+        for column, text in (("m.reverse_path", self.sender), ("r.address", self.recipient)):
+            if text is not None:
+                term, param = _match(column, text)
+                terms.append(term)
+                params.append(param)
+        if self.held is not None:
+            terms.append("r.held = ?")
+            params.append(int(self.held))
+        return " AND ".join(terms) or "1 = 1", params
+
+
+def _match(column: str, text: str) -> tuple[str, Value]:
+    if not text.startswith("@"):
+        return f"lower({column}) = ?", text.lower()
+    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"lower({column}) LIKE ? ESCAPE '\\'", "%" + escaped
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipient in the queue, as `mailwright queue` shows it. Times are seconds since the epoch."""
+
+    id: int
+    n: int
+    account: int
+    reverse_path: str
+    address: str
+    destination: str
+    size: int
+    received_at: float
+    next_attempt_at: float
+    expires_at: float
+    attempts: int
+    held: bool
+    active: bool  # an attempt is going on
+    last_attempt_at: float
+    last_status: str
+    last_reply: str
+    last_host: str
+
+
+_ENTRY: Final = (
+    "SELECT r.message, r.n, r.account, m.reverse_path, r.address, r.destination, m.size, m.received_at, r.due_at,"
+    " m.expires_at, r.attempts, r.held, r.owner, r.last_at, r.last_status, r.last_reply, r.last_host"
+    " FROM queue_recipients r JOIN queue_messages m ON m.id = r.message"
+)
+
+
+def entries(
+    tx: Transaction, selection: Selection, limit: int = 100, after: tuple[int, int] = (0, -1)
+) -> list[Entry]:
+    """The recipients selected, by id, at most `limit` of them, those after (id, n)."""
+    return list(_entries(tx, selection, limit, after))
+
+
+def _entries(tx: Transaction, selection: Selection, limit: int, after: tuple[int, int]) -> Iterator[Entry]:
+    where, params = selection.where()
+    sql = f"{_ENTRY} WHERE {where} AND (r.message, r.n) > (?, ?) ORDER BY r.message, r.n LIMIT ?"
+    for row in tx.all(sql, *params, *after, limit):
+        (number, n, account, path, address, destination, size, received, due, expires) = row[:10]
+        (attempts, held, owner, last_at, status, reply, host) = row[10:]
+        yield Entry(
+            number, n, account, path, address, destination, size, received, due, expires,
+            attempts, bool(held), bool(owner), last_at, status, reply, host,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Count:
+    """So many recipients for a destination have the same reason to be in the queue."""
+
+    destination: str
+    reason: str  # the last reply, '' when not tried yet
+    recipients: int
+    held: int
+    oldest: float  # when the first of them was received
+
+
+def counts(tx: Transaction, selection: Selection | None = None, limit: int = 100) -> list[Count]:
+    """The queue by destination and reason, the largest first."""
+    where, params = (selection or Selection()).where()
+    rows = tx.all(
+        "SELECT r.destination, r.last_reply, COUNT(*), SUM(r.held), MIN(m.received_at) FROM queue_recipients r"  # noqa: S608
+        f" JOIN queue_messages m ON m.id = r.message WHERE {where}"
+        " GROUP BY r.destination, r.last_reply ORDER BY COUNT(*) DESC, r.destination, r.last_reply LIMIT ?",
+        *params,
+        limit,
+    )
+    return [Count(row[0], row[1], int(row[2]), int(row[3]), row[4]) for row in rows]
+
+
+def size(tx: Transaction) -> tuple[int, int]:
+    """Messages and recipients in the queue."""
+    row = tx.one("SELECT (SELECT COUNT(*) FROM queue_messages), (SELECT COUNT(*) FROM queue_recipients)")
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+# Changing. Each does at most `limit` recipients and returns how many; call it again until that is less than `limit`.
+# A recipient whose attempt is going on is left alone: hold and delete would come too late for it.
+
+
+def _pick(
+    tx: Transaction, selection: Selection, limit: int, extra: str = "", *more: Value
+) -> list[tuple[int, int, Lane, str]]:
+    where, params = selection.where()
+    rows = tx.all(
+        "SELECT r.message, r.n, r.tier, r.account, r.destination, r.address FROM queue_recipients r"  # noqa: S608
+        f" JOIN queue_messages m ON m.id = r.message WHERE {where} AND r.owner = ''{extra}"
+        " ORDER BY r.message, r.n LIMIT ?",
+        *params,
+        *more,
+        limit,
+    )
+    return [(row[0], row[1], Lane(row[2], row[3], row[4]), row[5]) for row in rows]
+
+
+def _note(tx: Transaction, picked: Sequence[tuple[int, int, Lane, str]], now: float, kind: str) -> None:
+    by_message: dict[int, list[str]] = {}
+    for number, _, _, address in picked:
+        by_message.setdefault(number, []).append(address)
+    for number, addresses in by_message.items():
+        trace.add(tx, number, now, kind, {"recipients": addresses})
+
+
+def hold(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
+    """Keep them in the queue without trying, without a limit in time."""
+    picked = _pick(tx, selection, limit, " AND r.held = 0")
+    tx.many(
+        "UPDATE queue_recipients SET held = 1 WHERE message = ? AND n = ?", [(m, n) for m, n, _, _ in picked]
+    )
+    _note(tx, picked, now, "held")
+    return len(picked)
+
+
+def release(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
+    """Let go what was held; it is due at once."""
+    picked = _pick(tx, selection, limit, " AND r.held = 1")
+    tx.many(
+        "UPDATE queue_recipients SET held = 0, due_at = ? WHERE message = ? AND n = ?",
+        [(now, m, n) for m, n, _, _ in picked],
+    )
+    model.touch(tx, ((lane, now) for _, _, lane, _ in picked))
+    _note(tx, picked, now, "released")
+    return len(picked)
+
+
+def release_account(tx: Transaction, account: int, now: float, limit: int = BATCH) -> int:
+    """Let an account that was stopped send again."""
+    tx.run("DELETE FROM queue_stops WHERE account = ?", account)
+    return release(tx, Selection(account=account), now, limit)
+
+
+def retry(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
+    """Make them due now, also where the destination rests."""
+    picked = _pick(tx, selection, limit, " AND r.held = 0 AND r.due_at > ?", now)
+    tx.many(
+        "UPDATE queue_recipients SET due_at = ? WHERE message = ? AND n = ?",
+        [(now, m, n) for m, n, _, _ in picked],
+    )
+    lanes = {lane for _, _, lane, _ in picked} | _resting_lanes(tx, selection, now)
+    model.touch(tx, ((lane, now) for lane in lanes))
+    return len(picked)
+
+
+def _resting_lanes(tx: Transaction, selection: Selection, now: float) -> set[Lane]:
+    where, params = selection.where()
+    rows = tx.all(
+        "SELECT DISTINCT r.tier, r.account, r.destination FROM queue_recipients r"  # noqa: S608
+        f" JOIN queue_messages m ON m.id = r.message WHERE {where} AND r.held = 0 AND r.due_at <= ?",
+        *params,
+        now,
+    )
+    return {Lane(*row) for row in rows}
+
+
+def reroute(tx: Transaction, selection: Selection, now: float, rules: Rules, to: str = "") -> int:
+    """Send all selected another way: to `to` (a domain, or '@name' of a route), or as the routes say now."""
+    moved = 0
+    last = (0, -1)
+    while picked := _pick(tx, selection, BATCH, " AND (r.message, r.n) > (?, ?)", *last):
+        last = picked[-1][0], picked[-1][1]
+        moved += _reroute(tx, picked, now, rules, to)
+    return moved
+
+
+def _reroute(
+    tx: Transaction, picked: Sequence[tuple[int, int, Lane, str]], now: float, rules: Rules, to: str
+) -> int:
+    messages = model.read_messages(tx, {number for number, _, _, _ in picked}, content=False)
+    moved: list[tuple[int, int, Lane, str]] = []
+    for number, n, lane, address in picked:
+        target = to or rules.router.destination(messages[number].reverse_path, address)
+        if target != lane.destination:
+            moved.append((number, n, Lane(lane.tier, lane.account, target), address))
+    tx.many(
+        "UPDATE queue_recipients SET destination = ?, due_at = ? WHERE message = ? AND n = ?",
+        [(lane.destination, now, number, n) for number, n, lane, _ in moved],
+    )
+    model.touch(tx, ((lane, now) for _, _, lane, _ in moved))
+    _note(tx, moved, now, "rerouted")
+    return len(moved)
+
+
+def expire(
+    tx: Transaction,
+    selection: Selection,
+    now: float,
+    rules: Rules,
+    report: Reporter | None,
+    limit: int = BATCH,
+) -> int:
+    """Give up now, with a report to the sender where one is due."""
+    picked = _pick(tx, selection, limit)
+    late: dict[int, list[tuple[Recipient, Result]]] = {}
+    for number, n, _, _ in picked:
+        row = tx.one(
+            "SELECT address, orcpt, notify, attempts, warned, last_reply, last_host FROM queue_recipients"
+            " WHERE message = ? AND n = ?",
+            number,
+            n,
+        )
+        if row is not None:
+            recipient = Recipient(n, row[0], row[1], row[2], row[3], bool(row[4]))
+            text = row[5] or "the administrator ended the delivery"
+            late.setdefault(number, []).append(
+                (recipient, Result(Outcome.DEFERRED, "expired", "5.4.7", text, 0, row[6]))
+            )
+    messages = model.read_messages(tx, set(late), content=False)
+    for number, recipients in late.items():
+        model.expire(tx, messages[number], recipients, now, rules, report)
+    return len(picked)
+
+
+def delete(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
+    """Take out of the queue without a word to anybody."""
+    picked = _pick(tx, selection, limit)
+    tx.many("DELETE FROM queue_recipients WHERE message = ? AND n = ?", [(m, n) for m, n, _, _ in picked])
+    _note(tx, picked, now, "deleted")
+    for number in {number for number, _, _, _ in picked}:
+        model.remove_if_done(tx, number)
+    return len(picked)

@@ -1,0 +1,239 @@
+"""The causal record of a message: who handed it in, each verdict, each attempt, each outcome, and told as a story."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mailwright.store.db.api import Transaction
+
+KEPT_FOR: Final = 30 * 86_400.0  # seconds
+MAX_DATA: Final = 16 * 1024  # characters of one event
+_LOOKUP_LIMIT: Final = 50
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a message. `data` holds what JSON can."""
+
+    at: float
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """The whole record of one message; `id` is its queue id."""
+
+    id: int
+    at: float
+    account: int
+    message_id: str
+    reverse_path: str
+    events: tuple[Event, ...]
+    waiting: int  # recipients still in the queue
+
+
+# Writing
+
+
+def begin(
+    tx: Transaction, now: float, account: int, message_id: str, reverse_path: str, data: Mapping[str, Any]
+) -> int:
+    """A new record; its id."""
+    row = tx.one(
+        "INSERT INTO traces (at, account, message_id, reverse_path) VALUES (?, ?, ?, ?) RETURNING id",
+        now,
+        account,
+        message_id,
+        reverse_path,
+    )
+    assert row is not None
+    number = int(row[0])
+    _insert(tx, number, 0, now, "accepted", data)
+    add_keys(tx, number, [message_id.strip("<>"), reverse_path])
+    return number
+
+
+def add_keys(tx: Transaction, number: int, names: Iterable[str]) -> None:
+    """Let the record be found by these names: addresses, a Message-ID."""
+    keys = sorted({name.lower() for name in names if name})
+    tx.many(
+        "INSERT INTO trace_keys (name, trace) VALUES (?, ?) ON CONFLICT (name, trace) DO NOTHING",
+        [(key, number) for key in keys],
+    )
+
+
+def add(tx: Transaction, number: int, now: float, kind: str, data: Mapping[str, Any]) -> None:
+    """One more event."""
+    row = tx.one("SELECT n FROM trace_events WHERE trace = ? ORDER BY n DESC LIMIT 1", number)
+    _insert(tx, number, 0 if row is None else int(row[0]) + 1, now, kind, data)
+
+
+def _insert(tx: Transaction, number: int, n: int, now: float, kind: str, data: Mapping[str, Any]) -> None:
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > MAX_DATA:
+        text = json.dumps({"cut": text[: MAX_DATA // 2]}, ensure_ascii=False)
+    tx.run(
+        "INSERT INTO trace_events (trace, n, at, kind, data) VALUES (?, ?, ?, ?, ?)",
+        number,
+        n,
+        now,
+        kind,
+        text,
+    )
+
+
+def purge(tx: Transaction, now: float, kept_for: float = KEPT_FOR, limit: int = 2000) -> int:
+    """Forget the oldest records whose time is over and whose message is gone; how many."""
+    rows = tx.all(
+        "SELECT id FROM traces WHERE at < ? AND NOT EXISTS (SELECT 1 FROM queue_messages WHERE id = traces.id)"
+        " ORDER BY id LIMIT ?",
+        now - kept_for,
+        limit,
+    )
+    for table, column in (("trace_events", "trace"), ("trace_keys", "trace"), ("traces", "id")):
+        tx.many(f"DELETE FROM {table} WHERE {column} = ?", rows)  # noqa: S608
+    return len(rows)
+
+
+# Reading
+
+
+def find(tx: Transaction, text: str, limit: int = _LOOKUP_LIMIT) -> list[int]:
+    """The records that a queue id, a Message-ID or an address names, the latest first."""
+    name = text.strip().strip("<>").lower()
+    rows = tx.all("SELECT trace FROM trace_keys WHERE name = ? ORDER BY trace DESC LIMIT ?", name, limit)
+    if name.isascii() and name.isdigit() and len(name) < 19:
+        rows = tx.all("SELECT id FROM traces WHERE id = ?", int(name)) + rows
+    return [int(row[0]) for row in rows]
+
+
+def read(tx: Transaction, number: int) -> Record | None:
+    """The record with this id."""
+    row = tx.one("SELECT id, at, account, message_id, reverse_path FROM traces WHERE id = ?", number)
+    if row is None:
+        return None
+    events = tuple(
+        Event(at, kind, json.loads(data))
+        for at, kind, data in tx.all(
+            "SELECT at, kind, data FROM trace_events WHERE trace = ? ORDER BY n", number
+        )
+    )
+    waiting = tx.one("SELECT COUNT(*) FROM queue_recipients WHERE message = ?", number)
+    number, at, account, message_id, reverse_path = row
+    return Record(number, at, account, message_id, reverse_path, events, int(waiting[0]) if waiting else 0)
+
+
+# Telling
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """What `json.dumps` takes."""
+    return {
+        "id": record.id,
+        "at": record.at,
+        "account": record.account or None,
+        "message_id": record.message_id,
+        "reverse_path": record.reverse_path,
+        "waiting": record.waiting,
+        "events": [{"at": event.at, "kind": event.kind, **event.data} for event in record.events],
+    }
+
+
+def tell(record: Record, *, lines: bool = False) -> str:
+    """The story in plain text, one event in a paragraph; with the SMTP lines when asked for."""
+    sender = f"<{record.reverse_path}>" if record.reverse_path else "the mail system (null reverse-path)"
+    head = f"Message {record.id} from {sender}"
+    if record.message_id:
+        head += f", Message-ID <{record.message_id.strip('<>')}>"
+    parts = [head]
+    for event in record.events:
+        told = _TELLERS.get(event.kind, _tell_other)(event)
+        parts.append(
+            "\n".join(f"{_clock(event.at)}  {told[0]}".splitlines() + [f"    {line}" for line in told[1:]])
+        )
+        if lines:
+            parts.append("\n".join(f"      {line}" for line in event.data.get("lines", ())))
+    still = f"{record.waiting} recipient{'s' if record.waiting != 1 else ''} still waiting"
+    parts.append(still if record.waiting else "Nothing is waiting any more.")
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _tell_accepted(event: Event) -> list[str]:
+    origin = event.data.get("origin")
+    return [f"Accepted {origin}." if origin else "Accepted."]
+
+
+def _tell_verdict(event: Event) -> list[str]:
+    why = event.data.get("text")
+    return [
+        f"Check {event.data.get('name', '?')}: {event.data.get('verdict', '?')}{f' ({why})' if why else ''}."
+    ]
+
+
+def _tell_attempt(event: Event) -> list[str]:
+    data = event.data
+    where = data.get("host") or data.get("destination", "?")
+    if data.get("address"):
+        where += f" [{data['address']}]"
+    first = f"Tried {where}"
+    if "seconds" in data:
+        first += f" for {data['seconds']:.1f} s"
+    return [f"{first}: {_tell_tls(data)}.", *(_tell_result(result) for result in data.get("results", ()))]
+
+
+def _tell_tls(data: Mapping[str, Any]) -> str:
+    policy = f" (policy: {data['policy']})" if data.get("policy") else ""
+    if not data.get("address"):
+        return f"no connection{policy}"
+    return f"{data['tls']}{policy}" if data.get("tls") else f"without TLS{policy}"
+
+
+def _tell_result(result: Mapping[str, Any]) -> str:
+    line = f"{result.get('recipient', '?')}: {result.get('outcome', '?')}"
+    if result.get("phase") and result.get("outcome") not in ("delivered", "relayed"):
+        line += f" at {result['phase']}"
+    if result.get("text"):
+        line += f", {result['text']}"
+    if result.get("retry_at"):
+        line += f"; next attempt {_clock(result['retry_at'])}"
+    return line
+
+
+def _tell_recipients(words: str) -> Callable[[Event], list[str]]:
+    def told(event: Event) -> list[str]:
+        return [f"{words}: {', '.join(map(str, event.data.get('recipients', ())))}."]
+
+    return told
+
+
+def _tell_report(event: Event) -> list[str]:
+    return [f"Report ({event.data.get('report', '?')}) sent to <{event.data.get('to', '?')}>."]
+
+
+def _tell_other(event: Event) -> list[str]:
+    data: Sequence[str] = [f"{key}: {value}" for key, value in event.data.items()]
+    return [f"{event.kind.capitalize()}.", *data]
+
+
+_TELLERS: Final[dict[str, Callable[[Event], list[str]]]] = {
+    "accepted": _tell_accepted,
+    "verdict": _tell_verdict,
+    "attempt": _tell_attempt,
+    "expired": _tell_recipients("Gave up, the time for delivery is over"),
+    "delayed": _tell_recipients("Late, the sender is warned if they asked for it"),
+    "local": _tell_recipients("Kept in the mailbox of"),
+    "held": _tell_recipients("Held by the administrator"),
+    "released": _tell_recipients("Released"),
+    "deleted": _tell_recipients("Deleted by the administrator"),
+    "rerouted": _tell_recipients("Sent another way from now on"),
+    "report": _tell_report,
+}

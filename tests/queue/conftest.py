@@ -1,0 +1,34 @@
+"""The queue over both databases: a test that takes `db` runs over SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from support.postgres import PostgresServer
+
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.postgres import PostgresDatabase
+from mailwright.store.db.sqlite import SQLiteDatabase
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def db(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[SQLiteDatabase | PostgresDatabase]:
+    database: SQLiteDatabase | PostgresDatabase
+    if request.param == "sqlite":
+        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        database = PostgresDatabase(server.new_database(), DatabaseBlobs())
+    await database.start()
+    yield database
+    await database.close()
