@@ -137,3 +137,28 @@ def canonical_field(field: bytes, canonicalization: str) -> bytes:
     name, _, value = field.partition(b":")
     value = _reduce_blanks(value.replace(b"\r\n", b"")).strip(b" ")
     return name.strip(b" \t").lower() + b":" + value
+
+
+def group_fields(fields: list[bytes]) -> dict[bytes, list[bytes]]:
+    """The fields by their lower-case name, in order."""
+    by_name: dict[bytes, list[bytes]] = {}
+    for field in fields:
+        by_name.setdefault(field_name(field), []).append(field)
+    return by_name
+
+
+def canonical_headers(by_name: dict[bytes, list[bytes]], names: list[bytes], canonicalization: str) -> bytes:
+    """What is hashed of the named fields: of equal names the last first (RFC 6376 5.4.2), absent ones nothing."""
+    taken: dict[bytes, int] = {}
+    parts: list[bytes] = []
+    for spelled in names:
+        name = spelled.lower()
+        fields = by_name.get(name)
+        if fields is None:
+            continue
+        count = taken.get(name, 0)
+        if count < len(fields):
+            taken[name] = count + 1
+            parts.append(canonical_field(fields[-1 - count], canonicalization))
+    parts.append(b"")
+    return b"\r\n".join(parts)

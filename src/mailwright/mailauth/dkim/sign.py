@@ -11,7 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mailwright.mailauth.dkim.canonical import RELAXED, canonical_field, field_name, split_fields
+from mailwright.mailauth.dkim.canonical import (
+    RELAXED,
+    canonical_field,
+    canonical_headers,
+    group_fields,
+    split_fields,
+)
 from mailwright.mailauth.dkim.key import (
     ED25519_SHA256,
     MIN_RSA_BITS,
@@ -111,11 +117,9 @@ def sign(
     `body_hash` the digest of a BodyHasher with the same body canonicalization. `timestamp` (t=) and
     `expiration` (x=) are in seconds since 1970. `names` overrides the choice of fields for the `h=` tag.
     """
-    by_name: dict[bytes, list[bytes]] = {}
-    for field in split_fields(headers):
-        by_name.setdefault(field_name(field), []).append(field)
+    by_name = group_fields(split_fields(headers))
     chosen = list(names) if names is not None else _choose_names(by_name)
-    signed = _canonical_headers(by_name, chosen, canonicalization)
+    signed = canonical_headers(by_name, [name.encode() for name in chosen], canonicalization)
     result: list[bytes] = []
     for signer in signers:
         tags = [
@@ -146,25 +150,6 @@ def _choose_names(by_name: dict[bytes, list[bytes]]) -> list[str]:
     for name in SIGNED:
         chosen.extend([name] * len(by_name.get(name.lower().encode(), ())))
     return chosen
-
-
-def _canonical_headers(
-    by_name: dict[bytes, list[bytes]], names: Sequence[str], canonicalization: str
-) -> bytes:
-    """What is hashed of the named fields: of equal names the last first (RFC 6376 5.4.2)."""
-    taken: dict[bytes, int] = {}
-    parts: list[bytes] = []
-    for text in names:
-        name = text.lower().encode("utf-8", "surrogateescape")
-        fields = by_name.get(name)
-        if fields is None:
-            continue
-        count = taken.get(name, 0)
-        if count < len(fields):
-            taken[name] = count + 1
-            parts.append(canonical_field(fields[-1 - count], canonicalization))
-    parts.append(b"")
-    return b"\r\n".join(parts)
 
 
 def _fold(tags: Sequence[str]) -> bytes:
