@@ -1,0 +1,1 @@
+"""SMTP MTA Strict Transport Security (RFC 8461): what a domain promises about its servers' TLS."""
