@@ -50,27 +50,38 @@ class IncomingMessage:
         if self._waiting > self._memory:
             await self._off_loop(self._spill)
 
-    async def finish(self, trace: bytes = b"") -> PreparedMessage:
-        """Parse, hash and compress the message with `trace` header fields in front of it.
+    async def finish(self, head: bytes = b"", skip: int = 0) -> PreparedMessage:
+        """Parse, hash and compress the message, with `head` in place of its first `skip` octets.
 
         What is large is uploaded to the blob store before this returns. Raises TemporaryFailure.
-        May be called again with other trace fields.
+        May be called again with another head.
         """
         if self._file is None:
-            content = b"".join([trace, *self._pieces])
+            content = b"".join(self._pieces)
+            if head or skip:
+                content = head + content[skip:]
             if len(content) <= _INLINE:
                 return self._prepare(content)
             return await self._off_loop(self._prepare, content)
-        return await self._off_loop(self._finish_file, trace)
+        return await self._off_loop(self._finish_file, head, skip)
 
-    def pieces(self) -> Iterator[bytes]:
-        """The octets so far, in pieces; blocks when they are in a file."""
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading the octets does not block."""
+        return self._file is None
+
+    def pieces(self, skip: int = 0) -> Iterator[bytes]:
+        """The octets so far but the first `skip`, in pieces; blocks when they are in a file."""
         if self._file is not None:
-            position = 0
+            position = skip
             while piece := os.pread(self._file.fileno(), _PIECE, position):
                 yield piece
                 position += len(piece)
-        yield from self._pieces
+            skip -= min(skip, position)
+        for piece in self._pieces:
+            if skip < len(piece):
+                yield piece[skip:] if skip else piece
+            skip = max(0, skip - len(piece))
 
     def head(self, limit: int) -> bytes:
         """The first octets, at most `limit`; blocks when they are in a file."""
@@ -81,7 +92,7 @@ class IncomingMessage:
                 break
         return bytes(found[:limit])
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Forget the message. Closing twice does nothing."""
         self._pieces = []
         if self._file is not None:
@@ -100,15 +111,15 @@ class IncomingMessage:
         except OSError as error:
             raise _as_store_error(error, self._folder) from error
 
-    def _finish_file(self, trace: bytes) -> PreparedMessage:
+    def _finish_file(self, head: bytes, skip: int) -> PreparedMessage:
         self._spill()
         assert self._file is not None
-        if not trace:
+        if not head and not skip:
             return self._prepare_file(self._file)
         try:
             with tempfile.TemporaryFile(dir=self._folder, buffering=0) as whole:
-                _write_all(whole, [trace])
-                _write_all(whole, self.pieces())
+                _write_all(whole, [head])
+                _write_all(whole, self.pieces(skip))
                 return self._prepare_file(whole)
         except OSError as error:
             raise _as_store_error(error, self._folder) from error

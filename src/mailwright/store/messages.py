@@ -59,6 +59,7 @@ def add(
     flags: int = 0,
     keywords: str = "",
     internal_date: int | None = None,
+    enforce_quota: bool = True,
 ) -> Added:
     """Put a message into a mailbox.
 
@@ -75,9 +76,7 @@ def add(
     if state is None:
         raise NoSuchMailbox("the account was removed")
     modseq, number, used, count, quota_bytes, quota_messages = state
-    if (quota_bytes is not None and used > quota_bytes) or (
-        quota_messages is not None and count > quota_messages
-    ):
+    if enforce_quota and _is_full(used, count, quota_bytes, quota_messages):
         raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
     message_id = account << ID_BITS | number
     place = Place(
@@ -90,6 +89,17 @@ def add(
     _insert_places(tx, account, mailbox, [place._replace(uid=uid)])
     changes.append(tx, account, modseq, mailbox, Kind.ARRIVED, [uid], [message_id])
     return Added(mailbox, uidvalidity, uid, message_id, modseq)
+
+
+def check_room(tx: Transaction, account: int, size: int) -> None:
+    """Whether the account has room for a message of `size` octets. Raises OverQuota, NoSuchMailbox."""
+    row = tx.one(
+        "SELECT bytes, messages, quota_bytes, quota_messages FROM account_state WHERE account = ?", account
+    )
+    if row is None:
+        raise NoSuchMailbox("the account was removed")
+    if _is_full(row[0] + size, row[1] + 1, row[2], row[3]):
+        raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
 
 
 def copy(
@@ -444,3 +454,9 @@ def _unseen(place: Place) -> int:
 
 def _deleted(place: Place) -> int:
     return 1 if place.flags & Flag.DELETED else 0
+
+
+def _is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:
+    return (quota_bytes is not None and used > quota_bytes) or (
+        quota_messages is not None and count > quota_messages
+    )

@@ -1,0 +1,298 @@
+"""The mailroom behind SMTP, submission and LMTP: who may send, who gets it, and keeping it. See `smtp.api.Mailroom`."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mailwright.base.clock import Clock
+from mailwright.delivery import trace
+from mailwright.delivery.inbound import Arrival, Step, run_steps
+from mailwright.delivery.local import Outbound, deliver
+from mailwright.delivery.routing import Route, Router
+from mailwright.delivery.signing import KeyRing
+from mailwright.delivery.submission import MAX_HEADER, header_section, mend
+from mailwright.directory.resolve import Destination, may_send_as
+from mailwright.message.address import parse_addresses
+from mailwright.message.header import iterate_fields
+from mailwright.queue.limits import Refusal, SendingLimits
+from mailwright.queue.model import Rules
+from mailwright.queue.usage import check_account
+from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
+from mailwright.smtp import replies
+from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
+from mailwright.smtp.replies import Reply, reply
+from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
+from mailwright.smtp.syntax.path import Path
+from mailwright.store.errors import StoreFull, TemporaryFailure
+from mailwright.store.incoming import IncomingMessage
+from mailwright.store.messages import PreparedMessage
+from mailwright.store.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MailroomRules:
+    """What the configuration says about accepting mail."""
+
+    hostname: str
+    separator: str = "+"
+    steps: tuple[Step, ...] = ()
+    queue: Rules = field(default_factory=Rules)
+    sending: SendingLimits = field(default_factory=SendingLimits)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One accepted message: what goes where."""
+
+    routes: tuple[Route, ...]  # in the order of the recipients
+    destinations: tuple[Destination, ...]  # each account once
+    remote: tuple[tuple[Recipient, str], ...]  # the recipient, and the address elsewhere that it leads to
+
+    @property
+    def forwarded(self) -> tuple[tuple[Recipient, str], ...]:
+        """What an alias of ours sends on."""
+        return tuple(item for item, route in self._by_route() if route.local)
+
+    @property
+    def relayed(self) -> tuple[tuple[Recipient, str], ...]:
+        """What our user sends to others."""
+        return tuple(item for item, route in self._by_route() if not route.local)
+
+    def _by_route(self) -> list[tuple[tuple[Recipient, str], Route]]:
+        by_address = {address: route for route in self.routes for address in route.remote}
+        return [(item, by_address[item[1]]) for item in self.remote]
+
+
+class DeliveryMailroom:
+    """Implements `smtp.api.Mailroom` over the directory, the store and the queue."""
+
+    def __init__(
+        self, store: Store, router: Router, keys: KeyRing, rules: MailroomRules, clock: Clock
+    ) -> None:
+        self._store = store
+        self._router = router
+        self._keys = keys
+        self._rules = rules
+        self._clock = clock
+        self.on_queued = _nothing  # called after a message was put into the queue
+
+    async def check_sender(
+        self, info: SessionInfo, reverse_path: Path, parameters: MailParameters
+    ) -> Reply | None:
+        """On submission the sender must belong to the account (RFC 6409 6.1), which must be within its limits."""
+        if info.role is not Role.SUBMISSION or info.account is None:
+            return None
+        account = info.account.id
+        if reverse_path.local or reverse_path.domain:
+            address = f"{reverse_path.local}@{reverse_path.domain}"
+            if not await self._store.read(may_send_as, account, address, self._rules.separator):
+                return replies.NOT_YOUR_ADDRESS
+        refusal: Refusal | None = await self._store.read(
+            check_account, account, 1, self._clock.now(), self._rules.sending
+        )
+        return reply(450, "4.7.1", refusal.text) if refusal is not None else None
+
+    async def check_recipient(
+        self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
+    ) -> Reply | None:
+        """Only our users relay, and only on submission; what cannot be delivered is refused here, not bounced."""
+        route = await self._router.route(forward_path)
+        if route.refusal is not None:
+            return route.refusal
+        if not route.local and (info.role is not Role.SUBMISSION or info.account is None):
+            return replies.RELAY_DENIED
+        if route.room is not None and route.room < max(envelope.size, 1):
+            return replies.OVER_QUOTA
+        return None
+
+    def open_message(self) -> IncomingMessage:
+        """See `smtp.api.Mailroom`."""
+        return self._store.incoming()
+
+    async def accept(
+        self, info: SessionInfo, envelope: Envelope, message: IncomingMessage
+    ) -> Reply | list[Reply]:
+        """Keep the message for all its recipients, durably, in one transaction."""
+        try:
+            return await self._accept(info, envelope, message)
+        except StoreFull as error:
+            log.warning("refused a message from %s: %s", info.peer, error)
+            return replies.STORAGE_FULL
+        except TemporaryFailure as error:
+            log.warning("deferred a message from %s: %s", info.peer, error)
+            return replies.STORE_BUSY
+
+    async def _accept(
+        self, info: SessionInfo, envelope: Envelope, message: IncomingMessage
+    ) -> Reply | list[Reply]:
+        now = self._clock.now()
+        header = await self._header(message)
+        refused = run_steps(self._rules.steps, Arrival(info, envelope, header, message.size))
+        if refused is not None:
+            log.info("refused a message from %s at step %s: %s", info.peer, refused[0], refused[1].lines[0])
+            return refused[1]
+        work = await self._plan(envelope)
+        if work.forwarded and self._came_back(header, envelope):
+            return replies.MAIL_LOOP
+        mail_id = secrets.token_hex(6)
+        skip = len(header)
+        if info.role is Role.SUBMISSION and header:
+            sender = str(envelope.reverse_path)
+            header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
+        head = trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
+        if info.role is Role.SUBMISSION:
+            head = await self._sign(head, envelope, message, skip, now) + head
+        content = await self._local_content(envelope, work, message, head, skip)
+        outbound = await self._outbound(info, envelope, work, message, head, skip, now)
+        enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
+        failed, queue_ids = await self._store.write(
+            deliver, content, work.destinations, outbound, self._rules.queue, now=now, enforce_quota=enforce
+        )
+        if queue_ids:
+            self.on_queued()
+        log.info(
+            "%s: from=<%s> to=%s size=%d peer=%s queued=%s",
+            mail_id,
+            envelope.reverse_path,
+            ",".join(f"<{recipient.path}>" for recipient in envelope.recipients[:20]),
+            message.size,
+            info.peer,
+            ",".join(map(str, queue_ids)) or "-",
+        )
+        accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
+        return [_result(route, failed, accepted) for route in work.routes]
+
+    async def _header(self, message: IncomingMessage) -> bytes:
+        if message.in_memory:
+            return header_section(message.head(MAX_HEADER))
+        return header_section(await self._store.off_loop(message.head, MAX_HEADER))
+
+    async def _plan(self, envelope: Envelope) -> _Work:
+        routes = [await self._router.route(recipient.path) for recipient in envelope.recipients]
+        destinations = {found.account: found for route in routes for found in route.resolution.accounts}
+        remote = {
+            address: (recipient, address)
+            for recipient, route in zip(envelope.recipients, routes, strict=True)
+            for address in route.remote
+        }
+        return _Work(tuple(routes), tuple(destinations.values()), tuple(remote.values()))
+
+    def _came_back(self, header: bytes, envelope: Envelope) -> bool:
+        """Whether we forwarded this message before: it carries a Delivered-To of one of its recipients."""
+        marks = {
+            header[field.value_start : field.value_end].strip().lower()
+            for field in iterate_fields(header)
+            if field.name == b"delivered-to"
+        }
+        return any(str(recipient.path).lower().encode() in marks for recipient in envelope.recipients)
+
+    async def _local_content(
+        self, envelope: Envelope, work: _Work, message: IncomingMessage, head: bytes, skip: int
+    ) -> PreparedMessage | None:
+        if not work.destinations:
+            return None
+        front = trace.return_path(str(envelope.reverse_path))
+        if len(envelope.recipients) == 1:
+            front += trace.delivered_to(str(envelope.recipients[0].path))
+        return await message.finish(front + head, skip)
+
+    async def _outbound(
+        self,
+        info: SessionInfo,
+        envelope: Envelope,
+        work: _Work,
+        message: IncomingMessage,
+        head: bytes,
+        skip: int,
+        now: float,
+    ) -> list[Outbound]:
+        found = []
+        if work.relayed:
+            content = await message.finish(head, skip)
+            account = info.account.id if info.account is not None else 0
+            found.append(
+                self._queued(info, envelope, content, work.relayed, now, str(envelope.reverse_path), account)
+            )
+        by_alias: dict[Path, list[tuple[Recipient, str]]] = {}
+        for recipient, address in work.forwarded:
+            by_alias.setdefault(recipient.path, []).append((recipient, address))
+        for alias, items in by_alias.items():
+            content = await message.finish(trace.delivered_to(str(alias)) + head, skip)
+            sender = self._router.rewrite(str(envelope.reverse_path), alias.domain, now)
+            found.append(self._queued(info, envelope, content, items, now, sender, 0))
+        return found
+
+    def _queued(
+        self,
+        info: SessionInfo,
+        envelope: Envelope,
+        content: PreparedMessage,
+        items: Sequence[tuple[Recipient, str]],
+        now: float,
+        sender: str,
+        account: int,
+    ) -> Outbound:
+        recipients = tuple(
+            NewRecipient(
+                address,
+                recipient.orcpt or f"rfc822;{recipient.path}",
+                parse_notify(",".join(recipient.notify)),
+            )
+            for recipient, address in items
+        )
+        message = NewMessage(
+            blob=0,
+            size=content.size,
+            reverse_path=sender,
+            recipients=recipients,
+            received_at=now,
+            account=account,
+            message_id=content.thread_keys[0] if content.thread_keys else "",
+            envid=envelope.envid,
+            ret=envelope.ret,
+            body=envelope.body,
+            smtputf8=envelope.smtputf8,
+            requiretls=envelope.requiretls,
+            origin=f"{info.account.address if info.account else 'forwarded'} from {info.peer}",
+        )
+        return Outbound(content, message)
+
+    async def _sign(
+        self, head: bytes, envelope: Envelope, message: IncomingMessage, skip: int, now: float
+    ) -> bytes:
+        domain = _author_domain(head) or envelope.reverse_path.domain
+        if not domain:
+            return b""
+        # Signed in front of our Received field, which later hops may change: it is not among the signed fields.
+        return await self._store.off_loop(_sign, self._keys, domain, head, message, skip, now)
+
+
+def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
+    if not keys.signers(domain):
+        return b""
+    return keys.sign(domain, head, message.pieces(skip), now)
+
+
+def _author_domain(header: bytes) -> str:
+    for field in iterate_fields(header):
+        if field.name == b"from":
+            addresses = parse_addresses(header[field.value_start : field.value_end])
+            return addresses[0].domain.lower() if addresses else ""
+    return ""
+
+
+def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:
+    """The reply for one recipient: a failure only when none of its accounts took the message."""
+    accounts = [destination.account for destination in route.resolution.accounts]
+    if route.remote or not accounts or any(account not in failed for account in accounts):
+        return accepted
+    return replies.OVER_QUOTA if failed[accounts[0]] == "quota" else replies.STORE_BUSY
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,102 @@
+"""Where the recipients of a message go: accounts here, addresses elsewhere, or back along a rewritten sender."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mailwright.base.clock import Clock
+from mailwright.directory.errors import AccountDisabled, AliasLoop, InvalidAddress, NoSuchUser, NotLocal
+from mailwright.directory.resolve import Resolution, resolve
+from mailwright.queue.srs import InvalidAddress as InvalidRewriting
+from mailwright.queue.srs import Rewriter
+from mailwright.smtp import replies
+from mailwright.smtp.replies import Reply
+from mailwright.smtp.syntax.path import Path
+from mailwright.store.db.api import Transaction
+from mailwright.store.store import Store
+
+_FRESH = 1.0  # seconds for which an answer is used again; the delivery itself asks anew
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one recipient's mail goes; `refusal` when nowhere."""
+
+    resolution: Resolution = Resolution((), ())
+    local: bool = False  # the address is in a domain of ours
+    refusal: Reply | None = None
+
+    @property
+    def remote(self) -> tuple[str, ...]:
+        return self.resolution.remote
+
+
+class Router:
+    """Asks the directory, with a short memory: the recipients of a busy minute are often the same."""
+
+    def __init__(
+        self, store: Store, clock: Clock, separator: str, hostname: str, rewriter: Callable[[str], Rewriter]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._separator = separator
+        self._hostname = hostname
+        self._rewriter = rewriter
+        self._answers: OrderedDict[str, tuple[float, Route]] = OrderedDict()
+
+    async def route(self, path: Path) -> Route:
+        """Where mail for a forward-path goes. Raises TemporaryFailure."""
+        address = f"{path.local}@{path.domain or self._hostname}"
+        now = self._clock.monotonic()
+        known = self._answers.get(address)
+        if known is not None and known[0] > now:
+            return known[1]
+        route = await self._ask(address, bare=not path.domain)
+        self._answers[address] = (now + _FRESH, route)
+        self._answers.move_to_end(address)
+        if len(self._answers) > _REMEMBERED:
+            self._answers.popitem(last=False)
+        return route
+
+    async def _ask(self, address: str, bare: bool) -> Route:
+        try:
+            if bare:
+                return Route(
+                    await self._store.read(_resolve_postmaster, address, self._separator), local=True
+                )
+            return Route(await self._store.read(resolve, address, self._separator), local=True)
+        except NotLocal:
+            return Route(Resolution((), (address,)))
+        except NoSuchUser:
+            return self._reverse(address) or Route(local=True, refusal=replies.NO_SUCH_USER)
+        except AccountDisabled:
+            return Route(local=True, refusal=replies.ACCOUNT_DISABLED)
+        except AliasLoop:
+            return Route(local=True, refusal=replies.MAIL_LOOP)
+        except InvalidAddress as error:
+            return Route(refusal=replies.bad_mailbox(False, str(error)))
+
+    def rewrite(self, reverse_path: str, domain: str, now: float) -> str:
+        """The sender with which an alias in `domain` forwards mail."""
+        return self._rewriter(domain or self._hostname).forward(reverse_path, now)
+
+    def _reverse(self, address: str) -> Route | None:
+        """The way back of a bounce to a sender that we rewrote when we forwarded its mail."""
+        rewriter = self._rewriter(address.rpartition("@")[2])
+        if not rewriter.is_ours(address):
+            return None
+        try:
+            return Route(Resolution((), (rewriter.reverse(address, self._clock.now()),)), local=True)
+        except InvalidRewriting:
+            return None
+
+
+def _resolve_postmaster(tx: Transaction, address: str, separator: str) -> Resolution:
+    """`<postmaster>` without a domain (RFC 5321 4.5.1): that of our oldest domain."""
+    row = tx.one("SELECT name FROM domains ORDER BY created_at, name LIMIT 1")
+    if row is None:
+        raise NoSuchUser("no domain is set up here")
+    return resolve(tx, f"{address.rpartition('@')[0]}@{row[0]}", separator)

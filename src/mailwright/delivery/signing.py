@@ -1,0 +1,55 @@
+"""The DKIM keys of our domains: `<folder>/<domain>/<selector>.pem`, loaded once, read again when they change."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mailwright.mailauth.dkim.canonical import BodyHasher
+from mailwright.mailauth.dkim.key import InvalidKey
+from mailwright.mailauth.dkim.sign import Signer, sign
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN = 60.0  # seconds between two looks at a domain's folder
+
+
+class KeyRing:
+    """Signers by domain. `selectors` names the keys to sign with; empty: all of the domain."""
+
+    def __init__(self, folder: Path, selectors: tuple[str, ...] = ()) -> None:
+        self._folder = folder
+        self._selectors = selectors
+        self._signers: dict[str, tuple[float, list[Signer]]] = {}
+
+    def signers(self, domain: str) -> list[Signer]:
+        """The signers of a domain in A-labels; may read files."""
+        now = time.monotonic()
+        found = self._signers.get(domain)
+        if found is None or now > found[0]:
+            found = (now + _LOOK_AGAIN, self._load(domain))
+            self._signers[domain] = found
+        return found[1]
+
+    def sign(self, domain: str, header: bytes, body: Iterable[bytes], now: float) -> bytes:
+        """DKIM-Signature fields for a message of this domain; b'' when it has no key. It blocks."""
+        signers = self.signers(domain)
+        if not signers:
+            return b""
+        hasher = BodyHasher()
+        for piece in body:
+            hasher.update(piece)
+        return sign(header, hasher.digest(), signers, timestamp=int(now))
+
+    def _load(self, domain: str) -> list[Signer]:
+        signers = []
+        for path in sorted((self._folder / domain).glob("*.pem")):
+            if self._selectors and path.stem not in self._selectors:
+                continue
+            try:
+                signers.append(Signer.from_pem(domain, path.stem, path.read_bytes()))
+            except (OSError, InvalidKey) as error:
+                log.warning("the DKIM key %s cannot be used: %s", path, error)
+        return signers
