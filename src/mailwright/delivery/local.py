@@ -59,6 +59,7 @@ def _deliver_one(
     row = tx.one("SELECT id FROM mailboxes WHERE account = ? AND name = 'INBOX'", destination.account)
     if row is None:
         raise NoSuchMailbox("the account was removed")
-    if enforce_quota:
-        messages.check_room(tx, destination.account, content.size)
+    room = messages.read_room(tx, destination.account) if enforce_quota else None
+    if room is not None and room < content.size:
+        raise OverQuota("the account has no room for this message")
     messages.add(tx, destination.account, int(row[0]), content, now=now, enforce_quota=False)

@@ -185,9 +185,9 @@ class DeliveryMailroom:
     def _came_back(self, header: bytes, envelope: Envelope) -> bool:
         """Whether we forwarded this message before: it carries a Delivered-To of one of its recipients."""
         marks = {
-            header[field.value_start : field.value_end].strip().lower()
-            for field in iterate_fields(header)
-            if field.name == b"delivered-to"
+            header[found.value_start : found.value_end].strip().lower()
+            for found in iterate_fields(header)
+            if found.name == b"delivered-to"
         }
         return any(str(recipient.path).lower().encode() in marks for recipient in envelope.recipients)
 
@@ -279,9 +279,9 @@ def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, ski
 
 
 def _author_domain(header: bytes) -> str:
-    for field in iterate_fields(header):
-        if field.name == b"from":
-            addresses = parse_addresses(header[field.value_start : field.value_end])
+    for found in iterate_fields(header):
+        if found.name == b"from":
+            addresses = parse_addresses(header[found.value_start : found.value_end])
             return addresses[0].domain.lower() if addresses else ""
     return ""
 

@@ -14,19 +14,23 @@ from mailwright.queue.srs import Rewriter
 from mailwright.smtp import replies
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.path import Path
+from mailwright.store import messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
 
 _FRESH = 1.0  # seconds for which an answer is used again; the delivery itself asks anew
 _REMEMBERED = 10_000
 
+NOWHERE = Resolution((), ())
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where one recipient's mail goes; `refusal` when nowhere."""
 
-    resolution: Resolution = Resolution((), ())
+    resolution: Resolution = NOWHERE
     local: bool = False  # the address is in a domain of ours
+    room: int | None = None  # octets that the fullest of its accounts can take; None: no quota
     refusal: Reply | None = None
 
     @property
@@ -63,11 +67,8 @@ class Router:
 
     async def _ask(self, address: str, bare: bool) -> Route:
         try:
-            if bare:
-                return Route(
-                    await self._store.read(_resolve_postmaster, address, self._separator), local=True
-                )
-            return Route(await self._store.read(resolve, address, self._separator), local=True)
+            resolution, room = await self._store.read(_look_up, address, self._separator, bare)
+            return Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (address,)))
         except NoSuchUser:
@@ -94,9 +95,13 @@ class Router:
             return None
 
 
-def _resolve_postmaster(tx: Transaction, address: str, separator: str) -> Resolution:
-    """`<postmaster>` without a domain (RFC 5321 4.5.1): that of our oldest domain."""
-    row = tx.one("SELECT name FROM domains ORDER BY created_at, name LIMIT 1")
-    if row is None:
-        raise NoSuchUser("no domain is set up here")
-    return resolve(tx, f"{address.rpartition('@')[0]}@{row[0]}", separator)
+def _look_up(tx: Transaction, address: str, separator: str, bare: bool) -> tuple[Resolution, int | None]:
+    """Where an address leads, and how much room there is; `bare`: for `<postmaster>` without a domain."""
+    if bare:  # RFC 5321 4.5.1; we take that of our oldest domain
+        row = tx.one("SELECT name FROM domains ORDER BY created_at, name LIMIT 1")
+        if row is None:
+            raise NoSuchUser("no domain is set up here")
+        address = f"{address.rpartition('@')[0]}@{row[0]}"
+    resolution = resolve(tx, address, separator)
+    rooms = [messages.read_room(tx, destination.account) for destination in resolution.accounts]
+    return resolution, min((room for room in rooms if room is not None), default=None)

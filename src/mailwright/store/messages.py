@@ -91,15 +91,17 @@ def add(
     return Added(mailbox, uidvalidity, uid, message_id, modseq)
 
 
-def check_room(tx: Transaction, account: int, size: int) -> None:
-    """Whether the account has room for a message of `size` octets. Raises OverQuota, NoSuchMailbox."""
+def read_room(tx: Transaction, account: int) -> int | None:
+    """How many octets the account may still keep, 0 when it has all the messages it may; None: no quota."""
     row = tx.one(
         "SELECT bytes, messages, quota_bytes, quota_messages FROM account_state WHERE account = ?", account
     )
     if row is None:
-        raise NoSuchMailbox("the account was removed")
-    if _is_full(row[0] + size, row[1] + 1, row[2], row[3]):
-        raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
+        return 0
+    used, count, quota_bytes, quota_messages = row
+    if quota_messages is not None and count >= quota_messages:
+        return 0
+    return None if quota_bytes is None else max(0, quota_bytes - used)
 
 
 def copy(
