@@ -1,0 +1,1 @@
+"""POP3 (RFC 1939) and its extensions: the server's side."""

@@ -1,0 +1,1 @@
+"""One function for each command; `table` tells when each may be used."""

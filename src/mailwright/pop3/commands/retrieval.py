@@ -1,0 +1,62 @@
+"""RETR and TOP (RFC 1939 5, 7): large messages go from the store to the client piece by piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.pop3 import responses
+from mailwright.pop3.maildrop import PIECE, read_piece
+from mailwright.pop3.syntax import Command
+from mailwright.store.errors import NotFound, StoreError
+
+if TYPE_CHECKING:
+    from mailwright.pop3.session import Pop3Session
+
+
+async def retr(session: Pop3Session, command: Command) -> bytes:
+    refusal = session.refusal(command.number)
+    return refusal or await _send(session, command.number, None)
+
+
+async def top(session: Pop3Session, command: Command) -> bytes:
+    refusal = session.refusal(command.number)
+    return refusal or await _send(session, command.number, responses.Top(command.lines))
+
+
+async def _send(session: Pop3Session, number: int, top: responses.Top | None) -> bytes:
+    size = session.maildrop.size(number)
+    try:
+        piece = await _read(session, number, 0)
+    except NotFound:
+        return responses.GONE
+    except StoreError:
+        return responses.UNREADABLE
+    stuffer = responses.Stuffer()
+    begin = responses.message_begins(size) if top is None else responses.ok("")
+    first = begin + stuffer.feed(top.feed(piece) if top is not None else piece)
+    if size <= PIECE:
+        return first + stuffer.end()
+    session.write(first)
+    for start in range(PIECE, size, PIECE):
+        if top is not None and top.done:
+            break
+        await session.flush()
+        piece = await _read_on(session, number, start)
+        session.write(stuffer.feed(top.feed(piece) if top is not None else piece))
+    await session.flush()
+    return stuffer.end()
+
+
+async def _read(session: Pop3Session, number: int, start: int) -> bytes:
+    maildrop = session.maildrop
+    return await session.services.store.read(
+        read_piece, maildrop.account, maildrop.mailbox, maildrop.uid(number), start
+    )
+
+
+async def _read_on(session: Pop3Session, number: int, start: int) -> bytes:
+    """In the midst of a message only hanging up tells the client that the rest will not come."""
+    try:
+        return await _read(session, number, start)
+    except StoreError as error:
+        raise ConnectionAbortedError(f"a message could not be read to its end: {error}") from error
