@@ -147,7 +147,11 @@ BARE_LINE_END: Final = reply(
 STORAGE_FULL: Final = reply(452, "4.3.1", "The server has no room at the moment; try again later")
 LOCAL_ERROR: Final = reply(451, "4.3.0", "Something went wrong on this server; try again later")
 
+LOGIN_UNAVAILABLE: Final = reply(454, "4.7.0", "The login cannot be checked at the moment; try again later")
+
 # The end
+LOCAL_ERROR_CLOSING: Final = reply(421, "4.3.0", "Something went wrong on this server; try again later")
+ENDLESS: Final = reply(421, "4.3.4", "The message is much too big; closing")
 IDLE: Final = reply(421, "4.4.2", "Nothing came for too long; closing")
 TOO_SLOW: Final = reply(421, "4.4.2", "The data came too slowly; closing")
 SHUTTING_DOWN: Final = reply(421, "4.3.2", "The server is shutting down; try again in a minute")

@@ -1,0 +1,297 @@
+"""One SMTP or LMTP connection: who speaks, what they may, and what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable
+from typing import Final
+
+from mailwright.base.clock import Clock, SystemClock
+from mailwright.net.api import Stream
+from mailwright.sasl.api import Account, Authenticator
+from mailwright.smtp import replies
+from mailwright.smtp.api import Mailroom, Policy, Role, SessionInfo
+from mailwright.smtp.commands import content
+from mailwright.smtp.commands.row import (
+    ADMITTED,
+    AUTHENTICATED,
+    CHUNKS,
+    CONFIDENTIAL,
+    ENCRYPTED_ENOUGH,
+    LOGIN_OFFERED,
+    MAIL,
+    TLS,
+    TLS_OFFERED,
+)
+from mailwright.smtp.commands.table import TABLE
+from mailwright.smtp.connection import Closed, Connection, DataChunk, DataEnd, Event
+from mailwright.smtp.replies import Reply
+from mailwright.smtp.syntax.commands import Bdat, SyntaxFault
+from mailwright.smtp.syntax.path import Path
+from mailwright.smtp.transaction import Transaction, failure_reply
+
+log = logging.getLogger("mailwright.smtp")
+
+RATE_GRACE: Final = 60.0  # seconds before the minimum data rate counts
+WRITTEN: Final = 16 * 1024  # octets of replies that wait for a pause, before they are sent anyway
+FREE_CHUNK: Final = 512  # octets; a BDAT of fewer counts as a command, so that none come for ever
+OVERRUN: Final = 4  # times the message size limit, then we stop listening to a message that is refused
+
+_CONTENT: Final = (DataChunk, DataEnd)
+
+_ids = itertools.count(1)
+
+
+class Goodbye(Exception):
+    """The connection ends with this reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.lines[0])
+        self.reply = reply
+
+
+class Session:
+    """Drive one connection with `run`; `shut_down` ends it with 421 at the next command."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        policy: Policy,
+        mailroom: Mailroom,
+        authenticator: Authenticator,
+        clock: Clock | None = None,
+    ) -> None:
+        self.stream = stream
+        self.policy = policy
+        self.mailroom = mailroom
+        self.authenticator = authenticator
+        limits = policy.limits
+        self.connection = Connection(
+            accept_bare_lf=policy.accept_bare_lf,
+            command_line=limits.smtp_command_line,
+            auth_line=limits.smtp_auth_line,
+        )
+        self.info = SessionInfo(f"{next(_ids):06x}", policy.role, stream.peer, "", False, stream.tls, None)
+        self.transaction: Transaction | None = None
+        self.state = self._first_state()
+        self.closing = False
+        self.errors = 0
+        self.failed_logins = 0
+        self._clock = clock or SystemClock()
+        self._commands = 0
+        self._messages = 0
+        self._stopping = False
+        self._written: list[bytes] = []
+        self._waiting = 0
+        self._content_began = 0.0
+        self._content_size = 0
+
+    @property
+    def channel_binding(self) -> bytes | None:
+        """The tls-server-end-point data, where there is TLS."""
+        tls = self.stream.tls
+        return tls.server_end_point if tls is not None else None
+
+    def shut_down(self) -> None:
+        """End soon: a message on its way is still taken, then 421 is said (RFC 5321 3.8)."""
+        self._stopping = True
+        self.stream.wake()
+
+    async def run(self) -> None:
+        """Talk until the end; closes the stream. Raises nothing."""
+        try:
+            protocol = "LMTP" if self.policy.role is Role.LMTP else "ESMTP"
+            self.write(replies.greeting(self.policy.hostname, protocol))
+            while not self.closing:
+                await self._step()
+        except Goodbye as goodbye:
+            self.write(goodbye.reply)
+        except TimeoutError:
+            self.write(replies.IDLE)
+        except ConnectionError as error:
+            log.debug("%s: connection lost: %s", self.info.id, error)
+            self._written.clear()
+        except Exception:
+            log.exception("%s: the session failed", self.info.id)
+            self.write(replies.LOCAL_ERROR_CLOSING)
+        finally:
+            self.end_transaction()
+            self.send_written()
+            await self.stream.close()
+
+    # Octets
+
+    async def next_event(self) -> Event:
+        """The next event, waited for; what was written is sent before."""
+        event = self.connection.next_event()
+        if event is not None:
+            return event
+        limits = self.policy.limits
+        until = self._clock.monotonic() + limits.smtp_command_timeout
+        left = limits.smtp_command_timeout
+        while True:
+            if self._stopping:
+                raise Goodbye(replies.SHUTTING_DOWN)
+            await self._flush()
+            data = await self.stream.read(left)
+            if data is not None:
+                self.connection.receive_data(data)
+                event = self.connection.next_event()
+                if event is not None:
+                    return event
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                raise TimeoutError
+
+    def begin_content(self) -> None:
+        """What comes next is a message, or a chunk of one."""
+        self._content_began = self._clock.monotonic()
+        self._content_size = 0
+
+    async def next_content(self) -> DataChunk | DataEnd:
+        """The next piece of the message. Raises Goodbye when it comes too slowly, or never ends."""
+        limits = self.policy.limits
+        while (event := self.connection.next_event()) is None:
+            await self._flush()
+            data = await self.stream.read(limits.smtp_data_timeout)
+            if data is None:
+                continue  # asked to stop: after this message
+            self._content_size += len(data)
+            elapsed = self._clock.monotonic() - self._content_began
+            if elapsed > RATE_GRACE and self._content_size < elapsed * limits.smtp_min_data_rate:
+                raise Goodbye(replies.TOO_SLOW)
+            if self._content_size > OVERRUN * limits.message_size:
+                raise Goodbye(replies.ENDLESS)
+            self.connection.receive_data(data)
+        if isinstance(event, _CONTENT):
+            return event
+        raise ConnectionResetError("closed in the middle of a message")
+
+    def write(self, reply: Reply) -> None:
+        """Say it, once the session waits or much is written."""
+        data = reply.to_bytes()
+        self._written.append(data)
+        self._waiting += len(data)
+
+    def send_written(self) -> None:
+        """Hand what is written to the stream, without waiting."""
+        if self._written:
+            self.stream.write(b"".join(self._written))
+            self._written.clear()
+            self._waiting = 0
+
+    async def _flush(self) -> None:
+        if self._written:
+            self.send_written()
+            await self.stream.drain()
+
+    # Commands
+
+    async def _step(self) -> None:
+        event = await self.next_event()
+        row = TABLE.get(type(event))
+        if row is None:
+            await self._other(event)
+            return
+        if not (isinstance(event, Bdat) and event.size >= FREE_CHUNK):
+            self._commands += 1
+        if self._commands > self.policy.limits.smtp_commands:
+            raise Goodbye(replies.TOO_MANY_COMMANDS)
+        if self._stopping and not self.state & CHUNKS:
+            raise Goodbye(replies.SHUTTING_DOWN)
+        if self.state & row.mask == row.want:
+            reply = await row.run(self, event)
+        else:
+            reply = row.fault(self.state)
+            if isinstance(event, Bdat):
+                await content.receive(self, None)
+        if reply is not None:
+            if reply.code >= 500:
+                await self._count_error()
+            self.write(reply)
+        if self._waiting > WRITTEN:
+            await self._flush()
+
+    async def _other(self, event: Event) -> None:
+        if isinstance(event, SyntaxFault):
+            if event.fatal:
+                raise Goodbye(event.reply)
+            await self._count_error()
+            self.write(event.reply)
+            if self._waiting > WRITTEN:
+                await self._flush()
+        elif isinstance(event, Closed):
+            self.closing = True
+        else:
+            raise TypeError(f"{event!r} came out of order")
+
+    async def _count_error(self) -> None:
+        self.errors += 1
+        limit = self.policy.limits.smtp_errors
+        if self.errors >= limit:
+            raise Goodbye(replies.TOO_MANY_ERRORS)
+        if self.errors > limit // 2 and self.policy.error_delay:
+            await self._flush()
+            await asyncio.sleep(self.policy.error_delay)
+
+    # What the commands do to the session
+
+    async def ask(self, question: Awaitable[Reply | None]) -> Reply | None:
+        """The mailroom's answer; what it raises becomes 451 or 452."""
+        try:
+            return await question
+        except Exception as error:
+            return failure_reply(error)
+
+    def begin_transaction(self, transaction: Transaction) -> None:
+        """MAIL was accepted. Raises Goodbye after too many messages."""
+        self._messages += 1
+        if self._messages > self.policy.limits.smtp_transactions:
+            raise Goodbye(replies.TOO_MANY_MESSAGES)
+        self.transaction = transaction
+        self.state |= MAIL
+        self.connection.begin_message(transaction.envelope.body == "BINARYMIME")
+
+    def end_transaction(self) -> None:
+        """Forget the message begun, if any."""
+        self.state &= ~(MAIL | CHUNKS)
+        if self.transaction is not None:
+            self.transaction.close()
+            self.transaction = None
+
+    def message_done(self, reply: Reply) -> None:
+        """The end of a message was answered so."""
+        if reply.is_success:
+            self.errors = self._commands = 0
+        else:
+            log.info("%s: message refused: %s %s", self.info.id, reply.code, reply.lines[0])
+
+    def tls_started(self) -> None:
+        """The handshake is done: the client begins anew (RFC 3207 4.2)."""
+        self.info = self.info._replace(hello="", extended=False, tls=self.stream.tls, account=None)
+        self.state = self._first_state()
+
+    def logged_in(self, account: Account) -> None:
+        self.info = self.info._replace(account=account)
+        self.state |= AUTHENTICATED | ADMITTED
+
+    def log_refusal(self, verb: str, path: Path, reply: Reply) -> None:
+        log.info("%s: %s <%s> refused: %s %s", self.info.id, verb, path, reply.code, reply.lines[0])
+
+    def _first_state(self) -> int:
+        policy = self.policy
+        state = 0
+        if self.stream.tls is not None:
+            state |= TLS
+        if policy.tls_context is not None:
+            state |= TLS_OFFERED
+        if state & TLS or policy.allow_plaintext_auth:
+            state |= CONFIDENTIAL
+        if policy.role is Role.SUBMISSION:
+            state |= LOGIN_OFFERED
+            if state & CONFIDENTIAL:
+                state |= ENCRYPTED_ENOUGH
+            return state
+        return state | ENCRYPTED_ENOUGH | ADMITTED
