@@ -23,6 +23,7 @@ from mailwright.queue.usage import check_account
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
+from mailwright.smtp.api import IncomingMessage as SmtpIncoming
 from mailwright.smtp.replies import Reply, reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
@@ -115,9 +116,10 @@ class DeliveryMailroom:
         return self._store.incoming()
 
     async def accept(
-        self, info: SessionInfo, envelope: Envelope, message: IncomingMessage
+        self, info: SessionInfo, envelope: Envelope, message: SmtpIncoming
     ) -> Reply | list[Reply]:
         """Keep the message for all its recipients, durably, in one transaction."""
+        assert isinstance(message, IncomingMessage)  # as `open_message` gave it
         try:
             return await self._accept(info, envelope, message)
         except StoreFull as error:

@@ -8,8 +8,9 @@ import ipaddress
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mailwright.base.limits import Limits
 from mailwright.net.api import Peer
@@ -19,7 +20,17 @@ from mailwright.net.stream import StreamProtocol
 log = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-SessionFactory = Callable[[StreamProtocol], Awaitable[None]]
+
+
+class Session(Protocol):
+    """One connection's conversation. One that can end by itself has `shut_down()` too; else it is cancelled."""
+
+    async def run(self) -> None:
+        """Talk until the end."""
+        ...
+
+
+SessionFactory = Callable[[StreamProtocol], Session]
 
 _PROXY_TIMEOUT = 5.0
 _BACKLOG = 1024
@@ -48,23 +59,25 @@ class Connections:
 
     def enter(self, address: str) -> bool:
         """Count a connection in; False when it is one too many."""
-        count = self._by_address.get(address, 0)
+        key = _host(address)
+        count = self._by_address.get(key, 0)
         if self._total >= self._limits.connections:
             return False
         if count >= self._limits.connections_per_address and not within(address, self._exempt):
             return False
-        self._by_address[address] = count + 1
+        self._by_address[key] = count + 1
         self._total += 1
         return True
 
     def leave(self, address: str) -> None:
         """Count a connection out."""
         self._total -= 1
-        count = self._by_address.get(address, 0) - 1
+        key = _host(address)
+        count = self._by_address.get(key, 0) - 1
         if count > 0:
-            self._by_address[address] = count
+            self._by_address[key] = count
         else:
-            self._by_address.pop(address, None)
+            self._by_address.pop(key, None)
 
 
 @dataclass
@@ -81,7 +94,7 @@ class Listener:
     tls: Callable[[], ssl.SSLContext] | None = None
     proxies: Sequence[Network] = ()  # addresses that speak PROXY, and must
     _server: asyncio.Server | None = None
-    _sessions: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: dict[asyncio.Task[None], Session | None] = field(default_factory=dict)
 
     async def start(self) -> None:
         """Listen. Raises OSError whose text names the address."""
@@ -105,19 +118,28 @@ class Listener:
             self._server.close()
 
     async def wait_closed(self, grace: float) -> None:
-        """Wait for the sessions to end; those that last longer than `grace` seconds are cancelled."""
-        if self._sessions:
-            await asyncio.wait(set(self._sessions), timeout=grace)
-        for task in self._sessions:
+        """Ask the sessions to end; those that last longer than `grace` seconds are cut off."""
+        for task, session in tuple(self._tasks.items()):
+            shut_down = getattr(session, "shut_down", None)
+            if shut_down is not None:
+                shut_down()
+            else:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=grace)
+        for task in tuple(self._tasks):
             task.cancel()
-        if self._sessions:
-            await asyncio.wait(set(self._sessions), timeout=grace)
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=grace)
 
     def accept(self, stream: StreamProtocol) -> None:
         """Begin a session for a new connection."""
         task = asyncio.get_running_loop().create_task(self._run(stream))
-        self._sessions.add(task)
-        task.add_done_callback(self._sessions.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
 
     async def _run(self, stream: StreamProtocol) -> None:
         try:
@@ -132,7 +154,11 @@ class Listener:
             try:
                 if self.tls is not None:
                     await stream.start_tls(self.tls())
-                await self.session(stream)
+                session = self.session(stream)
+                task = asyncio.current_task()
+                if task in self._tasks:
+                    self._tasks[task] = session
+                await session.run()
             finally:
                 self.connections.leave(address)
         except (ConnectionError, TimeoutError, BadProxyHeader) as error:
@@ -164,6 +190,13 @@ class _Accepted(StreamProtocol):
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._listener.accept(self)
+
+
+def _host(address: str) -> str:
+    """What counts as one host: an IPv4 address, or the /64 that one IPv6 host may take all addresses from."""
+    if ":" not in address:
+        return address
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def within(address: str, networks: Sequence[Network]) -> bool:

@@ -92,7 +92,7 @@ class IncomingMessage:
                 break
         return bytes(found[:limit])
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Forget the message. Closing twice does nothing."""
         self._pieces = []
         if self._file is not None:

@@ -265,6 +265,20 @@ def read_joined(
     )
 
 
+def read_columns(
+    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str
+) -> list[Row]:
+    """As `read_joined`, for columns of places (`p.`) alone."""
+    return tx.all(
+        f"SELECT {columns} FROM places p"  # noqa: S608
+        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
+        account,
+        mailbox,
+        first,
+        last,
+    )
+
+
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
     """Columns of one message; `columns` is SQL and never holds what a peer sent."""
     return tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
