@@ -1,0 +1,22 @@
+"""CLOSE and UNSELECT (RFC 3501 6.4.2, RFC 3691)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap.connection import Command
+from mailwright.imap.reply import Reply
+from mailwright.store.messages import expunge
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+async def run(session: Session, command: Command) -> Reply:
+    selected = session.selected
+    assert selected is not None
+    if command.name == "CLOSE" and not selected.read_only and not selected.gone:
+        # No EXPUNGE responses: the client learns nothing more of this mailbox.
+        await session.service.store.write(expunge, *selected.key, None, only_deleted=True)
+    session.selected = None
+    return Reply(f"{command.name} completed")

@@ -1,0 +1,58 @@
+"""COPY and MOVE (RFC 3501 6.4.7, RFC 6851, RFC 4315 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap import responses
+from mailwright.imap.connection import Command
+from mailwright.imap.news import find_messages
+from mailwright.imap.reply import Refused, Reply
+from mailwright.imap.syntax.lexer import Lexer
+from mailwright.imap.syntax.sequence import format_set
+from mailwright.imap.syntax.store import CopyArgs, parse_copy
+from mailwright.store import messages
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import NoSuchMailbox
+from mailwright.store.mailboxes import find_mailbox
+from mailwright.store.model import Copied
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+def parse(lexer: Lexer) -> CopyArgs:
+    lexer.space()
+    return parse_copy(lexer)
+
+
+async def run(session: Session, command: Command) -> Reply:
+    args: CopyArgs = command.args
+    moving = command.name == "MOVE"
+    selected = session.writable_mailbox() if moving else session.open_mailbox()
+    uids = [uid for run in await find_messages(session, args.numbers, command.uid) for uid in run.uids]
+    operation = move if moving else copy
+    try:
+        copied = await session.service.store.write(
+            operation, *selected.key, uids, args.mailbox, session.service.now()
+        )
+    except NoSuchMailbox:
+        raise Refused("There is no such mailbox; create it first", "TRYCREATE") from None
+    if not copied.uids:
+        return Reply(f"{command.name} completed: there was nothing to do")
+    code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
+    if moving:
+        # RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
+        session.write(responses.untagged("OK", "Moved", code))
+        return Reply("MOVE completed")
+    return Reply("COPY completed", code)
+
+
+def copy(tx: Transaction, account: int, mailbox: int, uids: list[int], target: str, now: int) -> Copied:
+    """Copy to a mailbox by its name. Raises NoSuchMailbox, OverQuota."""
+    return messages.copy(tx, account, mailbox, uids, find_mailbox(tx, account, target).id, now=now)
+
+
+def move(tx: Transaction, account: int, mailbox: int, uids: list[int], target: str, now: int) -> Copied:
+    """Move to a mailbox by its name. Raises NoSuchMailbox."""
+    return messages.move(tx, account, mailbox, uids, find_mailbox(tx, account, target).id, now=now)

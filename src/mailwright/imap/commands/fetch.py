@@ -1,0 +1,143 @@
+"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 7162 3.1.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mailwright.imap.connection import Command
+from mailwright.imap.fetch.plan import Plan
+from mailwright.imap.fetch.read import (
+    SLICE_ROWS,
+    Remote,
+    read_blob,
+    read_contents,
+    read_slice,
+    read_unseen,
+)
+from mailwright.imap.news import find_messages
+from mailwright.imap.reply import Bad, Reply
+from mailwright.imap.selected import Selected
+from mailwright.imap.syntax.fetch import Attribute, FetchArgs, parse_fetch
+from mailwright.imap.syntax.flags import SEEN
+from mailwright.imap.syntax.lexer import Lexer
+from mailwright.imap.view import Run
+from mailwright.store.blobs.api import CHUNK
+from mailwright.store.errors import StoreError
+from mailwright.store.messages import store_flags
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+_UID = Attribute("UID", b"UID")
+_FLAGS = Attribute("FLAGS", b"FLAGS")
+_MODSEQ = Attribute("MODSEQ", b"MODSEQ")
+
+
+def parse(lexer: Lexer) -> FetchArgs:
+    lexer.space()
+    return parse_fetch(lexer)
+
+
+async def run(session: Session, command: Command) -> Reply:
+    args: FetchArgs = command.args
+    if args.vanished:
+        raise Bad("VANISHED needs ENABLE QRESYNC")
+    selected = session.open_mailbox()
+    runs = await find_messages(session, args.numbers, command.uid)
+    attributes = dict.fromkeys(args.attributes)
+    if args.changed_since is not None or _MODSEQ in attributes:
+        session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: to use it is to enable it
+        attributes[_MODSEQ] = None
+    if command.uid:
+        attributes = {_UID: None} | attributes
+    if await _mark_seen(session, selected, runs, attributes):
+        attributes[_FLAGS] = None
+        if "CONDSTORE" in session.enabled:
+            attributes[_MODSEQ] = None
+    plan = Plan(list(attributes), selected.view, session.service.flag_texts, args.changed_since)
+    if await _send(session, selected, runs, plan):
+        return Reply("Some of the messages are gone", "EXPUNGEISSUED")
+    return Reply("FETCH completed")
+
+
+async def _mark_seen(
+    session: Session, selected: Selected, runs: list[Run], attributes: dict[Attribute, None]
+) -> bool:
+    """Set \\Seen where an attribute says so; whether any message's flags changed."""
+    if selected.read_only or all(attribute.peek for attribute in attributes):
+        return False
+    store = session.service.store
+    unseen = await store.read(read_unseen, selected.key, runs)
+    if not unseen:
+        return False
+    changed = await store.write(store_flags, *selected.key, unseen, "add", SEEN)
+    if changed.modseq is not None:
+        selected.own.add(changed.modseq)
+    return True
+
+
+async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
+    """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
+    store = session.service.store
+    read = read_contents if plan.contents else read_slice
+    missing = False
+    for batch in _batches(runs):
+        rest = batch
+        while rest:
+            done = await store.read(read, selected.key, rest, plan)
+            missing |= done.missing
+            rest = _after(rest, done.covered)
+            for piece in done.pieces:
+                if isinstance(piece, Remote):
+                    await _send_remote(session, piece)
+                else:
+                    session.write(piece)
+            await session.drain()
+    return missing
+
+
+async def _send_remote(session: Session, remote: Remote) -> None:
+    """Send a large literal as the client takes it. It is announced: when it fails, all that is left is to go."""
+    for start in range(remote.start, remote.stop, CHUNK):
+        stop = min(start + CHUNK, remote.stop)
+        try:
+            data = await session.service.store.read(read_blob, remote.blob, start, stop)
+        except StoreError as error:
+            session.stream.abort()
+            raise ConnectionAbortedError("a message was removed while it was sent") from error
+        if len(data) != stop - start:
+            session.stream.abort()
+            raise ConnectionAbortedError("a message was removed while it was sent")
+        session.write(data)
+        await session.drain()
+
+
+def _batches(runs: list[Run]) -> Iterator[list[Run]]:
+    """The runs in portions of at most SLICE_ROWS messages."""
+    batch: list[Run] = []
+    room = SLICE_ROWS
+    for run in runs:
+        start = 0
+        while start < len(run.uids):
+            uids = run.uids[start : start + room]
+            batch.append(Run(run.number + start, uids))
+            start += len(uids)
+            room -= len(uids)
+            if room == 0:
+                yield batch
+                batch, room = [], SLICE_ROWS
+    if batch:
+        yield batch
+
+
+def _after(runs: list[Run], covered: int) -> list[Run]:
+    """The runs without their first messages."""
+    rest = []
+    for run in runs:
+        if covered < len(run.uids):
+            rest.append(Run(run.number + covered, run.uids[covered:]) if covered else run)
+            covered = 0
+        else:
+            covered -= len(run.uids)
+    return rest

@@ -1,0 +1,30 @@
+"""IDLE (RFC 2177)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap import responses
+from mailwright.imap.connection import Command, Line
+from mailwright.imap.news import tell_news
+from mailwright.imap.reply import Bad, Reply
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+async def run(session: Session, command: Command) -> Reply:
+    session.write(responses.continuation(b"idling"))
+    session.connection.expect_line()
+    session.idle = True
+    try:
+        await tell_news(session, expunge=True, read=True)
+        while (event := await session.poll_event()) is None:
+            await tell_news(session, expunge=True)
+    finally:
+        session.idle = False
+    if isinstance(event, Line) and event.text.strip().upper() == b"DONE":
+        return Reply("IDLE completed")
+    if isinstance(event, Line):
+        raise Bad("IDLE ends with DONE")
+    raise ConnectionResetError("the client left while idle")

@@ -1,0 +1,30 @@
+"""RENAME (RFC 3501 6.3.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap.connection import Command
+from mailwright.imap.reply import Refused, Reply
+from mailwright.imap.syntax.lexer import Lexer
+from mailwright.imap.syntax.mailbox import parse_mailbox, why_not_creatable
+from mailwright.store.mailboxes import rename_mailbox
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+def parse(lexer: Lexer) -> tuple[str, str]:
+    lexer.space()
+    name = parse_mailbox(lexer)
+    lexer.space()
+    return name, parse_mailbox(lexer)
+
+
+async def run(session: Session, command: Command) -> Reply:
+    name, new_name = command.args
+    refusal = why_not_creatable(new_name)
+    if refusal:
+        raise Refused(refusal, "CANNOT")
+    await session.service.store.write(rename_mailbox, session.account_id, name, new_name)
+    return Reply("RENAME completed")

@@ -1,0 +1,47 @@
+"""What the table says of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from enum import IntFlag
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mailwright.imap.connection import Command, Parser
+from mailwright.imap.reply import Reply
+from mailwright.imap.syntax.lexer import Lexer
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+Run = Callable[["Session", Command], Awaitable[Reply | None]]
+
+
+class State(IntFlag):
+    """The states of a connection (RFC 3501 3)."""
+
+    FRESH = 1
+    AUTHENTICATED = 2
+    SELECTED = 4
+
+
+ANY: Final = State.FRESH | State.AUTHENTICATED | State.SELECTED
+LOGGED_IN: Final = State.AUTHENTICATED | State.SELECTED
+
+
+class Row(NamedTuple):
+    """A command and the rules that hold for it.
+
+    `uses_numbers`: its arguments or responses hold sequence numbers, so that no EXPUNGE may be sent while it runs
+    (RFC 3501 7.4.1), nor before it when it is pipelined behind another command (5.5).
+    `reads_changes`: it asks for news, so the change log is read even when no notification came.
+    """
+
+    run: Run
+    parse: Parser
+    states: State
+    uses_numbers: bool = False
+    reads_changes: bool = False
+
+
+def parse_nothing(lexer: Lexer) -> None:
+    """A command without arguments."""

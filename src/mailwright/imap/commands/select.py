@@ -1,0 +1,113 @@
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2, RFC 7162 3.1.8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from mailwright.imap import responses
+from mailwright.imap.connection import Command
+from mailwright.imap.news import claim_recent
+from mailwright.imap.recents import Recents
+from mailwright.imap.reply import Reply
+from mailwright.imap.selected import Selected
+from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
+from mailwright.imap.syntax.lexer import BadSyntax, Lexer
+from mailwright.imap.syntax.mailbox import parse_mailbox
+from mailwright.imap.view import View
+from mailwright.store import changes, mailboxes, messages
+from mailwright.store.db.api import Transaction
+from mailwright.store.model import Flag, Mailbox
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+_COUNT_UNSEEN = 2000  # messages; in larger mailboxes finding the first unseen one costs more than it helps
+_KEYWORDS = (
+    "$Forwarded $Important $Junk $MDNSent $NotJunk $Phishing"  # those that clients look for (RFC 5788)
+)
+
+
+class SelectArgs(NamedTuple):
+    mailbox: str
+    condstore: bool = False
+
+
+def parse(lexer: Lexer) -> SelectArgs:
+    lexer.space()
+    mailbox = parse_mailbox(lexer)
+    condstore = False
+    if lexer.peek() == 32 and lexer.pos + 1 < len(lexer.text):
+        lexer.space()
+        lexer.expect(40)
+        if lexer.word() != "CONDSTORE":
+            raise BadSyntax("Unknown SELECT parameter")
+        condstore = True
+        lexer.expect(41)
+    return SelectArgs(mailbox, condstore)
+
+
+class Opened(NamedTuple):
+    """What is read in one go. `first_unseen` is a sequence number; 0: none, or too dear to find out."""
+
+    mailbox: Mailbox
+    modseq: int  # the account's
+    first_recent: int
+    recent: list[int]
+    first_unseen: int
+
+
+def open_mailbox(tx: Transaction, account: int, name: str, recents: Recents) -> Opened:
+    """Raises NoSuchMailbox."""
+    mailbox = mailboxes.find_mailbox(tx, account, name)
+    key = (account, mailbox.id)
+    first = recents.find_first(tx, key, mailbox.uidnext)
+    recent = messages.read_uids(tx, account, mailbox.id, first) if first < mailbox.uidnext else []
+    first_unseen = 0
+    if mailbox.unseen and mailbox.messages <= _COUNT_UNSEEN:
+        places = messages.read_range(tx, account, mailbox.id)
+        first_unseen = next((n for n, place in enumerate(places, 1) if not place.flags & Flag.SEEN), 0)
+    return Opened(mailbox, changes.read_modseq(tx, account), first, recent, first_unseen)
+
+
+async def run(session: Session, command: Command) -> Reply:
+    args: SelectArgs = command.args
+    service = session.service
+    if session.selected is not None:
+        # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
+        session.selected = None
+        session.write(responses.untagged("OK", "The mailbox before this is closed", "CLOSED"))
+    opened = await service.store.read(open_mailbox, session.account_id, args.mailbox, service.recents)
+    if args.condstore:
+        session.enabled |= {"CONDSTORE"}
+    read_only = command.name == "EXAMINE"
+    selected = _select(session, opened, read_only)
+    mailbox = opened.mailbox
+    system = format_flags(ALL_FLAGS, _KEYWORDS)
+    permanent = "()" if read_only else system[:-1] + " \\*)"
+    output = [
+        f"* FLAGS {system}\r\n".encode("ascii"),
+        responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}"),
+        responses.exists(mailbox.messages),
+        responses.recent(selected.recent_count),
+    ]
+    if opened.first_unseen:
+        output.append(responses.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}"))
+    output += [
+        responses.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
+        responses.untagged("OK", "The next UID", f"UIDNEXT {mailbox.uidnext}"),
+        responses.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
+    ]
+    session.write(b"".join(output))
+    return Reply(f"{command.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
+
+
+def _select(session: Session, opened: Opened, read_only: bool) -> Selected:
+    service = session.service
+    mailbox = opened.mailbox
+    key = (session.account_id, mailbox.id)
+    view = View(key, service.pool, mailbox.messages, mailbox.uidnext, opened.modseq)
+    selected = session.selected = Selected(mailbox, view, read_only)
+    service.recents.start(key, opened.first_recent)
+    first = claim_recent(session, selected)
+    selected.recent_count = sum(1 for uid in opened.recent if uid >= first)
+    return selected

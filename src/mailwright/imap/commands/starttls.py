@@ -1,0 +1,25 @@
+"""STARTTLS (RFC 3501 6.2.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap import responses
+from mailwright.imap.connection import Command
+from mailwright.imap.reply import Bad, Refused
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+async def run(session: Session, command: Command) -> None:
+    if session.stream.tls is not None:
+        raise Bad("The connection is under TLS already")
+    context = session.service.tls
+    if context is None:
+        raise Refused("This server has no certificate for STARTTLS", "CANNOT")
+    session.write(responses.tagged(command.tag, "OK", "Begin TLS negotiation now"))
+    # Whatever came before the handshake is forged or mistaken (RFC 3501 6.2.1).
+    session.connection.reset()
+    await session.drain()
+    await session.stream.start_tls(context)

@@ -1,0 +1,70 @@
+"""STORE and UID STORE (RFC 3501 6.4.6, RFC 7162 3.1.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from mailwright.imap.connection import Command
+from mailwright.imap.news import find_messages, tell_flags
+from mailwright.imap.reply import Reply
+from mailwright.imap.syntax.lexer import Lexer
+from mailwright.imap.syntax.sequence import format_set
+from mailwright.imap.syntax.store import StoreArgs, parse_store
+from mailwright.store.messages import store_flags
+from mailwright.store.model import Place
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+_ACTIONS: Final[dict[str, Literal["set", "add", "remove"]]] = {"": "set", "+": "add", "-": "remove"}
+
+
+def parse(lexer: Lexer) -> StoreArgs:
+    lexer.space()
+    return parse_store(lexer)
+
+
+async def run(session: Session, command: Command) -> Reply:
+    args: StoreArgs = command.args
+    selected = session.writable_mailbox()
+    if args.unchanged_since is not None:
+        session.enabled |= {"CONDSTORE"}
+    runs = await find_messages(session, args.numbers, command.uid)
+    uids = [uid for run in runs for uid in run.uids]
+    changed = await session.service.store.write(
+        store_flags,
+        *selected.key,
+        uids,
+        _ACTIONS[args.mode],
+        args.flags.mask,
+        args.flags.keywords,
+        unchanged_since=args.unchanged_since,
+    )
+    if changed.modseq is not None:
+        selected.own.add(changed.modseq)
+    view = selected.view
+    told = changed.places
+    if args.silent:
+        # RFC 7162 3.1.3: even a silent STORE tells the new mod-sequence.
+        told = [place for place in told if "CONDSTORE" in session.enabled and place.modseq == changed.modseq]
+    if args.silent:
+        _tell_modseqs(session, told, command.uid)
+    else:
+        tell_flags(session, selected, [(view.number(place.uid), place) for place in told], command.uid)
+        view.forget_flags([place.uid for place in told])
+    if changed.refused:
+        failed = changed.refused if command.uid else [view.number(uid) for uid in changed.refused]
+        return Reply("Some messages were changed meanwhile", f"MODIFIED {format_set(failed)}")
+    if len(changed.places) < len(uids):
+        return Reply("Some of the messages are gone", "EXPUNGEISSUED", "OK" if changed.places else "NO")
+    return Reply("STORE completed")
+
+
+def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:
+    assert session.selected is not None
+    view = session.selected.view
+    output = []
+    for place in places:
+        shown = f"UID {place.uid} " if uid else ""
+        output.append(f"* {view.number(place.uid)} FETCH ({shown}MODSEQ ({place.modseq}))\r\n")
+    session.write("".join(output).encode("ascii"))

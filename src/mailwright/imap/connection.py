@@ -1,0 +1,399 @@
+"""The wire of an IMAP server: octets in, commands out; no socket, no clock, no store.
+
+Literals may stand anywhere in a command. The literals of APPEND are streamed, all others are kept within a bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from mailwright.imap.syntax.lexer import BadSyntax, Lexer
+from mailwright.imap.syntax.mailbox import parse_mailbox
+from mailwright.imap.syntax.store import AppendArgs, AppendMessage, parse_append_options
+
+Parser = Callable[[Lexer], Any]
+
+_HEAD: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255}) ([A-Za-z][A-Za-z0-9.-]{0,63})(?= |$)')
+_TAG: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?: |$)')
+_SUBCOMMAND: Final = re.compile(rb" ([A-Za-z][A-Za-z0-9.-]{0,63})(?= |$)")
+_ANNOUNCED: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\Z")
+_TAIL: Final = 32  # octets that hold any announcement of a literal
+
+_LINE: Final = 0  # collecting a line of a command
+_LITERAL: Final = 1  # collecting a literal into the command
+_DECIDE: Final = 2  # the session decides whether it wants the message announced
+_STREAM: Final = 3  # giving a message's octets as they come
+_SKIP: Final = 4  # dropping a refused literal
+_SKIP_LINE: Final = 5  # dropping the rest of a refused command
+_RAW: Final = 6  # one line that is no command: AUTHENTICATE, IDLE
+_MORE: Final = 7  # after a message of APPEND: another one, or the end of the command
+
+
+class Command(NamedTuple):
+    """A complete command; of APPEND the part before the first message."""
+
+    tag: str
+    name: str
+    uid: bool
+    args: Any
+
+
+class Line(NamedTuple):
+    """The line asked for by `expect_line`, without its end."""
+
+    text: bytes
+
+
+class Message(NamedTuple):
+    """A message of APPEND is announced: the session calls `accept_message` or `abandon_append`."""
+
+    tag: str
+    message: AppendMessage
+
+
+class LiteralChunk(NamedTuple):
+    data: bytes
+
+
+class LiteralEnd(NamedTuple):
+    """The message is complete."""
+
+
+class CommandEnd(NamedTuple):
+    """The APPEND is complete: no message follows."""
+
+    tag: str
+
+
+class SyntaxFault(NamedTuple):
+    """A command that cannot be served. `tag` is '*' when it had none; `condition` is BAD or NO."""
+
+    tag: str
+    condition: str
+    code: str
+    text: str
+
+
+class Closed(NamedTuple):
+    """The peer has ended its input; what was incomplete is dropped."""
+
+
+Event = Command | Line | Message | LiteralChunk | LiteralEnd | CommandEnd | SyntaxFault | Closed
+
+
+class Connection:
+    """Bounds are in octets: `line` for each line, `literal` for each literal outside APPEND, `append` for a message.
+
+    A line ends with LF, with or without CR before it. Feeding the octets whole or one by one gives the same events.
+    """
+
+    __slots__ = (
+        "_append_tag",
+        "_buffer",
+        "_eof",
+        "_fault",
+        "_left",
+        "_output",
+        "_parsers",
+        "_scanned",
+        "_skip_tail",
+        "_state",
+        "_synchronising",
+        "_text",
+        "append_limit",
+        "line_limit",
+        "literal_limit",
+    )
+
+    def __init__(self, parsers: Mapping[str, Parser], line: int, literal: int, append: int) -> None:
+        self._parsers = parsers
+        self.line_limit = line
+        self.literal_limit = literal
+        self.append_limit = append
+        self._buffer = bytearray()
+        self._output: list[bytes] = []
+        self._eof = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._state = _LINE
+        self._scanned = 0  # octets of the buffer known to hold no line end
+        self._text = b""  # the command so far, with its literals
+        self._left = 0  # octets of the current literal still to come
+        self._fault: SyntaxFault | None = None  # told once the refused command is behind us
+        self._skip_tail = b""
+        self._append_tag = ""
+        self._synchronising = False
+
+    def reset(self) -> None:
+        """Drop all that was received, as after STARTTLS."""
+        self._buffer.clear()
+        self._output.clear()
+        self._clear()
+
+    def receive_data(self, data: bytes) -> None:
+        """Take octets from the peer; b'' at the end of input. Call only when `next_event` gives None."""
+        if data:
+            self._buffer += data
+        else:
+            self._eof = True
+
+    def output(self) -> bytes:
+        """Continuation requests that are due, to be sent after the replies to earlier commands."""
+        if not self._output:
+            return b""
+        output = b"".join(self._output)
+        self._output.clear()
+        return output
+
+    def expect_line(self) -> None:
+        """The next line is no command: it comes as `Line`."""
+        self._state = _RAW
+
+    def accept_message(self) -> None:
+        """Have the announced message sent: chunks follow, then LiteralEnd."""
+        self._state = _STREAM
+        if self._synchronising:
+            self._output.append(b"+ OK\r\n")
+
+    def abandon_append(self) -> None:
+        """Do without the rest of an APPEND, which the session has answered; nothing when it is complete."""
+        state, left = self._state, self._left
+        unsent = state == _DECIDE and self._synchronising  # RFC 3501 7.5: a message that waits for our word
+        if state not in (_DECIDE, _STREAM, _MORE):
+            return
+        self._clear()
+        if unsent:
+            return
+        if state == _MORE:
+            self._state = _SKIP_LINE
+        else:
+            self._state = _SKIP
+            self._left = left
+
+    def pending_command(self) -> str:
+        """The name of the pipelined command that comes next, as far as it is there; '' when nothing is."""
+        if self._state != _LINE or self._text or not self._buffer:
+            return ""
+        head = bytes(self._buffer[:400])
+        line_end = head.find(b"\n")
+        if line_end >= 0:
+            head = head[:line_end].rstrip(b"\r")
+        found = _HEAD.match(head)
+        return found.group(2).decode("ascii").upper() if found is not None else "?"
+
+    def next_event(self) -> Event | None:
+        """The next event; None when more input is needed."""
+        while True:
+            state = self._state
+            if state == _DECIDE:
+                raise RuntimeError("an announced message was neither accepted nor refused")
+            if state in (_STREAM, _LITERAL, _SKIP):
+                if self._left and len(self._buffer) < (self._left if state == _LITERAL else 1):
+                    return self._end_of_input()
+                event = self._take_literal()
+            else:
+                line = self._take_line()
+                if line is None:
+                    if self._state == state:
+                        return self._end_of_input()
+                    continue
+                event = self._take(line)
+            if event is not None:
+                return event
+
+    def _end_of_input(self) -> Event | None:
+        return Closed() if self._eof else None
+
+    def _take_literal(self) -> Event | None:
+        if self._left == 0:
+            return self._literal_done()
+        data = bytes(self._buffer[: self._left])
+        del self._buffer[: len(data)]
+        self._left -= len(data)
+        if self._state == _STREAM:
+            return LiteralChunk(data)
+        if self._state == _LITERAL:
+            self._text += data
+        return None
+
+    def _literal_done(self) -> Event | None:
+        if self._state == _STREAM:
+            self._state = _MORE
+            return LiteralEnd()
+        self._state = _LINE if self._state == _LITERAL else _SKIP_LINE
+        return None
+
+    def _take_line(self) -> bytes | None:
+        """The next line without its end; None when it is not complete."""
+        end = self._buffer.find(b"\n", self._scanned)
+        if self._state == _SKIP_LINE:
+            return self._skip_line(end)
+        if end < 0 or end > self.line_limit:
+            if len(self._buffer) > self.line_limit:
+                self._too_long()
+                return None
+            self._scanned = len(self._buffer)
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        self._scanned = 0
+        return line[:-1] if line.endswith(b"\r") else line
+
+    def _too_long(self) -> None:
+        tag = self._append_tag or _tag_of(self._text or bytes(self._buffer[:300]))
+        self._refuse(SyntaxFault(tag, "BAD", "TOOBIG", f"A line has at most {self.line_limit} octets"))
+        self._state = _SKIP_LINE
+
+    def _skip_line(self, end: int) -> bytes | None:
+        """Drop octets up to the end of the line, keeping its last ones: they may announce a literal."""
+        stop = len(self._buffer) if end < 0 else end
+        self._skip_tail = (self._skip_tail + bytes(self._buffer[max(0, stop - _TAIL) : stop]))[-_TAIL:]
+        self._scanned = 0
+        if end < 0:
+            self._buffer.clear()
+            return None
+        del self._buffer[: end + 1]
+        tail = self._skip_tail
+        self._skip_tail = b""
+        return tail[:-1] if tail.endswith(b"\r") else tail
+
+    def _take(self, line: bytes) -> Event | None:
+        if self._state == _RAW:
+            self._state = _LINE
+            return Line(line)
+        if self._state == _SKIP_LINE:
+            return self._take_skipped(line)
+        if self._state == _MORE:
+            return self._take_more(line)
+        return self._take_command(line)
+
+    def _take_skipped(self, line: bytes) -> Event | None:
+        announced = _ANNOUNCED.search(line)
+        if announced is not None and announced.group(3):
+            self._state = _SKIP
+            self._left = int(announced.group(2))
+            return None
+        fault = self._fault
+        self._clear()
+        return fault
+
+    def _refuse(self, fault: SyntaxFault) -> None:
+        self._fault = fault
+        self._text = b""
+        self._scanned = 0
+
+    def _take_command(self, line: bytes) -> Event | None:
+        announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
+        if announced is None:
+            text = self._text + line
+            self._clear()
+            return self._parse(text)
+        size = int(announced.group(2))
+        self._synchronising = not announced.group(3)
+        text = self._text + line[: announced.start()]
+        try:
+            streamed = self._parse_append(text, bool(announced.group(1)), size)
+        except BadSyntax as error:
+            return self._refuse_literal(
+                size, SyntaxFault(_tag_of(text), error.condition, error.code, error.text)
+            )
+        if streamed is not None:
+            self._left = size
+            return streamed
+        # Many literals together are bounded like two.
+        if size > self.literal_limit or len(text) + size > 2 * (self.line_limit + self.literal_limit):
+            text_of_fault = f"A literal has at most {self.literal_limit} octets here"
+            return self._refuse_literal(size, SyntaxFault(_tag_of(text), "BAD", "TOOBIG", text_of_fault))
+        self._text = text + announced.group(1) + b"{%d}\r\n" % size
+        self._left = size
+        self._state = _LITERAL
+        if self._synchronising:
+            self._output.append(b"+ OK\r\n")
+        return None
+
+    def _refuse_literal(self, size: int, fault: SyntaxFault) -> Event | None:
+        """No continuation for a literal that waits for one; else it is dropped as it comes, and the rest with it."""
+        if self._synchronising:
+            self._clear()
+            return fault
+        self._refuse(fault)
+        self._state = _SKIP
+        self._left = size
+        return None
+
+    def _parse(self, text: bytes) -> Event:
+        head = _HEAD.match(text)
+        if head is None:
+            tag = _tag_of(text)
+            return SyntaxFault(
+                tag, "BAD", "", "A command is a tag, a space and a name" if text else "Empty line"
+            )
+        tag = head.group(1).decode("ascii")
+        name = head.group(2).decode("ascii").upper()
+        lexer = Lexer(text, head.end())
+        uid = name == "UID"
+        if uid:
+            sub = lexer.match(_SUBCOMMAND)
+            name = "UID " + (sub or b"").strip().decode("ascii").upper()
+        parser = self._parsers.get(name)
+        if parser is None:
+            return SyntaxFault(tag, "BAD", "", f"Unknown command {name}")
+        try:
+            args = parser(lexer)
+            lexer.end()
+        except BadSyntax as error:
+            return SyntaxFault(tag, error.condition, error.code, f"{name}: {error.text}")
+        return Command(tag, name[4:] if uid else name, uid, args)
+
+    def _parse_append(self, text: bytes, binary: bool, size: int) -> Event | None:
+        """The APPEND whose message this literal is; None when the literal is another command's or the mailbox."""
+        head = _HEAD.match(text)
+        if head is None or head.group(2).upper() != b"APPEND" or "APPEND" not in self._parsers:
+            return None
+        lexer = Lexer(text, head.end())
+        lexer.space()
+        if lexer.at_end():
+            return None
+        mailbox = parse_mailbox(lexer)
+        lexer.space()
+        flags, date = parse_append_options(lexer)
+        self._check_message(size)
+        tag = head.group(1).decode("ascii")
+        self._append_tag = tag
+        self._text = b""
+        self._state = _DECIDE
+        message = AppendMessage(flags, date, binary, size, self._synchronising)
+        return Command(tag, "APPEND", False, AppendArgs(mailbox, message))
+
+    def _check_message(self, size: int) -> None:
+        if size > self.append_limit:
+            raise BadSyntax(f"A message has at most {self.append_limit} octets", "NO", "TOOBIG")
+
+    def _take_more(self, line: bytes) -> Event | None:
+        """After a message: the end of the command, or another message (RFC 3502)."""
+        tag = self._append_tag
+        if not line.strip(b" "):
+            self._clear()
+            return CommandEnd(tag)
+        announced = _ANNOUNCED.search(line)
+        if announced is None or not line.startswith(b" "):
+            self._clear()
+            return SyntaxFault(tag, "BAD", "", "expected another message, or the end of the line")
+        try:
+            size = int(announced.group(2))
+            self._synchronising = not announced.group(3)
+            flags, date = parse_append_options(Lexer(line[: announced.start()], 1))
+            self._check_message(size)
+        except BadSyntax as error:
+            return self._refuse_literal(size, SyntaxFault(tag, error.condition, error.code, error.text))
+        self._left = size
+        self._state = _DECIDE
+        return Message(tag, AppendMessage(flags, date, bool(announced.group(1)), size, self._synchronising))
+
+
+def _tag_of(text: bytes) -> str:
+    found = _TAG.match(text)
+    return found.group(1).decode("ascii") if found is not None else "*"

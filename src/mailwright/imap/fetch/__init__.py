@@ -1,0 +1,1 @@
+"""What FETCH sends, rendered from what the store has kept ready."""

@@ -1,0 +1,143 @@
+"""A FETCH command made ready: the columns to read, and how rows become responses, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from mailwright.imap import responses
+from mailwright.imap.responses import FlagTexts
+from mailwright.imap.syntax.dates import format_date_time
+from mailwright.imap.syntax.fetch import Attribute
+from mailwright.imap.view import Run, View
+from mailwright.message.structure import body, from_record
+from mailwright.store.db.api import Row
+
+Columns = Sequence[Sequence[Any]]
+
+
+class _Item(NamedTuple):
+    """How an attribute is shown, from which columns, and how their values become the one that is shown."""
+
+    shown: bytes
+    columns: tuple[str, ...]
+    render: Callable[..., Any] | None = None
+
+
+def _date(seconds: int) -> bytes:
+    return format_date_time(seconds).encode("ascii")
+
+
+def _body(record: bytes) -> bytes:
+    return body(from_record(record))
+
+
+def _preview(text: str) -> bytes:
+    return responses.string(text.encode("utf-8", "replace"))
+
+
+_ITEMS: Final = {
+    "UID": _Item(b"UID %d", ("p.uid",)),
+    "INTERNALDATE": _Item(b'INTERNALDATE "%b"', ("p.internal_date",), _date),
+    "MODSEQ": _Item(b"MODSEQ (%d)", ("p.modseq",)),
+    "RFC822.SIZE": _Item(b"RFC822.SIZE %d", ("m.size",)),
+    "ENVELOPE": _Item(b"ENVELOPE %b", ("m.envelope",)),
+    "BODYSTRUCTURE": _Item(b"BODYSTRUCTURE %b", ("m.bodystructure",)),
+    "BODY": _Item(b"BODY %b", ("m.structure",), _body),
+    "PREVIEW": _Item(b"PREVIEW %b", ("m.preview",), _preview),
+}
+_FLAGS: Final = ("p.flags", "p.keywords")
+_CONTENT: Final = ("m.blob", "m.size", "m.structure")
+
+
+class Plan:
+    """What to read and to render. `contents` are the attributes that need the message itself.
+
+    Rows hold `columns`; the UID comes first.
+    """
+
+    __slots__ = (
+        "_recents",
+        "_sources",
+        "_template",
+        "_texts",
+        "changed_since",
+        "columns",
+        "contents",
+        "joined",
+    )
+
+    def __init__(
+        self, attributes: Iterable[Attribute], view: View, texts: FlagTexts, changed_since: int | None = None
+    ) -> None:
+        columns = ["p.uid"]
+        self._texts = texts
+        self._recents = view if view.recents else None
+        self.changed_since = changed_since
+        self.contents = tuple([attribute for attribute in attributes if attribute.section is not None])
+        self._sources: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
+        shown = []
+        for attribute in attributes:
+            if attribute.section is not None:
+                continue
+            item = _Item(b"FLAGS %b", _FLAGS) if attribute.name == "FLAGS" else _ITEMS[attribute.name]
+            self._sources.append((_places(columns, item.columns), item.render))
+            shown.append(item.shown)
+        if changed_since is not None:
+            _places(columns, ("p.modseq",))
+        if self.contents:
+            _places(columns, _CONTENT)
+        self.columns = tuple(columns)
+        self.joined = any(column.startswith("m.") for column in columns)
+        self._template = b"* %d FETCH (" + b" ".join(shown) + (b"" if self.contents else b")\r\n")
+
+    @property
+    def has_items(self) -> bool:
+        """Whether something stands before the contents."""
+        return bool(self._sources)
+
+    def content_columns(self, row: Row) -> tuple[int, int, bytes]:
+        """Blob, size and structure record of a row, in a plan with contents."""
+        return tuple(row[self.columns.index(name)] for name in _CONTENT)
+
+    def render(self, numbers: Iterable[int], rows: Sequence[Row]) -> Iterator[bytes]:
+        """For each row its response; with contents, only up to them."""
+        if not rows:
+            return iter(())
+        columns = list(zip(*rows, strict=True))
+        values: list[Iterable[Any]] = [numbers]
+        for places, render in self._sources:
+            if len(places) == 2:
+                values.append(self._flags(columns[0], columns[places[0]], columns[places[1]]))
+            elif render is None:
+                values.append(columns[places[0]])
+            else:
+                values.append(map(render, columns[places[0]]))
+        return map(self._template.__mod__, zip(*values, strict=False))
+
+    def _flags(self, uids: Sequence[int], masks: Sequence[int], keywords: Sequence[str]) -> Iterable[bytes]:
+        view = self._recents
+        if view is None:
+            return map(self._texts.__getitem__, zip(masks, keywords, strict=True))
+        return [
+            self._texts.recent(mask, words) if view.is_recent(uid) else self._texts[mask, words]
+            for uid, mask, words in zip(uids, masks, keywords, strict=True)
+        ]
+
+    def select(self, run: Run, rows: Sequence[Row]) -> tuple[Iterable[int], Sequence[Row]]:
+        """Sequence numbers for the rows of a run, without those that are not asked for."""
+        if self.changed_since is not None:
+            since, place = self.changed_since, self.columns.index("p.modseq")
+            rows = [row for row in rows if row[place] > since]
+        if len(rows) == len(run.uids):
+            return range(run.number, run.number + len(rows)), rows
+        numbers = dict(zip(run.uids, range(run.number, run.number + len(run.uids)), strict=True))
+        rows = [row for row in rows if row[0] in numbers]
+        return [numbers[row[0]] for row in rows], rows
+
+
+def _places(columns: list[str], wanted: tuple[str, ...]) -> tuple[int, ...]:
+    for column in wanted:
+        if column not in columns:
+            columns.append(column)
+    return tuple([columns.index(column) for column in wanted])

@@ -1,0 +1,159 @@
+"""How a session learns of changes to its mailbox, tells its client, and loads the UIDs that it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap import responses
+from mailwright.imap.reply import Bad
+from mailwright.imap.selected import (
+    News,
+    Selected,
+    read_news,
+    read_news_and_last,
+    read_news_and_uids,
+)
+from mailwright.imap.syntax.sequence import STAR, SequenceSet, to_ranges
+from mailwright.imap.view import Run
+from mailwright.store.messages import read_places
+from mailwright.store.model import Place
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> None:
+    """Send the untagged responses for what happened; EXPUNGE only when it is allowed now.
+
+    `read` asks the store even when no notification came.
+    """
+    selected = session.selected
+    if selected is None:
+        return
+    view = selected.view
+    if read or session.notified > view.modseq:
+        await note_news(session, selected)
+    if not view.has_news:
+        return
+    lowest = view.lowest_news(expunge)
+    if lowest and view.missing(lowest):
+        await load_from_uid(session, lowest)
+    recent_before = selected.recent_count
+    updates = view.take_updates(expunge)
+    output = [responses.expunges(updates.expunged)]
+    selected.recent_count -= sum(1 for uid in updates.vanished if view.is_recent(uid))
+    if updates.arrived:
+        output.append(responses.exists(view.count))
+        first = claim_recent(session, selected)
+        selected.recent_count += sum(1 for uid in updates.arrived if uid >= first)
+    if updates.arrived or selected.recent_count != recent_before:
+        output.append(responses.recent(selected.recent_count))
+    session.write(b"".join(output))
+    if updates.changed:
+        await _tell_flags(session, selected, updates.changed)
+
+
+async def note_news(session: Session, selected: Selected) -> None:
+    """Bring the view's knowledge of the store up to date, without telling the client."""
+    account, mailbox = selected.key
+    _note(selected, await session.service.store.read(read_news, account, mailbox, selected.view.modseq))
+
+
+def _note(selected: Selected, news: News) -> None:
+    selected.note(news.changes)
+    selected.view.modseq = news.modseq
+    selected.own.clear()
+
+
+def claim_recent(session: Session, selected: Selected) -> int:
+    r"""From which UID on messages are \Recent here: for the first session that tells its client of them."""
+    view = selected.view
+    recents = session.service.recents
+    # RFC 3501 6.3.2: EXAMINE takes \\Recent from no other session.
+    claim = recents.first if selected.read_only else recents.claim
+    first = claim(selected.key, view.uidnext)
+    if first < view.uidnext:
+        view.claim_recent(first, view.uidnext - 1)
+    return first
+
+
+async def _tell_flags(session: Session, selected: Selected, changed: list[tuple[int, int]]) -> None:
+    account, mailbox = selected.key
+    numbers = {uid: number for number, uid in changed}
+    places = await session.service.store.read(read_places, account, mailbox, list(numbers))
+    tell_flags(session, selected, [(numbers[place.uid], place) for place in places])
+
+
+def tell_flags(
+    session: Session, selected: Selected, places: list[tuple[int, Place]], uid: bool = False
+) -> None:
+    """FETCH responses with the flags, and what the client asked to have beside them."""
+    texts = session.service.flag_texts
+    with_modseq = "CONDSTORE" in session.enabled
+    output = []
+    for number, place in places:
+        recent = selected.view.is_recent(place.uid)
+        key = (place.flags, place.keywords)
+        shown = b"UID %d FLAGS " % place.uid if uid else b"FLAGS "
+        shown += texts.recent(*key) if recent else texts[key]
+        if with_modseq:
+            shown += b" MODSEQ (%d)" % place.modseq
+        output.append(b"* %d FETCH (%b)\r\n" % (number, shown))
+    session.write(b"".join(output))
+
+
+async def load_from_uid(session: Session, lowest: int) -> None:
+    """Have the UIDs from `lowest` on in the view."""
+    selected = session.open_mailbox()
+    account, mailbox = selected.key
+    store = session.service.store
+    news = await store.read(read_news_and_uids, account, mailbox, selected.view.modseq, lowest)
+    _note(selected, news)
+    selected.view.load(news.uids, news.lowest)
+
+
+async def load_from_number(session: Session, lowest: int) -> None:
+    """Have the sequence numbers from `lowest` on in the view."""
+    selected = session.open_mailbox()
+    view = selected.view
+    if not view.missing_number(lowest):
+        return
+    account, mailbox = selected.key
+    if lowest * 4 < view.count:
+        await load_from_uid(session, 1)
+        return
+    # What arrived meanwhile stands behind the messages that the client knows.
+    wanted = view.count - lowest + 1
+    store = session.service.store
+    while view.missing_number(lowest):
+        news = await store.read(read_news_and_last, account, mailbox, view.modseq, wanted, view.uidnext)
+        _note(selected, news)
+        view.load(news.uids, news.lowest)
+        wanted *= 2
+
+
+async def find_messages(session: Session, numbers: SequenceSet, uid: bool) -> list[Run]:
+    """The messages that a command names, as the client knows them; UIDs it does not know are passed over.
+
+    Raises Bad for sequence numbers above the number of messages.
+    """
+    selected = session.open_mailbox()
+    view = selected.view
+    if numbers.saved:
+        uids = to_ranges(selected.saved)
+        if uids and view.missing(uids[0][0]):
+            await load_from_uid(session, uids[0][0])
+        return view.runs_of_uids(uids)
+    if not uid:
+        if numbers.highest() > view.count:
+            raise Bad(f"There are {view.count} messages; the message set goes beyond")
+        ranges = numbers.resolve(view.count)
+        if ranges:
+            await load_from_number(session, ranges[0][0])
+        return view.runs_of_numbers(ranges)
+    if any(STAR in pair for pair in numbers.ranges) and view.count:
+        await load_from_number(session, view.count)
+    ranges = numbers.resolve(view.last_uid())
+    if ranges and view.missing(ranges[0][0]):
+        await load_from_uid(session, ranges[0][0])
+    return view.runs_of_uids(ranges)

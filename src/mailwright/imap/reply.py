@@ -1,0 +1,28 @@
+"""How a command ends."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Reply(NamedTuple):
+    """The tagged response. `code` stands without its brackets."""
+
+    text: str
+    code: str = ""
+    condition: str = "OK"
+
+
+class Refused(Exception):
+    """A command ends with NO (or BAD, for what the client should never have sent)."""
+
+    condition = "NO"
+
+    def __init__(self, text: str, code: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.code = code
+
+
+class Bad(Refused):
+    condition = "BAD"

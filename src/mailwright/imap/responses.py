@@ -1,0 +1,141 @@
+"""The responses of an IMAP server (RFC 3501 7), rendered from values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from mailwright.imap.mailbox_name import encode_name
+from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
+from mailwright.imap.syntax.mailbox import DELIMITER
+from mailwright.imap.syntax.sequence import format_set
+
+_ATOM: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]{0,1000}")
+
+
+def tagged(tag: str, condition: str, text: str, code: str = "") -> bytes:
+    """`A1 OK [CODE] text`. What cannot stand in a line is replaced."""
+    shown = f"[{code}] {text}" if code else text
+    return (
+        f"{tag} {condition} {shown}".encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
+        + b"\r\n"
+    )
+
+
+def untagged(condition: str, text: str, code: str = "") -> bytes:
+    return tagged("*", condition, text, code)
+
+
+def continuation(data: bytes = b"") -> bytes:
+    return b"+ " + data + b"\r\n"
+
+
+def string(text: bytes) -> bytes:
+    """A quoted string where the grammar allows one, else a literal."""
+    if _QUOTABLE.fullmatch(text) is None:
+        return b"{%d}\r\n" % len(text) + text
+    if b'"' in text or b"\\" in text:
+        text = text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'"' + text + b'"'
+
+
+def nstring(text: bytes | None) -> bytes:
+    return b"NIL" if text is None else string(text)
+
+
+def astring(text: bytes) -> bytes:
+    """An atom where the text is one, else a string."""
+    if _ATOM.fullmatch(text) is not None and text.upper() != b"NIL":
+        return text
+    return string(text)
+
+
+def mailbox(name: str) -> bytes:
+    """A mailbox name, in modified UTF-7."""
+    return astring(encode_name(name))
+
+
+def exists(count: int) -> bytes:
+    return b"* %d EXISTS\r\n" % count
+
+
+def recent(count: int) -> bytes:
+    return b"* %d RECENT\r\n" % count
+
+
+def expunges(numbers: Iterable[int]) -> bytes:
+    return b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers])
+
+
+def listing(
+    name: str, attributes: Iterable[str], command: str = "LIST", child_info: Iterable[str] = ()
+) -> bytes:
+    """A LIST or LSUB response; `child_info` is the CHILDINFO of RFC 5258 3.5. The name '' shows the delimiter."""
+    extended = b""
+    info = " ".join(f'"{option}"' for option in child_info)
+    if info:
+        extended = b' ("CHILDINFO" (' + info.encode("ascii") + b"))"
+    shown = b'""' if not name else mailbox(name)
+    head = f'* {command} ({" ".join(attributes)}) "{DELIMITER}" '.encode("ascii")
+    return head + shown + extended + b"\r\n"
+
+
+def status(name: str, items: Iterable[tuple[str, int]]) -> bytes:
+    values = " ".join(f"{item} {value}" for item, value in items)
+    return b"* STATUS " + mailbox(name) + b" (" + values.encode("ascii") + b")\r\n"
+
+
+def search(numbers: Iterable[int], modseq: int = 0) -> bytes:
+    """`* SEARCH 2 5`; with the highest mod-sequence of what was found when the client asked for it (RFC 7162 3.1.5)."""
+    found = " ".join(map(str, numbers))
+    text = f"* SEARCH {found}" if found else "* SEARCH"
+    if modseq:
+        text += f" (MODSEQ {modseq})"
+    return text.encode("ascii") + b"\r\n"
+
+
+def esearch(tag: str, uid: bool, values: Iterable[tuple[str, str]]) -> bytes:
+    """`* ESEARCH (TAG "A1") UID ALL 1:3` (RFC 4731 3.1)."""
+    shown = "".join(f" {name} {value}" for name, value in values)
+    escaped = tag.replace("\\", "\\\\").replace('"', '\\"')
+    return f'* ESEARCH (TAG "{escaped}"){" UID" if uid else ""}{shown}\r\n'.encode("ascii")
+
+
+def search_return(numbers: list[int], names: frozenset[str], modseq: int = 0) -> list[tuple[str, str]]:
+    """The values of RETURN options over ascending numbers (RFC 4731 3.1): nothing found leaves out all but COUNT."""
+    values = []
+    if numbers:
+        if "MIN" in names:
+            values.append(("MIN", str(numbers[0])))
+        if "MAX" in names:
+            values.append(("MAX", str(numbers[-1])))
+        if "ALL" in names:
+            values.append(("ALL", format_set(numbers)))
+    if "COUNT" in names:
+        values.append(("COUNT", str(len(numbers))))
+    if modseq and numbers:
+        values.append(("MODSEQ", str(modseq)))
+    return values
+
+
+def id_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """`* ID ("name" "Mailwright")` (RFC 2971)."""
+    shown = " ".join(f'"{name}" "{value}"' for name, value in fields)
+    return f"* ID ({shown})\r\n".encode("ascii") if shown else b"* ID NIL\r\n"
+
+
+class FlagTexts(dict[tuple[int, str], bytes]):
+    """The FLAGS of FETCH responses by flags and keywords, since a mailbox has few combinations."""
+
+    def __missing__(self, key: tuple[int, str]) -> bytes:
+        text = format_flags(key[0] & ALL_FLAGS, key[1]).encode("ascii")
+        if len(self) >= 1000:
+            self.clear()
+        self[key] = text
+        return text
+
+    def recent(self, mask: int, keywords: str) -> bytes:
+        """The flags of a message that is \\Recent."""
+        return format_flags(mask & ALL_FLAGS, keywords, recent=True).encode("ascii")

@@ -1,0 +1,93 @@
+"""The mailbox that a session has selected."""
+
+from __future__ import annotations
+
+from array import array
+from typing import NamedTuple
+
+from mailwright.imap.view import Key, View
+from mailwright.store import changes, messages
+from mailwright.store.db.api import Transaction
+from mailwright.store.model import Change, Kind, Mailbox
+from mailwright.store.sets import unpack
+
+
+class Selected:
+    """A mailbox and this session's view of it."""
+
+    __slots__ = (
+        "gone",
+        "mailbox",
+        "name",
+        "own",
+        "read_only",
+        "recent_count",
+        "saved",
+        "uidvalidity",
+        "view",
+    )
+
+    def __init__(self, mailbox: Mailbox, view: View, read_only: bool) -> None:
+        self.mailbox = mailbox.id
+        self.name = mailbox.name
+        self.uidvalidity = mailbox.uidvalidity
+        self.view = view
+        self.read_only = read_only
+        self.recent_count = 0
+        self.gone = False  # the mailbox was deleted
+        self.own: set[int] = set()  # modseqs of our own changes of flags, which need not be told again
+        self.saved: array[int] = array("I")  # `$` of RFC 5182
+
+    @property
+    def key(self) -> Key:
+        return self.view.key
+
+    def note(self, news: list[Change]) -> None:
+        """Hand what happened to the view."""
+        for change in news:
+            if change.kind == Kind.ARRIVED:
+                self.view.note_arrived(unpack(change.uids))
+            elif change.kind == Kind.EXPUNGED:
+                self.view.note_expunged(unpack(change.uids))
+            elif change.kind == Kind.FLAGS:
+                if change.modseq not in self.own:
+                    self.view.note_flags(unpack(change.uids))
+            elif change.kind == Kind.GONE:
+                self.gone = True
+
+
+class News(NamedTuple):
+    """Everything after a modseq: `uids` are all from `lowest` on, when they were asked for."""
+
+    modseq: int
+    changes: list[Change]
+    uids: list[int]
+    lowest: int
+
+
+def read_news(tx: Transaction, account: int, mailbox: int, since: int) -> News:
+    """What happened in a mailbox."""
+    modseq = changes.read_modseq(tx, account)
+    news = changes.read_changes(tx, account, since, mailbox) if modseq > since else []
+    return News(modseq, news, [], 0)
+
+
+def read_news_and_uids(tx: Transaction, account: int, mailbox: int, since: int, lowest: int) -> News:
+    """What happened, and the UIDs from `lowest` on after it."""
+    news = read_news(tx, account, mailbox, since)
+    return news._replace(uids=messages.read_uids(tx, account, mailbox, lowest), lowest=lowest)
+
+
+def read_news_and_last(
+    tx: Transaction, account: int, mailbox: int, since: int, count: int, uidnext: int
+) -> News:
+    """What happened, and at least the last `count` UIDs after it (more, where that is no dearer)."""
+    news = read_news(tx, account, mailbox, since)
+    width = 2 * count + 50
+    lowest = max(1, uidnext - width)
+    uids = messages.read_uids(tx, account, mailbox, lowest)
+    while len(uids) < count and lowest > 1:
+        width *= 8
+        lowest = max(1, uidnext - width)
+        uids = messages.read_uids(tx, account, mailbox, lowest)
+    return news._replace(uids=uids, lowest=lowest)

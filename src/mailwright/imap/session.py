@@ -1,0 +1,246 @@
+"""One IMAP connection: who the client is, what it has selected, and what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from mailwright.imap import responses
+from mailwright.imap.capabilities import capabilities
+from mailwright.imap.commands.row import Row, State
+from mailwright.imap.commands.table import PARSERS, TABLE
+from mailwright.imap.connection import (
+    Closed,
+    Command,
+    Connection,
+    Event,
+    SyntaxFault,
+)
+from mailwright.imap.news import tell_news
+from mailwright.imap.reply import Bad, Refused, Reply
+from mailwright.imap.selected import Selected
+from mailwright.imap.service import Service
+from mailwright.net.api import Stream
+from mailwright.sasl.api import Account
+from mailwright.store import errors
+from mailwright.store.mailboxes import InvalidName
+
+log = logging.getLogger(__name__)
+
+# What the store's refusals are in IMAP (RFC 5530), the first that fits.
+_CODES: Final[tuple[tuple[type[errors.StoreError], str], ...]] = (
+    (errors.NoSuchMailbox, "NONEXISTENT"),
+    (errors.NotFound, "NONEXISTENT"),
+    (errors.AlreadyExists, "ALREADYEXISTS"),
+    (errors.OverQuota, "OVERQUOTA"),
+    (InvalidName, "CANNOT"),
+    (errors.NotAllowed, "CANNOT"),
+    (errors.TemporaryFailure, "UNAVAILABLE"),
+)
+
+
+class Session:
+    """Drives one connection until it ends. All output goes through `write`; `drain` waits for a slow client."""
+
+    __slots__ = (
+        "_bad",
+        "_unsubscribe",
+        "account",
+        "closing",
+        "connection",
+        "enabled",
+        "idle",
+        "notified",
+        "selected",
+        "service",
+        "stream",
+    )
+
+    def __init__(self, stream: Stream, service: Service) -> None:
+        limits = service.limits
+        self.stream = stream
+        self.service = service
+        self.connection = Connection(PARSERS, limits.imap_line, limits.imap_literal, limits.message_size)
+        self.account: Account | None = None
+        self.selected: Selected | None = None
+        self.enabled: frozenset[str] = frozenset()
+        self.notified = 0  # the account's modseq, as far as we heard
+        self.idle = False  # waiting in IDLE: changes are told at once
+        self.closing = False
+        self._bad = 0
+        self._unsubscribe: Callable[[], None] | None = None
+
+    @property
+    def state(self) -> State:
+        if self.account is None:
+            return State.FRESH
+        return State.AUTHENTICATED if self.selected is None else State.SELECTED
+
+    async def run(self) -> None:
+        """Serve the client until either side ends the connection."""
+        try:
+            self.write(responses.untagged("OK", f"{self.service.hostname} ready", self.capability_code()))
+            await self._serve()
+        except TimeoutError:
+            self.write(responses.untagged("BYE", "Nothing was heard for too long; connect again"))
+        except ConnectionError:
+            pass
+        except asyncio.CancelledError:
+            self.write(responses.untagged("BYE", "The server is shutting down; connect again in a moment"))
+            raise
+        finally:
+            if self._unsubscribe is not None:
+                self._unsubscribe()
+            await self.stream.close()
+
+    async def _serve(self) -> None:
+        while not self.closing:
+            event = await self.next_event()
+            if isinstance(event, Closed):
+                return
+            if isinstance(event, Command):
+                await self._run_command(event)
+            elif isinstance(event, SyntaxFault):
+                self._write_fault(event)
+
+    # Reading and writing
+
+    def write(self, data: bytes) -> None:
+        self.stream.write(data)
+
+    async def drain(self) -> None:
+        await self.stream.drain()
+
+    async def next_event(self) -> Event:
+        """The next event from the client; what was written is sent before we wait.
+
+        Raises TimeoutError and ConnectionError.
+        """
+        while True:
+            event = await self.poll_event()
+            if event is not None:
+                return event
+
+    async def poll_event(self) -> Event | None:
+        """As `next_event`, but None when the stream was woken, for news."""
+        while True:
+            event = self.connection.next_event()
+            output = self.connection.output()
+            if output:
+                self.write(output)
+            if event is not None:
+                return event
+            await self.stream.drain()
+            data = await self.stream.read(self._timeout())
+            if data is None:
+                return None
+            self.connection.receive_data(data)
+
+    def _timeout(self) -> float:
+        limits = self.service.limits
+        return limits.imap_login_timeout if self.account is None else limits.imap_idle_timeout
+
+    # Commands
+
+    async def _run_command(self, command: Command) -> None:
+        name = f"UID {command.name}" if command.uid else command.name
+        row = TABLE[name]
+        try:
+            _check_state(name, row, self.state)
+            reply = await row.run(self, command)
+            if self.selected is not None and reply is not None:
+                await tell_news(self, expunge=self._may_expunge(row), read=row.reads_changes)
+        except Refused as refusal:
+            reply = Reply(refusal.text, refusal.code, refusal.condition)
+        except errors.StoreError as error:
+            reply = Reply(_sentence(error), _code(error), "NO")
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception:
+            log.exception("%s of %s failed", name, self.stream.peer)
+            reply = Reply("The server met an error of its own; its log says more", "SERVERBUG", "NO")
+        if reply is None:
+            return
+        self._count_bad(reply.condition)
+        self.write(responses.tagged(command.tag, reply.condition, reply.text, reply.code))
+        if command.name == "APPEND":
+            self.connection.abandon_append()
+
+    def _may_expunge(self, row: Row) -> bool:
+        """RFC 3501 7.4.1, and 5.5 for what is pipelined."""
+        if row.uses_numbers:
+            return False
+        following = TABLE.get(self.connection.pending_command())
+        return following is None or not following.uses_numbers
+
+    def _write_fault(self, fault: SyntaxFault) -> None:
+        self._count_bad(fault.condition)
+        self.write(responses.tagged(fault.tag, fault.condition, fault.text, fault.code))
+
+    def _count_bad(self, condition: str) -> None:
+        self._bad = self._bad + 1 if condition == "BAD" else 0
+        if self._bad > self.service.limits.bad_commands:
+            self.write(responses.untagged("BYE", "Too many bad commands"))
+            self.closing = True
+
+    # Who
+
+    def capabilities(self) -> str:
+        """The capabilities as they hold now, separated by spaces."""
+        tls = self.stream.tls
+        bound = tls is not None and tls.server_end_point is not None
+        return capabilities(self.service, tls is not None, self.account is not None, bound)
+
+    def capability_code(self) -> str:
+        return "CAPABILITY " + self.capabilities()
+
+    def log_in(self, account: Account) -> None:
+        """From now on the client is this account."""
+        self.account = account
+        self._unsubscribe = self.service.store.notify.subscribe(account.id, self._heard)
+
+    def _heard(self, account: int, modseq: int) -> None:
+        self.notified = max(self.notified, modseq)
+        if self.idle:
+            self.stream.wake()
+
+    @property
+    def account_id(self) -> int:
+        """The id of the account; only for commands of the states after login."""
+        assert self.account is not None
+        return self.account.id
+
+    def open_mailbox(self) -> Selected:
+        """The selected mailbox; only for commands of that state. Raises Refused when it was deleted."""
+        assert self.selected is not None
+        if self.selected.gone:
+            raise Refused("The selected mailbox was deleted; select another one", "NONEXISTENT")
+        return self.selected
+
+    def writable_mailbox(self) -> Selected:
+        """As `open_mailbox`, when it may be changed."""
+        selected = self.open_mailbox()
+        if selected.read_only:
+            raise Refused("The mailbox is open for reading only; SELECT it to change it", "NOPERM")
+        return selected
+
+
+def _check_state(name: str, row: Row, state: State) -> None:
+    if row.states & state:
+        return
+    if state == State.FRESH:
+        raise Bad(f"{name}: log in first")
+    if row.states == State.FRESH:
+        raise Bad(f"{name}: you are logged in already")
+    raise Bad(f"{name}: select a mailbox first")
+
+
+def _code(error: errors.StoreError) -> str:
+    return next((code for kind, code in _CODES if isinstance(error, kind)), "")
+
+
+def _sentence(error: errors.StoreError) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,351 @@
+"""Search programs as values (RFC 3501 6.4.4, RFC 4731, 5032, 5182, 6203, 7162, 8474, 8514)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mailwright.imap.syntax import flags as flag
+from mailwright.imap.syntax.dates import parse_date
+from mailwright.imap.syntax.lexer import MAX_NUMBER64, BadSyntax, Lexer
+from mailwright.imap.syntax.mailbox import parse_words
+from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
+
+MAX_NESTING: Final = 50
+MAX_KEYS: Final = 2000
+CHARSETS: Final = frozenset({"US-ASCII", "UTF-8", "ASCII", "UTF8"})
+
+
+@dataclass(frozen=True)
+class Key:
+    """One criterion; its class says which."""
+
+
+@dataclass(frozen=True)
+class All(Key):
+    """Every message."""
+
+
+@dataclass(frozen=True)
+class And(Key):
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class Or(Key):
+    first: Key
+    second: Key
+
+
+@dataclass(frozen=True)
+class Not(Key):
+    key: Key
+
+
+@dataclass(frozen=True)
+class Fuzzy(Key):
+    """RFC 6203: the server may match more loosely; we match as without it."""
+
+    key: Key
+
+
+@dataclass(frozen=True)
+class HasFlag(Key):
+    mask: int
+
+
+@dataclass(frozen=True)
+class HasKeyword(Key):
+    keyword: str
+
+
+@dataclass(frozen=True)
+class Recent(Key):
+    """`\\Recent` in this session."""
+
+
+@dataclass(frozen=True)
+class Messages(Key):
+    """A set of sequence numbers."""
+
+    numbers: SequenceSet
+
+
+@dataclass(frozen=True)
+class Uids(Key):
+    numbers: SequenceSet
+
+
+@dataclass(frozen=True)
+class InText(Key):
+    """A substring, in any case, of a header field, the body or the whole message.
+
+    `where` is 'header' (of the field `name`; an empty value asks only that it is there), 'body' or 'text'.
+    """
+
+    where: str
+    value: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class OnDay(Key):
+    """`which` date is before, on or since (`order` '<', '=', '>=') a day (days since 1970-01-01).
+
+    `which` is 'internal', 'sent' or 'saved'.
+    """
+
+    which: str
+    order: str
+    day: int
+
+
+@dataclass(frozen=True)
+class Size(Key):
+    """RFC822.SIZE larger ('>') or smaller ('<') than so many octets."""
+
+    order: str
+    octets: int
+
+
+@dataclass(frozen=True)
+class Age(Key):
+    """RFC 5032: the internal date lies within the last so many seconds (YOUNGER), or does not (OLDER)."""
+
+    younger: bool
+    seconds: int
+
+
+@dataclass(frozen=True)
+class ModifiedSince(Key):
+    """RFC 7162 3.1.5: the mod-sequence is at least this."""
+
+    modseq: int
+
+
+@dataclass(frozen=True)
+class HasId(Key):
+    """RFC 8474: EMAILID or THREADID."""
+
+    which: str
+    value: str
+
+
+@dataclass(frozen=True)
+class ReturnOptions:
+    """RETURN (...) of RFC 4731 and 5182. `partial` is a range of RFC 9394, from the end when negative."""
+
+    names: frozenset[str] = frozenset()
+    partial: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class SearchArgs:
+    """SEARCH. `returns` is None for the plain RFC 3501 command."""
+
+    key: Key
+    charset: str = "US-ASCII"
+    returns: ReturnOptions | None = None
+    uses_modseq: bool = field(default=False, compare=False)
+
+
+RETURN_NAMES: Final = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE"})
+
+
+def parse_search(lexer: Lexer) -> SearchArgs:
+    """`[RETURN (...) ] [CHARSET x ] key...`.
+
+    Raises BadSyntax with NO [BADCHARSET (...)] for a charset other than US-ASCII and UTF-8.
+    """
+    returns = None
+    if lexer.text[lexer.pos : lexer.pos + 7].upper() == b"RETURN ":
+        lexer.pos += 7
+        returns = _parse_returns(lexer)
+        lexer.space()
+    charset = "US-ASCII"
+    if lexer.text[lexer.pos : lexer.pos + 8].upper() == b"CHARSET ":
+        lexer.pos += 8
+        charset = lexer.astring().decode("ascii", "replace").upper()
+        if charset not in CHARSETS:
+            raise BadSyntax("Search text may be in US-ASCII or UTF-8", "NO", "BADCHARSET (US-ASCII UTF-8)")
+        lexer.space()
+    parser = _KeyParser(lexer)
+    return SearchArgs(parser.parse_program(), charset, returns, parser.uses_modseq)
+
+
+def parse_program(lexer: Lexer) -> Key:
+    """Only the keys, up to the end of the command."""
+    return _KeyParser(lexer).parse_program()
+
+
+def _parse_returns(lexer: Lexer) -> ReturnOptions:
+    names = parse_words(lexer)
+    for name in names:
+        if name not in RETURN_NAMES:
+            raise BadSyntax(f"Unknown search return option {name}")
+    return ReturnOptions(frozenset(names or ["ALL"]))
+
+
+class _KeyParser:
+    """Counts keys and nesting, so that a hostile program stays cheap."""
+
+    __slots__ = ("_count", "lexer", "uses_modseq")
+
+    def __init__(self, lexer: Lexer) -> None:
+        self.lexer = lexer
+        self.uses_modseq = False
+        self._count = 0
+
+    def parse_program(self) -> Key:
+        keys = [self.parse_key(0)]
+        while self.lexer.peek() == 32 and self.lexer.pos + 1 < len(self.lexer.text):
+            self.lexer.space()
+            keys.append(self.parse_key(0))
+        return keys[0] if len(keys) == 1 else And(tuple(keys))
+
+    def parse_key(self, depth: int) -> Key:
+        self._count += 1
+        if depth > MAX_NESTING or self._count > MAX_KEYS:
+            raise BadSyntax("The search is too complex", "NO", "LIMIT")
+        lexer = self.lexer
+        octet = lexer.peek()
+        if octet == 40:
+            return self._parse_list(depth)
+        if octet in (36, 42) or 48 <= octet <= 57:  # '$', '*', digits
+            return Messages(parse_sequence_set(lexer))
+        word = lexer.word()
+        simple = _SIMPLE.get(word)
+        if simple is not None:
+            return simple
+        if word == "NOT":
+            lexer.space()
+            return Not(self.parse_key(depth + 1))
+        if word == "OR":
+            lexer.space()
+            first = self.parse_key(depth + 1)
+            lexer.space()
+            return Or(first, self.parse_key(depth + 1))
+        if word == "FUZZY":
+            lexer.space()
+            return Fuzzy(self.parse_key(depth + 1))
+        if word == "MODSEQ":
+            self.uses_modseq = True
+        parse = _WITH_ARGUMENT.get(word)
+        if parse is None:
+            raise BadSyntax(f"Unknown search key {word}")
+        lexer.space()
+        return parse(lexer, word)
+
+    def _parse_list(self, depth: int) -> Key:
+        self.lexer.expect(40)
+        keys = [self.parse_key(depth + 1)]
+        while not self.lexer.accept(41):
+            self.lexer.space()
+            keys.append(self.parse_key(depth + 1))
+        return keys[0] if len(keys) == 1 else And(tuple(keys))
+
+
+def _search_text(lexer: Lexer) -> str:
+    # Undecodable octets become U+FFFD, which is in no decoded text: nothing is found, nothing breaks.
+    return lexer.astring().decode("utf-8", "replace")
+
+
+def _parse_field(lexer: Lexer, word: str) -> Key:
+    return InText("header", _search_text(lexer), word.lower())
+
+
+def _parse_header(lexer: Lexer, word: str) -> Key:
+    name = lexer.astring().decode("utf-8", "replace").lower().rstrip(":")
+    lexer.space()
+    return InText("header", _search_text(lexer), name)
+
+
+def _parse_text(lexer: Lexer, word: str) -> Key:
+    return InText(word.lower(), _search_text(lexer))
+
+
+def _parse_day(lexer: Lexer, word: str) -> Key:
+    which, name = "internal", word
+    if word.startswith("SENT"):
+        which, name = "sent", word[4:]
+    elif word.startswith("SAVED"):
+        which, name = "saved", word[5:]
+    return OnDay(which, {"BEFORE": "<", "ON": "=", "SINCE": ">="}[name], parse_date(lexer))
+
+
+def _parse_size(lexer: Lexer, word: str) -> Key:
+    return Size(">" if word == "LARGER" else "<", lexer.number(MAX_NUMBER64))
+
+
+def _parse_age(lexer: Lexer, word: str) -> Key:
+    seconds = lexer.number()
+    if seconds == 0:
+        raise BadSyntax(f"{word} needs a number of seconds above 0")
+    return Age(word == "YOUNGER", seconds)
+
+
+def _parse_keyword(lexer: Lexer, word: str) -> Key:
+    key = HasKeyword(flag.parse_keyword(lexer))
+    return key if word == "KEYWORD" else Not(key)
+
+
+def _parse_uids(lexer: Lexer, word: str) -> Key:
+    return Uids(parse_sequence_set(lexer))
+
+
+def _parse_modseq(lexer: Lexer, word: str) -> Key:
+    # The entry name and type are a restriction that we, keeping one mod-sequence a message, need not heed.
+    if lexer.peek() == 34:
+        lexer.string()
+        lexer.space()
+        if lexer.word() not in ("PRIV", "SHARED", "ALL"):
+            raise BadSyntax("expected priv, shared or all")
+        lexer.space()
+    return ModifiedSince(lexer.number(MAX_NUMBER64))
+
+
+def _parse_id(lexer: Lexer, word: str) -> Key:
+    return HasId(word.lower(), lexer.astring().decode("ascii", "replace"))
+
+
+_SIMPLE: Final[dict[str, Key]] = {
+    "ALL": All(),
+    "ANSWERED": HasFlag(flag.ANSWERED),
+    "DELETED": HasFlag(flag.DELETED),
+    "DRAFT": HasFlag(flag.DRAFT),
+    "FLAGGED": HasFlag(flag.FLAGGED),
+    "SEEN": HasFlag(flag.SEEN),
+    "UNANSWERED": Not(HasFlag(flag.ANSWERED)),
+    "UNDELETED": Not(HasFlag(flag.DELETED)),
+    "UNDRAFT": Not(HasFlag(flag.DRAFT)),
+    "UNFLAGGED": Not(HasFlag(flag.FLAGGED)),
+    "UNSEEN": Not(HasFlag(flag.SEEN)),
+    "RECENT": Recent(),
+    "OLD": Not(Recent()),
+    "NEW": And((Recent(), Not(HasFlag(flag.SEEN)))),
+}
+_WITH_ARGUMENT: Final[dict[str, Callable[[Lexer, str], Key]]] = {
+    "BCC": _parse_field,
+    "CC": _parse_field,
+    "FROM": _parse_field,
+    "SUBJECT": _parse_field,
+    "TO": _parse_field,
+    "HEADER": _parse_header,
+    "BODY": _parse_text,
+    "TEXT": _parse_text,
+    "BEFORE": _parse_day,
+    "ON": _parse_day,
+    "SINCE": _parse_day,
+    "SENTBEFORE": _parse_day,
+    "SENTON": _parse_day,
+    "SENTSINCE": _parse_day,
+    "LARGER": _parse_size,
+    "SMALLER": _parse_size,
+    "OLDER": _parse_age,
+    "YOUNGER": _parse_age,
+    "KEYWORD": _parse_keyword,
+    "UNKEYWORD": _parse_keyword,
+    "UID": _parse_uids,
+    "MODSEQ": _parse_modseq,
+}
