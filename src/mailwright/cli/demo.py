@@ -140,4 +140,22 @@ def _passwords(file: Path) -> dict[str, str]:
 
 
 async def _ensure_accounts(app: App, accounts: dict[str, str]) -> None:
-    raise NotImplementedError
+    """Make the domain and the accounts that are missing, with the passwords of the file."""
+    import asyncio
+    import time
+
+    from mailwright.directory.accounts import add_account, list_accounts, set_password
+    from mailwright.directory.domains import add_domain, list_domains
+    from mailwright.directory.passwords import hash_password
+
+    now = int(time.time())
+    if DOMAIN not in await app.store.read(list_domains):
+        await app.store.write(add_domain, DOMAIN, now=now)
+    known = {account.address for account in await app.store.read(list_accounts)}
+    for address, password in accounts.items():
+        if address not in known:
+            await app.store.write(
+                add_account, address, now=now, display_name=address.partition("@")[0].title()
+            )
+            hashed, scram = await asyncio.to_thread(hash_password, password)
+            await app.store.write(set_password, address, hashed, scram, now=now)

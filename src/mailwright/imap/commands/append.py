@@ -79,7 +79,7 @@ async def _receive_message(session: Session, options: AppendMessage) -> Prepared
             raise ConnectionResetError("the client left in the middle of a message")
         return Prepared(await incoming.finish(), options)
     finally:
-        await incoming.close()
+        incoming.close()
 
 
 def add_all(tx: Transaction, account: int, mailbox: str, ready: list[Prepared], now: int) -> list[Added]:
