@@ -15,7 +15,7 @@ from mailwright.store.db.api import Database, Transaction
 
 NOW = 1_800_000_000.0
 RULES = Rules(schedule=Schedule(jitter=0.0))
-SENT = Result(Outcome.DELIVERED, "content", "2.0.0", "250 2.0.0 kept", 250, "mx.b.example")
+SENT = Result(Outcome.SENT, "content", "2.0.0", "250 2.0.0 kept", 250, "mx.b.example")
 LATER = Result(Outcome.DEFERRED, "rcpt", "4.2.1", "450 4.2.1 try later", 450, "mx.b.example")
 UNKNOWN = Result(Outcome.FAILED, "rcpt", "5.1.1", "550 5.1.1 no such user", 550, "mx.b.example")
 

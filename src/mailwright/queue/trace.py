@@ -199,7 +199,7 @@ def _tell_tls(data: Mapping[str, Any]) -> str:
 
 def _tell_result(result: Mapping[str, Any]) -> str:
     line = f"{result.get('recipient', '?')}: {result.get('outcome', '?')}"
-    if result.get("phase") and result.get("outcome") not in ("delivered", "relayed"):
+    if result.get("phase") and result.get("outcome") not in ("delivered", "sent", "relayed"):
         line += f" at {result['phase']}"
     if result.get("text"):
         line += f", {result['text']}"

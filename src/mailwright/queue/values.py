@@ -95,7 +95,8 @@ class Message:
 class Outcome(Enum):
     """What became of a recipient."""
 
-    DELIVERED = "delivered"  # the last host has it, or one that answers for success reports
+    DELIVERED = "delivered"  # into the mailbox: an LMTP server has it
+    SENT = "sent"  # a host has it that makes the reports which were asked for
     RELAYED = "relayed"  # a host has it that knows nothing of reports (RFC 3464 2.3.3)
     DEFERRED = "deferred"
     FAILED = "failed"
