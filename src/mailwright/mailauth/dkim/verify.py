@@ -152,8 +152,8 @@ class Verifier:
 def _read_signature(field: bytes) -> Signature | _Unacceptable:
     try:
         return parse_signature(field)
-    except MissingTag as error:
-        return _Unacceptable(PERMERROR, str(error))
+    except MissingTag as missing:  # mypyc gives one name one type in a function
+        return _Unacceptable(PERMERROR, str(missing))
     except InvalidTags as error:
         return _Unacceptable(NEUTRAL, str(error))
 
@@ -191,8 +191,8 @@ async def _fetch_records(signature: Signature, resolver: Resolver) -> list[KeyRe
     name = f"{signature.selector}._domainkey.{signature.domain}"
     try:
         answer: Answer[Record] = await resolver.resolve(name, "TXT")
-    except DNSTemporary as error:
-        raise _Unacceptable(TEMPERROR, str(error)) from error
+    except DNSTemporary as silence:
+        raise _Unacceptable(TEMPERROR, str(silence)) from silence
     fault = f"no key at {name}"
     records: list[KeyRecord] = []
     for text in answer.records[:MAX_RECORDS]:
