@@ -323,10 +323,11 @@ class SQLiteDatabase:
         self._writer.join()
         self._checkpointer.join()
         self._readers.shutdown(wait=True)
-        for connection in self._reader_connections:
-            connection.close()
-        if self._connection is not None:
-            self._connection.close()
+        for connection in [*self._reader_connections, *([self._connection] if self._connection else [])]:
+            try:
+                connection.close()
+            except apsw.Error as error:  # the write-ahead log keeps what could not be copied back
+                log.warning("the database did not close cleanly: %s", error)
 
 
 def _fail(job: _Job, error: apsw.Error) -> None:
