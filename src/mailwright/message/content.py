@@ -6,6 +6,7 @@ import binascii
 import mmap
 import re
 from contextlib import suppress
+from html import unescape
 from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser
@@ -21,6 +22,11 @@ _META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.
 _BREAKS: Final = re.compile(
     r"<(?=(?:[bB][rR]|[pP]|[dD][iI][vV]|[tT][rRdDhH]|[lL][iI]|[hH][1-6rR]|[tT]able|TABLE|blockquote)[\s/>])"
 )
+_TAG: Final = re.compile(r"<[^<>]*>")
+_TAG_NAME: Final = re.compile(r"<(/?)([a-zA-Z]+[0-9]?)")
+_VOID: Final = frozenset(("br", "img", "hr", "input", "meta", "link", "area", "base", "col", "source", "wbr"))
+_MANY_TAGS: Final = 2000
+_DEEP: Final = 500
 
 
 class UnknownEncoding(ValueError):
@@ -96,6 +102,10 @@ def part_text(part: Part, source: bytes | mmap.mmap, limit: int) -> str:
 def html_to_text(html: str) -> str:
     """What a reader of the HTML sees, lines apart where blocks are. Never raises."""
     html = _BREAKS.sub("\n<", html[:HTML_LIMIT])
+    if html.count("<") > _MANY_TAGS and _nests_deeply(
+        html
+    ):  # a parser's work grows with the square of the depth
+        return unescape(_TAG.sub(" ", html))
     try:
         tree = LexborHTMLParser(html)
         tree.strip_tags(["script", "style", "head", "title", "noscript", "template"])
@@ -103,3 +113,15 @@ def html_to_text(html: str) -> str:
         return root.text(separator="") if root is not None else ""
     except (ValueError, RuntimeError, RecursionError, UnicodeError):
         return ""
+
+
+def _nests_deeply(html: str) -> bool:
+    depth = 0
+    for closing, name in _TAG_NAME.findall(html):
+        if closing:
+            depth -= 1 if depth else 0
+        elif name not in _VOID and name.lower() not in _VOID:
+            depth += 1
+            if depth > _DEEP:
+                return True
+    return False

@@ -77,6 +77,9 @@ class _Parser:
         self.strays: int = 0
         self.hit_start: int = 0  # the delimiter last found: from its line end before ...
         self.hit_end: int = 0  # ... to the start of the line after it
+        self.blank_from: int = 1  # no blank line stands from here ...
+        self.blank_start: int = 0  # ... to the line end before the next one, ...
+        self.blank_end: int = 0  # ... behind which this one ends
         self.counted: list[Part] = []  # parts whose lines matter
         self.messages: bool = False
         self.root_fields: dict[bytes, bytes] = {}
@@ -242,12 +245,14 @@ class _Parser:
         empty = _EMPTY_LINE.match(source, at)
         if empty is not None:
             return empty.end()
-        blank = _BLANK_LINE.search(source, at)
-        end = blank.end() if blank is not None else self.size
+        if not self.blank_from <= at <= self.blank_start:  # else the next blank line is known already
+            blank = _BLANK_LINE.search(source, at)
+            self.blank_from = at
+            self.blank_start, self.blank_end = blank.span() if blank is not None else (self.size, self.size)
+        end = self.blank_end
         if self.needle and at > 0:
             saved = self.hit_start, self.hit_end
-            line_end = blank.start() if blank is not None else self.size
-            if self.next_delimiter(at - 1, line_end) is not None:
+            if self.next_delimiter(at - 1, self.blank_start) is not None:
                 start = self.hit_start
                 end = max(at, start + (2 if source[start] == 13 else 1))
             self.hit_start, self.hit_end = saved
