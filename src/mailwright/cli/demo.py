@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -62,7 +63,7 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
     With --json it prints one line when it is ready: smtp, submission, submissions, imap, imaps, pop3, pop3s and
     lmtp as host:port, accounts with address and password, and pid.
     """
-    from mailwright.cli.running import run_server, set_up_log
+    from mailwright.cli.running import AlreadyRunning, run_server, set_up_log
 
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,10 +85,10 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
 
     try:
         run_server(config, ready)
+    except AlreadyRunning as error:
+        fail(str(error))
     except OSError as error:
-        fail(
-            f"the demo cannot listen: {error.strerror or error}; is another one running? --base-port N takes other ports"
-        )
+        fail(f"cannot listen: {error.strerror or error}; take other ports with --base-port N")
     if not as_json:
         click.echo(f"\nStopped. The mail is in {data}.")
 
@@ -140,22 +141,20 @@ def _passwords(file: Path) -> dict[str, str]:
 
 
 async def _ensure_accounts(app: App, accounts: dict[str, str]) -> None:
-    """Make the domain and the accounts that are missing, with the passwords of the file."""
-    import asyncio
-    import time
-
     from mailwright.directory.accounts import add_account, list_accounts, set_password
-    from mailwright.directory.domains import add_domain, list_domains
+    from mailwright.directory.domains import add_domain
     from mailwright.directory.passwords import hash_password
+    from mailwright.store.db.api import Transaction
 
-    now = int(time.time())
-    if DOMAIN not in await app.store.read(list_domains):
-        await app.store.write(add_domain, DOMAIN, now=now)
-    known = {account.address for account in await app.store.read(list_accounts)}
-    for address, password in accounts.items():
-        if address not in known:
-            await app.store.write(
-                add_account, address, now=now, display_name=address.partition("@")[0].title()
-            )
-            hashed, scram = await asyncio.to_thread(hash_password, password)
-            await app.store.write(set_password, address, hashed, scram, now=now)
+    if await app.store.read(list_accounts):
+        return
+    hashes = await asyncio.gather(*(asyncio.to_thread(hash_password, word) for word in accounts.values()))
+
+    def add(tx: Transaction, now: int) -> None:
+        add_domain(tx, DOMAIN, now=now)
+        for address, (hashed, scram) in zip(accounts, hashes, strict=True):
+            name = address.partition("@")[0].capitalize()
+            add_account(tx, address, now=now, display_name=name)
+            set_password(tx, address, hashed, scram, now=now)
+
+    await app.store.write(add, int(app.clock.now()))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import logging
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,30 @@ if TYPE_CHECKING:
 def run_server(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> None:
     """Start the server, call `on_ready` once it listens, and stop it cleanly at SIGINT or SIGTERM.
 
-    Raises what the start raises: OSError for an address in use, StoreError, BadCertificate.
+    Raises what the start raises: OSError for an address in use, StoreError, BadCertificate; and AlreadyRunning.
     """
     import uvloop
 
     _raise_file_limit()
-    uvloop.run(_serve(config, on_ready))
+    with lock_data(config):
+        uvloop.run(_serve(config, on_ready))
+
+
+class AlreadyRunning(OSError):
+    """Another server works on the same data folder."""
+
+
+@contextlib.contextmanager
+def lock_data(config: Config) -> Iterator[None]:
+    """Hold the data folder while a server runs on it, or while it is replaced. Raises AlreadyRunning."""
+    config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = config.server.data / "server.lock"
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyRunning(f"a server runs on {config.server.data} already; stop it first") from error
+        yield
 
 
 def set_up_log(log: Log) -> None:

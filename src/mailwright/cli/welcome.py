@@ -29,7 +29,7 @@ def welcome(ports: dict[str, int], accounts: dict[str, str], data: Path) -> None
         ),
         soft_wrap=False,
     )
-    certificate = data / "tls" / "certificate.pem"
+    certificate = data / "certificate.pem"
     for title, command in _commands(ports, list(accounts.items()), certificate):
         console.print(Text(title, "bold"))
         console.print(Text(f"  {command}\n", "cyan"))

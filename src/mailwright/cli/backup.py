@@ -1,0 +1,171 @@
+"""`mailwright backup`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from mailwright import __version__
+from mailwright.cli.options import json_option, with_config
+from mailwright.cli.output import echo_json, fail, progress, size
+
+if TYPE_CHECKING:
+    from mailwright.config import Config
+
+MANIFEST: Final = "manifest.json"
+SQLITE: Final = "mail.sqlite"
+POSTGRES: Final = "mail.pgdump"
+_PAGES: Final = 2000  # copied in one step
+# What else lives in the data folder and cannot be made again.
+_KEPT: Final = ("dkim", "certificate.pem", "key.pem", "demo.json")
+
+
+@click.command()
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--quick", is_flag=True, help="Check the copy's structure only, not each message's content.")
+@json_option
+@with_config
+def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
+    """Copy the store, DKIM keys and certificate into a new folder, and verify the copy.
+
+    The server may be running: the copy is the store as it was at one moment. A PostgreSQL store is copied by
+    pg_dump, which must be installed. The configuration file is not copied.
+
+    Example: mailwright backup /backup/mail-$(date +%F)
+    """
+    if target.exists() and any(target.iterdir()):
+        fail(f"{target} is not empty; name a new folder")
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        if config.is_postgres:
+            dump_postgres(config.database, target / POSTGRES)
+            checked: dict[str, Any] = {"messages": None}
+        else:
+            copy_sqlite(Path(config.database), target / SQLITE)
+            _copy_files(config, target)
+            checked = verify_sqlite(target / SQLITE, target / "blobs", content=not quick)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    if config.is_postgres:
+        _copy_files(config, target)
+    files = {str(path.relative_to(target)): digest(path) for path in files_in(target)}
+    manifest = {"version": __version__, "made_at": datetime.now(UTC).isoformat(), **checked, "files": files}
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    _sync(target)
+    octets = sum(path.stat().st_size for path in files_in(target))
+    if as_json:
+        echo_json({"target": str(target), "bytes": octets, **checked})
+    else:
+        messages = "" if checked["messages"] is None else f"{checked['messages']} messages, "
+        click.echo(f"Backup in {target}: {messages}{size(octets)}, verified.")
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copy a database that may be in use; the copy is one snapshot, in one file."""
+    import apsw
+
+    if not source.exists():
+        fail(f"there is no store at {source}; check [server] data in the configuration")
+    origin = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
+    copy = apsw.Connection(str(target))
+    # An open read transaction pins the snapshot: otherwise each commit of the server would start the copy again.
+    origin.execute("BEGIN").execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    with progress() as bars, copy.backup("main", origin, "main") as job:
+        task = bars.add_task("Copy", total=None)
+        while not job.done:
+            job.step(_PAGES)
+            bars.update(task, total=job.page_count, completed=job.page_count - job.remaining)
+    origin.execute("ROLLBACK")
+    origin.close()
+    copy.execute("PRAGMA journal_mode = DELETE")  # one file, no log beside it
+    copy.close()
+
+
+def verify_sqlite(path: Path, blobs: Path, *, content: bool) -> dict[str, Any]:
+    """Check a copy: the database's structure, and with `content` the hash of each message. Ends the command if wrong."""
+    import apsw
+
+    from mailwright.store.blobs.database import DatabaseBlobs
+    from mailwright.store.blobs.disk import DiskBlobs
+    from mailwright.store.db.sqlite import SQLiteTransaction
+
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    wrong = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(10)") if text != "ok"]
+    if wrong:
+        fail(f"{path} is damaged: {'; '.join(wrong)}. Run `mailwright doctor` on the store")
+    tx = SQLiteTransaction(connection, DiskBlobs(blobs) if blobs.exists() else DatabaseBlobs())
+    row = tx.one("SELECT count(*) FROM messages")
+    messages = int(row[0]) if row else 0
+    checked = 0
+    if content:
+        (total,) = tx.one("SELECT count(*) FROM blobs WHERE refs > 0") or (0,)
+        with progress() as bars:
+            task = bars.add_task("Verify", total=total)
+            for number, kept in tx.all("SELECT id, hash FROM blobs WHERE refs > 0"):
+                found = hashlib.sha256()
+                for piece in tx.blobs.read(tx, number):
+                    found.update(piece)
+                if found.digest() != bytes(kept):
+                    fail(f"a message's content in {path} is damaged (blob {number}). Run `mailwright doctor`")
+                checked += 1
+                bars.advance(task)
+    connection.close()
+    return {"messages": messages, "contents_verified": checked}
+
+
+def dump_postgres(url: str, target: Path) -> None:
+    """Run pg_dump and let pg_restore read the result back."""
+    if not shutil.which("pg_dump"):
+        fail("the store is in PostgreSQL and pg_dump is missing: install Debian's postgresql-client")
+    for command in (
+        ["pg_dump", "--format=custom", "--no-owner", f"--file={target}", url],
+        ["pg_restore", "--list", str(target)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            fail(f"{command[0]} failed: {done.stderr.strip()}")
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """All files below a folder, but for the manifest."""
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+
+
+def _copy_files(config: Config, target: Path) -> None:
+    for name in _KEPT:
+        path = config.server.data / name
+        if path.is_dir():
+            shutil.copytree(path, target / name)
+        elif path.exists():
+            shutil.copy2(path, target / name)
+    if config.dkim.directory is not None and config.dkim_directory.is_dir():
+        shutil.copytree(config.dkim_directory, target / "dkim", dirs_exist_ok=True)
+    if config.store.blobs != "database":
+        # After the database: a blob is written before the row that names it.
+        shutil.copytree(config.store.blobs, target / "blobs")
+
+
+def _sync(folder: Path) -> None:
+    """Nothing is told as done that a power cut could take back."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,137 @@
+"""`mailwright import`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from mailwright.cli.options import json_option, with_config
+from mailwright.cli.output import echo_json, fail, progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from mailwright.cli.mailfiles import Folder, Found
+    from mailwright.config import Config
+    from mailwright.store.db.api import Transaction
+    from mailwright.store.store import Store
+
+_AT_ONCE: Final = 32  # messages on their way into the store, so that they share an fsync
+
+
+@click.command(name="import")
+@click.argument("address")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--mailbox", default="INBOX", show_default=True, help="The mailbox for what is at the top.")
+@json_option
+@with_config
+def imports(config: Config, address: str, source: Path, mailbox: str, as_json: bool) -> None:
+    """Bring mail in from a Maildir (with its subfolders), an mbox file, or a folder of them.
+
+    Flags and dates are kept. A message that its mailbox has already, octet for octet, is passed over, so that an
+    import can be run again. The server may be running; open mail clients see the mail when they look next.
+
+    \b
+    Examples:
+      mailwright import alice@example.org ~/Maildir
+      mailwright import alice@example.org old.mbox --mailbox Archive/2019
+    """
+    from mailwright.cli.mailfiles import folders
+    from mailwright.cli.opening import with_store
+
+    try:
+        found = folders(source, mailbox)
+    except ValueError as error:
+        fail(str(error))
+    counts = with_store(config, lambda store: _import_all(store, address, found))
+    if as_json:
+        echo_json(dict(counts))
+    else:
+        text = f"Imported {counts['imported']} messages into {len(found)} mailbox(es)"
+        text += f"; {counts['known']} were there already" if counts["known"] else ""
+        click.echo(text + (f"; {counts['failed']} could not be kept." if counts["failed"] else "."))
+    if counts["failed"]:
+        raise SystemExit(1)
+
+
+async def _import_all(store: Store, address: str, found: list[Folder]) -> Counter[str]:
+    from mailwright.cli.mailfiles import count
+    from mailwright.directory.accounts import find_account
+
+    account = await store.read(find_account, address)
+    counts: Counter[str] = Counter({"imported": 0, "known": 0, "failed": 0})
+    with progress() as bars:
+        for folder in found:
+            task = bars.add_task(folder.mailbox, total=await asyncio.to_thread(count, folder))
+            await _import_folder(store, account.id, folder, counts, bars, task)
+    return counts
+
+
+async def _import_folder(
+    store: Store, account: int, folder: Folder, counts: Counter[str], bars: Progress, task: object
+) -> None:
+    from mailwright.cli.mailfiles import read
+
+    mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
+    known = await store.read(_hashes, account, mailbox)
+    running: set[asyncio.Task[None]] = set()
+    messages = read(folder)
+    while (found := await asyncio.to_thread(next, messages, None)) is not None:
+        digest = hashlib.sha256(found.content).digest()
+        bars.advance(task)  # type: ignore[arg-type]
+        if digest in known:
+            counts["known"] += 1
+            continue
+        known.add(digest)
+        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, counts)))
+        # In order when few, so that UIDs follow the dates; the store's writer keeps the order of the queue anyway.
+        if len(running) >= _AT_ONCE:
+            _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    if running:
+        await asyncio.wait(running)
+
+
+async def _import_one(store: Store, account: int, mailbox: int, found: Found, counts: Counter[str]) -> None:
+    from mailwright.store.errors import StoreError
+    from mailwright.store.messages import add
+
+    incoming = store.incoming()
+    now = int(time.time())
+    try:
+        await incoming.write(found.content)
+        message = await incoming.finish()
+        await store.write(
+            add, account, mailbox, message, now=now, flags=found.flags, internal_date=found.date or now
+        )
+        counts["imported"] += 1
+    except StoreError as error:
+        counts["failed"] += 1
+        click.echo(f"{found.where}: {error}", err=True)
+    finally:
+        incoming.close()
+
+
+def _ensure_mailbox(tx: Transaction, account: int, name: str) -> int:
+    from mailwright.store.errors import NoSuchMailbox
+    from mailwright.store.mailboxes import create_mailbox, find_mailbox
+
+    try:
+        return find_mailbox(tx, account, name).id
+    except NoSuchMailbox:
+        return create_mailbox(tx, account, name, subscribe=True).id
+
+
+def _hashes(tx: Transaction, account: int, mailbox: int) -> set[bytes]:
+    rows = tx.rows(
+        "SELECT b.hash FROM places p JOIN messages m ON m.id = p.message JOIN blobs b ON b.id = m.blob"
+        " WHERE p.account = ? AND p.mailbox = ?",
+        account,
+        mailbox,
+    )
+    return {bytes(digest) for (digest,) in rows}

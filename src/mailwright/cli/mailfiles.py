@@ -1,0 +1,198 @@
+"""Maildir and mbox as people have them: what is in a folder or file, and how to write one."""
+
+from __future__ import annotations
+
+import calendar
+import email.utils
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from mailwright.store.model import Flag
+
+MAILDIR_FLAGS: Final = {
+    "S": Flag.SEEN,
+    "R": Flag.ANSWERED,
+    "F": Flag.FLAGGED,
+    "T": Flag.DELETED,
+    "D": Flag.DRAFT,
+}
+# Status and X-Status, as mutt, pine and Dovecot write them.
+_STATUS_FLAGS: Final = {
+    "R": Flag.SEEN,
+    "A": Flag.ANSWERED,
+    "F": Flag.FLAGGED,
+    "D": Flag.DELETED,
+    "T": Flag.DRAFT,
+}
+_FROM: Final = re.compile(rb"From \S.* \d\d:\d\d(?::\d\d)?\b.* \d{4}\b")
+_LARGEST: Final = 1 << 30  # octets; a larger message is not read into memory
+
+
+class Found(NamedTuple):
+    """A message in a file. `content` has CRLF line ends; `date` is seconds since the epoch."""
+
+    where: str
+    content: bytes
+    flags: int
+    date: int | None
+
+
+class Folder(NamedTuple):
+    """A Maildir folder or mbox file, and the mailbox it stands for."""
+
+    mailbox: str
+    path: Path
+    kind: str  # 'maildir' or 'mbox'
+
+
+def folders(source: Path, mailbox: str) -> list[Folder]:
+    """What there is to import below `source`: a Maildir (also Maildir++ or nested), an mbox, or a folder of them.
+
+    `mailbox` is what the top stands for. Raises ValueError when there is nothing.
+    """
+    if source.is_file():
+        if not _is_mbox(source):
+            raise ValueError(f"{source} is no mbox: its first line is not 'From sender date'")
+        return [Folder(mailbox, source, "mbox")]
+    if not source.is_dir():
+        raise ValueError(f"{source} is not there")
+    found = [Folder(mailbox, source, "maildir")] if _is_maildir(source) else []
+    for path in sorted(source.rglob("*")):
+        if path.is_dir() and _is_maildir(path):
+            found.append(Folder(_name(path.relative_to(source), mailbox), path, "maildir"))
+        elif path.is_file() and path.parent.name not in ("cur", "new", "tmp") and _is_mbox(path):
+            found.append(Folder(_name(path.relative_to(source).with_suffix(""), mailbox), path, "mbox"))
+    if not found:
+        raise ValueError(f"{source} holds neither a Maildir (folders cur and new) nor mbox files")
+    return found
+
+
+def count(folder: Folder) -> int:
+    """How many messages it holds, about."""
+    if folder.kind == "maildir":
+        return sum(1 for _ in _maildir_files(folder.path))
+    with folder.path.open("rb") as file:
+        return sum(1 for _ in _mbox_texts(file))
+
+
+def read(folder: Folder) -> Iterator[Found]:
+    """The messages of a folder, in the order in which they came."""
+    if folder.kind == "maildir":
+        for path in _maildir_files(folder.path):
+            status = path.stat()
+            if status.st_size <= _LARGEST:
+                flags = maildir_flags(path.name) if path.parent.name == "cur" else 0
+                yield Found(str(path), to_crlf(path.read_bytes()), flags, int(status.st_mtime))
+        return
+    with folder.path.open("rb") as file:
+        for number, (line, text) in enumerate(_mbox_texts(file), 1):
+            content = to_crlf(text)
+            yield Found(f"{folder.path}, message {number}", content, status_flags(content), from_date(line))
+
+
+def maildir_flags(name: str) -> int:
+    """The flags in a Maildir file's name (`:2,FRS`)."""
+    letters = name.rpartition(":2,")[2] if ":2," in name else ""
+    return sum(flag for letter, flag in MAILDIR_FLAGS.items() if letter in letters.partition(",")[0])
+
+
+def maildir_name(date: int, uidvalidity: int, uid: int, size: int) -> str:
+    """A file name that stays the same for the same message, without its flags."""
+    return f"{date}.V{uidvalidity}U{uid}.mailwright,S={size}"
+
+
+def maildir_suffix(flags: int) -> str:
+    """`:2,` and the flags' letters in order."""
+    return ":2," + "".join(sorted(letter for letter, flag in MAILDIR_FLAGS.items() if flags & flag))
+
+
+def status_flags(content: bytes) -> int:
+    """The flags in the fields Status and X-Status of a message."""
+    head = content.partition(b"\r\n\r\n")[0]
+    letters = b"".join(re.findall(rb"(?im)^(?:X-)?Status:[ \t]*([A-Z]+)", head)).decode()
+    return sum(flag for letter, flag in _STATUS_FLAGS.items() if letter in letters)
+
+
+def from_date(line: bytes) -> int | None:
+    """The date of a line `From sender Thu Jan  1 00:00:00 1970`."""
+    words = line.decode("ascii", "replace").split()
+    for start in range(2, len(words)):
+        parsed = email.utils.parsedate_tz(" ".join(words[start:]))
+        if parsed is not None:
+            return calendar.timegm((*parsed[:6], 0, 0, 0)) - (parsed[9] or 0)
+    return None
+
+
+def to_crlf(content: bytes) -> bytes:
+    """Every line end as CRLF, however the file has them."""
+    if b"\r" not in content:
+        return content.replace(b"\n", b"\r\n")
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+
+
+def write_mbox(file: IO[bytes], content: bytes, date: int, flags: int) -> None:
+    """Append a message in the format mboxrd, where `>` is put before every line `>*From `."""
+    stamp = email.utils.formatdate(date).split()  # Thu, 01 Jan 1970 00:00:00 -0000
+    when = f"{stamp[0][:3]} {stamp[2]} {stamp[1]:>2} {stamp[4]} {stamp[3]}"
+    file.write(f"From MAILER-DAEMON {when}\n".encode())
+    head, gap, body = content.replace(b"\r\n", b"\n").partition(b"\n\n")
+    head = re.sub(rb"(?im)^(?:X-)?Status:.*\n(?:[ \t].*\n)*", b"", head + b"\n")
+    letters = {letter for letter, flag in _STATUS_FLAGS.items() if flags & flag}
+    file.write(head + f"Status: {'R' if 'R' in letters else ''}O\n".encode())
+    if rest := "".join(sorted(letters - {"R"})):
+        file.write(f"X-Status: {rest}\n".encode())
+    file.write(b"\n" + re.sub(rb"(?m)^(>*From )", rb">\1", body) if gap else b"\n")
+    file.write(b"\n" if body.endswith(b"\n") or not body else b"\n\n")
+
+
+def _mbox_texts(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The From_ line and the text of each message."""
+    lines: list[bytes] = []
+    start, blank = b"", True
+    for line in file:
+        if blank and _FROM.match(line):
+            if start:
+                yield start, _mbox_text(lines)
+            start, lines = line, []
+        elif start:
+            lines.append(line[1:] if re.match(rb">+From ", line) else line)
+        blank = not line.strip(b"\r\n")
+    if start:
+        yield start, _mbox_text(lines)
+
+
+def _mbox_text(lines: list[bytes]) -> bytes:
+    if lines and not lines[-1].strip(b"\r\n"):
+        lines = lines[:-1]  # the empty line that parts messages
+    return b"".join(lines)
+
+
+def _maildir_files(path: Path) -> Iterator[Path]:
+    files = [
+        file for part in ("cur", "new") for file in (path / part).glob("*") if not file.name.startswith(".")
+    ]
+    yield from sorted(
+        (file for file in files if file.is_file()), key=lambda file: (file.stat().st_mtime, file.name)
+    )
+
+
+def _is_maildir(path: Path) -> bool:
+    return (path / "cur").is_dir() and (path / "new").is_dir()
+
+
+def _is_mbox(path: Path) -> bool:
+    with path.open("rb") as file:
+        first = file.readline(1000)
+    return _FROM.match(first) is not None or (not first and path.suffix == ".mbox")
+
+
+def _name(path: Path, top: str) -> str:
+    """Maildir++ writes `.Work.2024`, others `Work/2024`; INBOX and Inbox are the top itself."""
+    levels = [
+        level for part in path.parts for level in (part[1:].split(".") if part.startswith(".") else [part])
+    ]
+    if top == "INBOX":
+        return "INBOX" if [level.upper() for level in levels] == ["INBOX"] else "/".join(levels)
+    return "/".join([top, *levels])

@@ -1,0 +1,220 @@
+"""`mailwright queue`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mailwright.cli.options import json_option, with_config
+from mailwright.cli.output import echo_json, size, table
+
+if TYPE_CHECKING:
+    from mailwright.config import Config
+    from mailwright.queue.operations import Selection
+    from mailwright.store.db.api import Transaction
+
+
+@click.group()
+def queue() -> None:
+    """Mail on its way out: look at it, hold it, let it go, try it again, send it another way, give it up."""
+
+
+def selection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that pick recipients; the command gets a `Selection`."""
+
+    @click.option("--id", "id_", type=int, metavar="ID", help="Of this message.")
+    @click.option("--sender", metavar="ADDRESS", help="From this sender; @DOMAIN for a whole domain.")
+    @click.option("--recipient", metavar="ADDRESS", help="To this recipient; @DOMAIN for a whole domain.")
+    @click.option("--destination", metavar="DOMAIN", help="To this destination, as `queue counts` shows it.")
+    @functools.wraps(command)
+    def run(
+        id_: int | None, sender: str | None, recipient: str | None, destination: str | None, **options: Any
+    ) -> Any:
+        from mailwright.queue.operations import Selection
+
+        picked = Selection(id=id_, sender=sender, recipient=recipient, destination=destination)
+        return command(picked=picked, **options)
+
+    return run
+
+
+def change(command: Callable[..., Any]) -> Callable[..., Any]:
+    """As `selection`, but all of the queue is meant only with --all."""
+
+    @click.option("--all", "everything", is_flag=True, help="All that is queued.")
+    @selection
+    @functools.wraps(command)
+    def run(everything: bool, picked: Selection, **options: Any) -> Any:
+        if not everything and not any(value is not None for value in dataclasses.asdict(picked).values()):
+            raise click.UsageError("which ones? Give --id, --sender, --recipient or --destination; or --all")
+        return command(picked=picked, **options)
+
+    return run
+
+
+@queue.command(name="list")
+@selection
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@json_option
+@with_config
+def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
+    """List queued recipients, with the reason why they wait."""
+    from mailwright.cli.opening import read
+    from mailwright.queue.operations import entries
+
+    found = read(config, entries, picked, limit)
+    if as_json:
+        echo_json([dataclasses.asdict(entry) for entry in found])
+        return
+    rows = [
+        [
+            entry.id,
+            _clock(entry.received_at),
+            entry.reverse_path or "<>",
+            entry.address,
+            size(entry.size),
+            entry.attempts,
+            "held" if entry.held else _clock(entry.next_attempt_at),
+            entry.last_reply,
+        ]
+        for entry in found
+    ]
+    columns = [">id", "since", "from", "to", ">size", ">tries", "next", "last reply"]
+    table(columns, rows, "Nothing is queued.")
+
+
+@queue.command()
+@selection
+@json_option
+@with_config
+def counts(config: Config, picked: Selection, as_json: bool) -> None:
+    """Count the queue by destination and reason, the largest first."""
+    from mailwright.cli.opening import read
+    from mailwright.queue import operations
+
+    found = read(config, operations.counts, picked)
+    if as_json:
+        echo_json([dataclasses.asdict(count) for count in found])
+        return
+    rows = [
+        [
+            count.destination,
+            count.recipients,
+            count.held or "",
+            _clock(count.oldest),
+            count.reason or "not tried yet",
+        ]
+        for count in found
+    ]
+    table(["destination", ">recipients", ">held", "oldest", "last reply"], rows, "Nothing is queued.")
+
+
+@queue.command()
+@change
+@with_config
+def hold(config: Config, picked: Selection) -> None:
+    """Keep mail in the queue without trying it, until it is released."""
+    from mailwright.queue import operations
+
+    _repeat(config, operations.hold, picked, "Held")
+
+
+@queue.command()
+@change
+@with_config
+def release(config: Config, picked: Selection) -> None:
+    """Let go what was held."""
+    from mailwright.queue import operations
+
+    _repeat(config, operations.release, picked, "Released")
+
+
+@queue.command()
+@change
+@with_config
+def retry(config: Config, picked: Selection) -> None:
+    """Try now instead of later."""
+    from mailwright.queue import operations
+
+    _repeat(config, operations.retry, picked, "Due now:")
+
+
+@queue.command()
+@change
+@click.option(
+    "--to",
+    default="",
+    metavar="DOMAIN",
+    help="A domain, or @NAME of a route. Default: as the routes say now.",
+)
+@with_config
+def reroute(config: Config, picked: Selection, to: str) -> None:
+    """Send mail another way than was decided when it was queued."""
+    from mailwright.app import queue_rules
+    from mailwright.cli.opening import write
+    from mailwright.queue import operations
+
+    moved = write(config, operations.reroute, picked, time.time(), queue_rules(config), to)
+    click.echo(f"Rerouted {moved} recipient(s).")
+
+
+@queue.command()
+@change
+@with_config
+def expire(config: Config, picked: Selection) -> None:
+    """Give up now; the senders get the reports that are due."""
+    from mailwright.app import queue_reporter, queue_rules
+    from mailwright.cli.opening import with_store
+    from mailwright.queue import operations
+    from mailwright.store.store import Store
+
+    async def run(store: Store) -> int:
+        total = 0
+        report = queue_reporter(config, store)
+        while done := await store.write(operations.expire, picked, time.time(), queue_rules(config), report):
+            total += done
+        return total
+
+    click.echo(f"Expired {with_store(config, run)} recipient(s).")
+
+
+@queue.command()
+@change
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_config
+def delete(config: Config, picked: Selection, yes: bool) -> None:
+    """Take mail out of the queue without a word to anybody."""
+    from mailwright.queue import operations
+
+    if not yes:
+        click.confirm("Delete it? Nobody will be told.", abort=True)
+    _repeat(config, operations.delete, picked, "Deleted")
+
+
+def _repeat(config: Config, operation: Callable[..., int], picked: Selection, word: str) -> None:
+    """Run an operation that does a bounded part, until it is done."""
+    from mailwright.cli.opening import with_store
+    from mailwright.queue.operations import BATCH
+    from mailwright.store.store import Store
+
+    async def run(store: Store) -> int:
+        def part(tx: Transaction) -> int:
+            return operation(tx, picked, time.time())
+
+        total = done = await store.write(part)
+        while done >= BATCH:
+            done = await store.write(part)
+            total += done
+        return total
+
+    click.echo(f"{word} {with_store(config, run)} recipient(s).")
+
+
+def _clock(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
