@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailwright.queue.planner import FRESH, RETRY, Claim, Lane, Limits, Planner, Start, Work
+from mailwright.queue.schedule import Schedule
 
 TIGHT = Limits(
     connections=8, per_destination=3, per_account=4, ready=64, lane_batch=16, connection_messages=5
@@ -53,7 +54,7 @@ class World:
     def finish(self, index: int = 0, *, reached: bool = True) -> Work:
         start, served, work = self.busy.pop(index % len(self.busy))
         if not reached:
-            self.planner.failed(start.destination)
+            self.planner.failed(start.destination, 0.0, Schedule())
         self.planner.done(work, reached=reached)
         self.sent.append(work)
         self.open.append((start, served + 1))
@@ -189,19 +190,28 @@ def test_a_connection_gives_way_to_a_destination_without_one() -> None:
         world.finish()
 
 
-def test_a_failing_destination_is_probed_by_one_connection() -> None:
+def test_a_failing_destination_rests_longer_and_longer_and_is_probed_by_one_connection() -> None:
     world = World(Limits(connections=100, per_account=100))
+    schedule = Schedule()
+    lane = Lane(FRESH, 0, "dead.example")
     for _ in range(100):
-        world.add(Lane(FRESH, 0, "dead.example"))
+        world.add(lane)
     world.pump()
     assert len(world.busy) == 5
-    for _ in range(8):
+    assert world.planner.failed("dead.example", 1000.0, schedule) == 1060.0
+    assert world.planner.failed("dead.example", 1001.0, schedule) is None, "the same outage"
+    assert len(world.planner.drop("dead.example")) == 95
+    while world.busy:
         world.finish(reached=False)
         world.open.clear()
         world.planner.closed(Start("dead.example", FRESH))
-        world.pump()
+    for _ in range(10):
+        world.add(lane)
+    world.pump()
     assert len(world.busy) == 1
-    assert world.planner.failed("dead.example") == 9
+    assert world.planner.failed("dead.example", 1060.0, schedule) == 1180.0
+    world.finish(reached=True)
+    assert world.planner.failed("dead.example", 2000.0, schedule) == 2060.0, "forgotten once it was reached"
 
 
 def test_a_good_destination_gets_more_connections_up_to_the_limit() -> None:

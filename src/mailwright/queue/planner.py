@@ -15,10 +15,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from mailwright.queue.schedule import Schedule
+
 FRESH: Final = 0
 RETRY: Final = 1
 
 FIRST_WINDOW: Final = 5  # connections to a destination of which nothing is known yet
+MAX_RESTS: Final = 10_000  # destinations whose failures are remembered
 FIRST_BATCH: Final = 10  # recipients claimed of a lane at first; doubled each time they are used up
 
 
@@ -67,7 +70,7 @@ class Work(NamedTuple):
 
 
 class _Destination:
-    __slots__ = ("batch", "failures", "lanes", "ready", "running", "waiting", "window")
+    __slots__ = ("batch", "lanes", "ready", "running", "waiting", "window")
 
     def __init__(self) -> None:
         self.lanes: deque[Lane] = deque()  # those with work; the order in which connections serve them
@@ -76,7 +79,6 @@ class _Destination:
         self.running = 0  # connections
         self.window = FIRST_WINDOW
         self.batch = FIRST_BATCH
-        self.failures = 0  # connections in a row that failed
 
 
 class _Account:
@@ -104,6 +106,7 @@ class Planner:
         )  # lanes that stand in some line; one whose work is gone is dropped when met
         self._destinations: dict[str, _Destination] = {}
         self._accounts: dict[int, _Account] = {}
+        self._rests: dict[str, tuple[int, float]] = {}  # destination -> failures in a row, end of its rest
 
     # Claiming
 
@@ -163,7 +166,11 @@ class Planner:
     def add(self, work: Work) -> None:
         """Something was claimed."""
         lane = work.lane
-        destination = self._destinations.setdefault(lane.destination, _Destination())
+        destination = self._destinations.get(lane.destination)
+        if destination is None:
+            destination = self._destinations[lane.destination] = _Destination()
+            if lane.destination in self._rests:
+                destination.window = 1  # one connection probes
         account = self._accounts.setdefault(lane.account, _Account())
         destination.ready += work.recipients
         account.ready += work.recipients
@@ -230,6 +237,11 @@ class Planner:
     def _is_saturated(self, account: _Account, lane: Lane) -> bool:
         return lane.account != 0 and account.running >= self.limits.per_account
 
+    def is_low(self, name: str) -> bool:
+        """Whether more of a destination should be claimed, if there is more."""
+        destination = self._destinations.get(name)
+        return destination is None or destination.ready <= destination.batch // 2
+
     def take(self, name: str, served: int) -> Work | None:
         """The next work for an open connection to `name` that has served so many messages; None: close it.
 
@@ -281,20 +293,32 @@ class Planner:
         self._wake(account.waiting, every=account.running == 0)
         self._forget_account(work.lane.account, account)
         destination = self._destinations.get(work.lane.destination)
+        if reached:
+            self._rests.pop(work.lane.destination, None)
         if destination is not None and reached:
-            destination.failures = 0
             destination.window = min(destination.window + 1, self.limits.per_destination)
             self._wake(destination.waiting)
 
-    def failed(self, name: str) -> int:
-        """No host of the destination could be reached; how many times in a row. Fewer connections go on."""
+    def failed(self, name: str, now: float, schedule: Schedule) -> float | None:
+        """No host of the destination could be reached: until when it rests.
+
+        None when it rests already, by the failure of another connection that began before.
+        """
+        failures, until = self._rests.pop(name, (0, 0.0))
+        if now >= until:
+            failures += 1
+            until = now + schedule.pause(failures)
+            answer: float | None = until
+        else:
+            answer = None
+        self._rests[name] = (failures, until)
+        if len(self._rests) > MAX_RESTS:
+            del self._rests[next(iter(self._rests))]
         destination = self._destinations.get(name)
-        if destination is None:
-            return 1
-        destination.failures += 1
-        destination.window = max(1, destination.window // 2)
-        destination.batch = FIRST_BATCH
-        return destination.failures
+        if destination is not None:
+            destination.window = 1
+            destination.batch = FIRST_BATCH
+        return answer
 
     def closed(self, start: Start) -> None:
         """A connection that `next_start` asked for has ended."""

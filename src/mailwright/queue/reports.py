@@ -1,0 +1,82 @@
+"""Makes the reports that results call for and hands them on, within the transaction of the results."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from mailwright.queue import dsn, model, trace
+from mailwright.queue.model import Notice, Rules
+from mailwright.queue.values import NewMessage, NewRecipient
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreError
+
+# Keeps a message in the mailbox of a local address; False: not local. `(tx, address, content, now)`.
+KeepLocal = Callable[[Transaction, str, bytes, float], bool]
+Sign = Callable[[bytes], bytes]
+
+LARGEST: Final = 256 * 1024  # octets; what is kept without an upload
+
+
+class Reports:
+    """A `model.Reporter`. Reports to local senders go to their mailbox, others to the queue."""
+
+    def __init__(
+        self, rules: Rules, origin: dsn.Origin, keep_local: KeepLocal | None = None, sign: Sign | None = None
+    ) -> None:
+        self._rules = rules
+        self._origin = origin
+        self._keep_local = keep_local
+        self._sign = sign
+
+    def __call__(self, tx: Transaction, notice: Notice, now: float) -> None:
+        for report in dsn.plan_reports(notice.message, notice.results):
+            number = notice.message.id
+            message_id = f"{number}.{secrets.token_hex(6)}@{self._origin.hostname}"
+            content = dsn.build(
+                report,
+                self._original(tx, report),
+                self._origin,
+                now,
+                message_id=message_id,
+                boundary=f"=_{secrets.token_hex(12)}",
+            )
+            self.send(tx, report.message.reverse_path, content, now, message_id, utf8=dsn.is_global(report))
+            trace.add(tx, number, now, "report", {"report": report.action, "to": report.message.reverse_path})
+
+    def _original(self, tx: Transaction, report: dsn.Report) -> bytes:
+        message = report.message
+        stop = None if dsn.returns_content(report) else min(message.size, dsn.MAX_HEADER)
+        if message.content is not None:
+            return message.content[:stop]
+        try:
+            return b"".join(tx.blobs.read(tx, message.blob, 0, stop))
+        except StoreError:
+            return b""  # a damaged message is no reason to say nothing
+
+    def send(
+        self, tx: Transaction, to: str, content: bytes, now: float, message_id: str, *, utf8: bool = False
+    ) -> None:
+        """Send a message of the system itself, with the null reverse-path. `content` up to LARGEST octets."""
+        if self._keep_local is not None and self._keep_local(tx, to, content, now):
+            return
+        if self._sign is not None:
+            content = self._sign(content)
+        blob = tx.blobs.keep(tx, tx.blobs.prepare((content,), len(content), _no_upload), int(now))
+        message = NewMessage(
+            blob=blob,
+            size=len(content),
+            reverse_path="",
+            recipients=(NewRecipient(to),),
+            received_at=now,
+            message_id=message_id,
+            body="7BIT" if content.isascii() else "8BITMIME",
+            smtputf8=utf8,
+            origin="from the mail system itself",
+        )
+        model.enqueue(tx, message, now, self._rules)
+
+
+def _no_upload(*_: object) -> object:
+    raise AssertionError("a report is small")

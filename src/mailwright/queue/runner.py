@@ -1,0 +1,369 @@
+"""The only loop of the queue: claims what is due, has it carried, records what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from mailwright.base.clock import Clock
+from mailwright.queue import model, trace, usage
+from mailwright.queue.model import Claimed, Finding, Reporter, Rules
+from mailwright.queue.planner import Limits, Planner, Start, Work
+from mailwright.queue.values import Outcome, Recipient, Result
+from mailwright.store.db.api import Database, Transaction
+from mailwright.store.errors import StoreError, TemporaryFailure
+
+log = logging.getLogger(__name__)
+
+LEASE: Final = 900.0  # seconds; kept up while we live
+LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
+_PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
+_RECORD_BATCH: Final = 256
+_UNRECORDED: Final = 2000  # findings that may wait before the couriers do
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one attempt of one message gave: a result for each recipient, in their order.
+
+    `reached`: a host of the destination took part in a dialog. `again`: the connection may carry more.
+    """
+
+    results: tuple[Result, ...]
+    reached: bool = True
+    again: bool = True
+    event: dict[str, object] = field(default_factory=dict)
+
+
+class Carrier(Protocol):
+    """A connection's worth of deliveries to one destination."""
+
+    async def deliver(self, claimed: Claimed) -> Attempt:
+        """Try once. Every failure is a result; nothing is raised but CancelledError."""
+        ...
+
+    async def close(self) -> None:
+        """No more for now. The connection may be kept for a while, for the next carrier."""
+        ...
+
+
+class Transport(Protocol):
+    """Makes carriers."""
+
+    def carrier(self, destination: str) -> Carrier: ...
+
+    async def close(self) -> None: ...
+
+
+class Runner:
+    """Runs until `stop`. `wake` it after a commit that enqueued, released or rerouted something.
+
+    `roll` gives random numbers in [0, 1). `daily` is awaited once a day, for what else has to be done.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        transport: Transport,
+        clock: Clock,
+        *,
+        rules: Rules | None = None,
+        limits: Limits | None = None,
+        report: Reporter | None = None,
+        roll: Callable[[], float] = random.random,
+        daily: Callable[[], Awaitable[None]] | None = None,
+        trace_for: float = trace.KEPT_FOR,
+        owner: str = "",
+    ) -> None:
+        self._db = db
+        self._transport = transport
+        self._clock = clock
+        self._rules = rules or Rules()
+        self._report = report
+        self._roll = roll
+        self._daily = daily
+        self._trace_for = trace_for
+        self._owner = owner or secrets.token_hex(8)
+        self.planner = Planner(limits or Limits())
+        self._claimed: dict[int, Claimed] = {}
+        self._keys = 0
+        self._findings: list[Finding] = []
+        self._woken = asyncio.Event()
+        self._fresh = True  # the database may have more than we know
+        self._found = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._stopping = False
+        self._couriers: set[asyncio.Task[None]] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._swept_at = 0.0
+
+    # From outside
+
+    async def start(self) -> None:
+        """Take back what an earlier process of ours left leased, and begin."""
+        if self._db.dialect.name == "sqlite":  # the file has one process only
+            await self._db.write(model.release_all_leases, self._clock.now())
+        self._tasks = [
+            asyncio.create_task(self._run(), name="queue"),
+            asyncio.create_task(self._record_all(), name="queue-results"),
+            asyncio.create_task(self._keep_house(), name="queue-house"),
+        ]
+
+    def wake(self) -> None:
+        """Something new is in the queue. Only from the event loop."""
+        self._fresh = True
+        self._woken.set()
+
+    async def stop(self, timeout: float = 10.0) -> None:
+        """Let the messages on their way come to an end for so long, then break off; record, give the leases back."""
+        self._stopping = True
+        for task in self._tasks[:1] + self._tasks[2:]:
+            task.cancel()
+        if self._couriers:
+            await asyncio.wait(self._couriers, timeout=timeout)
+        for courier in self._couriers:
+            courier.cancel()
+        await asyncio.gather(*self._couriers, return_exceptions=True)
+        self._found.set()
+        _, late = await asyncio.wait(self._tasks, timeout=timeout)
+        for task in late:  # the store takes nothing: what is not recorded will be tried again
+            task.cancel()
+        with contextlib.suppress(StoreError):
+            await self._db.write(model.release_leases, self._owner, self._clock.now())
+        await self._transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs and nothing waits in memory."""
+        return not self._couriers and not self._findings and self.planner.ready == 0
+
+    # The loop
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                claimed = await self._claim() if self._fresh else 0
+                swept = await self._sweep()
+                self._start_couriers()
+                if claimed or swept:
+                    continue
+                wait = await self._time_to_wait()
+            except TemporaryFailure as error:
+                log.warning("the queue waits for the store: %s", error)
+                wait = _PAUSE
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._woken.wait()
+                    continue
+            self._fresh = True
+
+    async def _time_to_wait(self) -> float:
+        if not self._fresh and not self._couriers:
+            at = await self._db.read(model.next_due)
+            return LOOK if at is None else min(LOOK, max(at - self._clock.now(), _PAUSE))
+        return _PAUSE if not self._fresh else LOOK
+
+    async def _claim(self) -> int:
+        """Claim what fits in memory; how many messages."""
+        planner = self.planner
+        if planner.room() == 0:
+            return 0
+        full_destinations, full_accounts = planner.full_destinations(), planner.full_accounts()
+        self._fresh = bool(full_destinations or full_accounts)
+        now = self._clock.now()
+        lanes = await self._db.read(model.due_lanes, now, full_destinations, full_accounts)
+        claims = planner.plan_claims(lanes)
+        if not claims:
+            return 0
+        self._fresh = True
+        claimed = await self._db.write(model.claim, self._owner, claims, now, LEASE)
+        for item in claimed:
+            self._add(item)
+        return len(claimed)
+
+    def _add(self, item: Claimed) -> None:
+        most = self.planner.limits.transaction_recipients
+        for start in range(0, len(item.recipients), most):
+            part = item.recipients[start : start + most]
+            self._keys += 1
+            self._claimed[self._keys] = Claimed(item.lane, item.message, part)
+            self.planner.add(Work(item.lane, self._keys, len(part)))
+
+    async def _sweep(self) -> int:
+        now = self._clock.now()
+        if now - self._swept_at < _PAUSE:
+            return 0
+        self._swept_at = now
+        return await self._db.write(model.sweep, now, self._rules, self._report)
+
+    def _start_couriers(self) -> None:
+        while not self._stopping and (start := self.planner.next_start()) is not None:
+            task = asyncio.create_task(self._carry(start))
+            self._couriers.add(task)
+            task.add_done_callback(self._couriers.discard)
+
+    # Couriers
+
+    async def _carry(self, start: Start) -> None:
+        """One connection, until the planner has no more for it."""
+        planner = self.planner
+        carrier = self._transport.carrier(start.destination)
+        served = 0
+        try:
+            while not self._stopping and (work := planner.take(start.destination, served)) is not None:
+                if self._fresh and planner.is_low(start.destination):
+                    self._woken.set()
+                await self._room.wait()
+                served += 1
+                if not await self._deliver(carrier, work):
+                    break
+        finally:
+            planner.closed(start)
+            self._woken.set()
+            await carrier.close()
+
+    async def _deliver(self, carrier: Carrier, work: Work) -> bool:
+        """Whether the connection may go on."""
+        claimed = self._claimed.pop(work.key)
+        reached = False
+        try:
+            attempt = await carrier.deliver(claimed)
+            reached = attempt.reached
+        finally:
+            self.planner.done(work, reached=reached)
+        self._found_out(claimed, attempt)
+        if not reached and not all(result.is_final for result in attempt.results):
+            await self._rest(work.lane.destination)
+        return reached and attempt.again
+
+    async def _rest(self, destination: str) -> None:
+        """Nobody answers there: what is claimed goes back, and waits until the rest is over."""
+        now = self._clock.now()
+        until = self.planner.failed(destination, now, self._rules.schedule)
+        waiting = [self._claimed.pop(work.key) for work in self.planner.drop(destination)]
+        leases = [(item.message.id, recipient.n) for item in waiting for recipient in item.recipients]
+        if leases or until is not None:
+            with contextlib.suppress(TemporaryFailure):  # the leases end by themselves
+                await self._db.write(_give_back, self._owner, destination, leases, until, now)
+
+    # Results
+
+    def _found_out(self, claimed: Claimed, attempt: Attempt) -> None:
+        now = self._clock.now()
+        results = [
+            self._decide(claimed, recipient, result, now)
+            for recipient, result in zip(claimed.recipients, attempt.results, strict=True)
+        ]
+        event = {**attempt.event, "results": [_describe(*row) for row in results]}
+        self._findings.append(Finding(claimed.lane, claimed.message, now, tuple(results), event))
+        self._found.set()
+        if len(self._findings) > _UNRECORDED:
+            self._room.clear()
+
+    def _decide(
+        self, claimed: Claimed, recipient: Recipient, result: Result, now: float
+    ) -> tuple[Recipient, Result, float | None]:
+        if result.outcome is not Outcome.DEFERRED:
+            return recipient, result, None
+        retry_at = self._rules.schedule.retry_at(
+            recipient.attempts + 1, now, claimed.message.expires_at, self._roll()
+        )
+        if retry_at is None:
+            result = Result(Outcome.FAILED, "expired", "5.4.7", result.text, result.code, result.host)
+        return recipient, result, retry_at
+
+    async def _record_all(self) -> None:
+        """Record what was found, many at once; what the store cannot take now is kept and tried again."""
+        while not self._stopping or self._findings or self._couriers:
+            if not self._findings:
+                await self._found.wait()
+                if not self._findings and self._stopping:
+                    return
+            self._found.clear()
+            batch = self._findings[:_RECORD_BATCH]
+            if not batch:
+                continue
+            try:
+                await self._db.write(model.record, self._owner, batch, self._rules, self._report)
+            except TemporaryFailure as error:
+                log.warning("results of %d attempts wait for the store: %s", len(batch), error)
+                await asyncio.sleep(_PAUSE)
+                continue
+            except Exception:
+                if len(batch) > 1:
+                    await self._record_singly(batch)
+                else:
+                    log.exception("the result of an attempt cannot be recorded; its lease will end")
+            del self._findings[: len(batch)]
+            if len(self._findings) <= _UNRECORDED // 2:
+                self._room.set()
+
+    async def _record_singly(self, batch: list[Finding]) -> None:
+        """One finding that cannot be recorded must not take the others with it."""
+        for finding in batch:
+            try:
+                await self._db.write(model.record, self._owner, [finding], self._rules, self._report)
+            except Exception:
+                log.exception(
+                    "the result for message %d cannot be recorded; its lease will end", finding.message.id
+                )
+
+    # Housekeeping
+
+    async def _keep_house(self) -> None:
+        day = -1
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            try:
+                if self._claimed or self._couriers:
+                    await self._db.write(model.extend_leases, self._owner, self._clock.now() + LEASE)
+                today = int(self._clock.now() // 86_400)
+                if today != day:
+                    day = today
+                    await self._purge()
+                    if self._daily is not None:
+                        await self._daily()
+            except StoreError as error:
+                log.warning("the queue's housekeeping waits for the store: %s", error)
+            except Exception:
+                log.exception("the queue's daily work failed")
+
+    async def _purge(self) -> None:
+        now = self._clock.now()
+        await self._db.write(usage.purge, now)
+        while await self._db.write(trace.purge, now, self._trace_for):
+            pass
+
+
+def _give_back(
+    tx: Transaction,
+    owner: str,
+    destination: str,
+    leases: list[tuple[int, int]],
+    until: float | None,
+    now: float,
+) -> None:
+    model.release_leases(tx, owner, now, leases)
+    if until is not None:
+        model.rest(tx, destination, until)
+
+
+def _describe(recipient: Recipient, result: Result, retry_at: float | None) -> dict[str, object]:
+    told: dict[str, object] = {
+        "recipient": recipient.address,
+        "outcome": result.outcome.value,
+        "phase": result.phase,
+        "status": result.status,
+        "text": result.text,
+    }
+    if retry_at is not None:
+        told["retry_at"] = retry_at
+    return told

@@ -1,0 +1,243 @@
+"""Weeks of a mail server in seconds: the real runner, planner and store against thousands of scripted destinations."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+
+import pytest
+from support.queues import enqueue
+from support.simulation import START, InlineDatabase, Peer, World, new_runner, run
+
+from mailwright.queue import dsn
+from mailwright.queue.limits import BreakerLimits
+from mailwright.queue.model import Notice, Rules
+from mailwright.queue.planner import Limits
+from mailwright.queue.reports import Reports
+from mailwright.queue.schedule import DAY, HOUR
+from mailwright.queue.values import Outcome
+from mailwright.store.db.api import Transaction
+
+RULES = Rules(breaker=BreakerLimits(strangers_per_hour=0, failures_per_hour=0))
+LIMITS = Limits(connections=60, per_destination=8, per_account=20, ready=600)
+
+
+class Ledger:
+    """Notes each end that is told, then makes the real reports; local senders keep theirs."""
+
+    def __init__(self) -> None:
+        self.ends: Counter[tuple[int, str]] = Counter()
+        self.outcomes: dict[tuple[int, str], Outcome] = {}
+        self.delayed: Counter[tuple[int, str]] = Counter()
+        self.bounced: Counter[str] = Counter()
+        self.reports = Reports(RULES, dsn.Origin("mx.us.example", "postmaster@us.example"), self.keep)
+
+    def keep(self, tx: Transaction, address: str, content: bytes, now: float) -> bool:
+        assert b"multipart/report" in content
+        self.bounced[address] += b"Action: failed" in content
+        return True
+
+    def __call__(self, tx: Transaction, notice: Notice, now: float) -> None:
+        for recipient, result in notice.results:
+            key = notice.message.id, recipient.address
+            if result.outcome is Outcome.DEFERRED:
+                self.delayed[key] += 1
+            else:
+                self.ends[key] += 1
+                self.outcomes[key] = result.outcome
+        self.reports(tx, notice, now)
+
+
+def make_world(seed: int, destinations: int) -> World:
+    world = World(seed)
+    chance = world.random
+    for n in range(destinations):
+        peer = world.peer(f"d{n}.example")
+        kind = chance.random()
+        if kind < 0.05:
+            peer.dead = (0.0, 30 * DAY)
+        elif kind < 0.15:
+            began = chance.uniform(0, DAY)
+            peer.dead = (began, began + chance.uniform(0.1, 3.0) * DAY)
+        elif kind < 0.20:
+            peer.seconds = 200.0
+        elif kind < 0.30:
+            peer.greylist = 240.0
+        elif kind < 0.35:
+            peer.fail = True
+        elif kind < 0.45:
+            peer.refuse_share = 0.3
+        elif kind < 0.50:
+            peer.lost_share = 0.2
+    return world
+
+
+def fill(db: InlineDatabase, world: World, count: int, destinations: int, now: float) -> set[tuple[int, str]]:
+    queued: set[tuple[int, str]] = set()
+    for _ in range(count):
+        addresses = {
+            f"u{world.random.randrange(50)}@d{int(world.random.paretovariate(0.7)) % destinations}.example"
+            for _ in range(world.random.choice((1, 1, 1, 2, 5)))
+        }
+        account = world.random.randrange(0, 12)
+        sender = f"a{account}@us.example"
+        number = db.now(enqueue, now, *sorted(addresses), account=account, sender=sender, rules=RULES)
+        queued |= {(number, address) for address in addresses}
+    return queued
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_recipient_ends_once_and_nothing_is_sent_again_after_its_final_reply(seed: int) -> None:
+    world, db, ledger = make_world(seed, 2000), InlineDatabase(), Ledger()
+
+    async def main() -> set[tuple[int, str]]:
+        runner = new_runner(db, world, RULES, LIMITS, ledger)
+        queued: set[tuple[int, str]] = set()
+        await runner.start()
+        for _ in range(12):  # new mail comes in for half a day
+            queued |= fill(db, world, 150, 2000, START + asyncio.get_running_loop().time())
+            runner.wake()
+            await asyncio.sleep(HOUR)
+        await asyncio.sleep(6 * DAY)
+        assert runner.is_idle
+        await runner.stop()
+        return queued
+
+    queued = run(main)
+    assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
+    assert db.tx.one("SELECT COUNT(*) FROM queue_messages") == (0,)
+    assert db.tx.one("SELECT COUNT(*) FROM blobs") == (0,)
+    assert set(ledger.ends) == queued
+    assert max(ledger.ends.values()) == 1
+    for key in queued:
+        if ledger.outcomes[key] is Outcome.SENT:
+            assert world.taken[key] == 1 + world.lost[key], "doubles come only from replies that were lost"
+        else:
+            assert world.taken[key] == world.lost[key]
+    failed = sum(outcome is Outcome.FAILED for outcome in ledger.outcomes.values())
+    assert 0 < failed < len(queued) / 3
+    assert sum(ledger.bounced.values()) > 0
+    assert max(ledger.delayed.values()) == 1, "warned once"
+    for name, peer in world.peers.items():
+        assert peer.most <= LIMITS.per_destination, name
+        assert peer.open == 0
+    assert all(most <= LIMITS.per_account for account, most in world.most_of_account.items() if account)
+
+
+def test_a_crash_at_any_moment_loses_nothing() -> None:
+    seed = 7
+    world, db, ledger = make_world(seed, 300), InlineDatabase(), Ledger()
+    chance = random.Random(seed)
+    broken: list[set[tuple[int, str]]] = []
+
+    async def main() -> set[tuple[int, str]]:
+        queued = fill(db, world, 600, 300, START)
+        for _ in range(25):
+            runner = new_runner(db, world, RULES, LIMITS, ledger)
+            await runner.start()
+            await asyncio.sleep(chance.uniform(0.2, 60))
+            # The process dies: its tasks vanish in the midst of things, what was not recorded is forgotten.
+            unrecorded = {(f.message.id, r.address) for f in runner._findings for r, _, _ in f.results}
+            broken.append(unrecorded)
+            for task in [*runner._couriers, *runner._tasks]:
+                task.cancel()
+            await asyncio.gather(*runner._couriers, *runner._tasks, return_exceptions=True)
+            for key in unrecorded:  # the final reply was not recorded: a second try is allowed
+                world.replied[key] = 0
+        runner = new_runner(db, world, RULES, LIMITS, ledger)
+        await runner.start()
+        await asyncio.sleep(7 * DAY)
+        await runner.stop()
+        return queued
+
+    queued = run(main)
+    assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
+    assert set(ledger.ends) == queued
+    assert max(ledger.ends.values()) == 1
+    again = Counter(key for unrecorded in broken for key in unrecorded)
+    for key in queued:
+        if ledger.outcomes[key] is Outcome.SENT:
+            assert 1 <= world.taken[key] <= 1 + world.lost[key] + again[key]
+
+
+def test_one_accounts_flood_and_dead_destinations_do_not_delay_another_account() -> None:
+    world, db = World(5), InlineDatabase()
+    for n in range(300):
+        world.peers[f"dead{n}.example"] = Peer(dead=(0.0, 30 * DAY))
+    for n in range(20):
+        world.peers[f"slow{n}.example"] = Peer(seconds=300.0)
+
+    async def main() -> tuple[float, float]:
+        for n in range(6000):
+            target = f"dead{n % 300}" if n % 3 == 0 else f"slow{n % 20}" if n % 3 == 1 else f"ok{n}"
+            db.now(enqueue, START, f"x{n}@{target}.example", account=1, rules=RULES)
+        runner = new_runner(db, world, RULES, LIMITS)
+        await runner.start()
+        await asyncio.sleep(120.0)
+        now = asyncio.get_running_loop().time()
+        numbers = [
+            db.now(enqueue, START + now, f"bob@quick{n}.example", account=2, rules=RULES) for n in range(10)
+        ]
+        runner.wake()
+        await asyncio.sleep(60.0)
+        delays = [world.latency.get(number, now + 999.0) - now for number in numbers]
+        await runner.stop(timeout=1.0)
+        return max(delays), min(delays)
+
+    slowest, _ = run(main)
+    assert slowest < 5.0
+
+
+def test_fresh_mail_passes_a_crowd_of_deferred_recipients() -> None:
+    world, db = World(6), InlineDatabase()
+
+    async def main() -> float:
+        rows = [(1_000_000 + n, n % 500) for n in range(20_000)]
+        db.now(deferred_backlog, rows)
+        runner = new_runner(db, world, RULES, LIMITS)
+        await runner.start()
+        await asyncio.sleep(1.0)
+        now = asyncio.get_running_loop().time()
+        number = db.now(enqueue, START + now, "bob@quick.example", account=2, rules=RULES)
+        runner.wake()
+        await asyncio.sleep(30.0)
+        await runner.stop(timeout=1.0)
+        return world.latency.get(number, 9e9) - now
+
+    world.peers |= {f"old{n}.example": Peer(dead=(0.0, 30 * DAY)) for n in range(500)}
+    assert run(main) < 3.0
+
+
+def deferred_backlog(tx: Transaction, rows: list[tuple[int, int]]) -> None:
+    """Recipients that were tried before and are all due now."""
+    blob = tx.blobs.keep(tx, tx.blobs.prepare((b"x",), 1, print), 1)
+    tx.many(
+        "INSERT INTO queue_messages VALUES (?, 3, ?, 1, 'a@us.example', '', '', '7BIT', 0, 0, 'en', ?, ?)",
+        [(n, blob, START, START + 5 * DAY) for n, _ in rows],
+    )
+    tx.many(
+        "INSERT INTO queue_recipients VALUES"
+        " (?, 0, 3, 1, ?, ?, '', 0, 2, ?, ?, 0, 0, '', 0, '4.4.1', 'no answer', '')",
+        [(n, f"old{d}.example", f"x@old{d}.example", START - 10, START + 4 * HOUR) for n, d in rows],
+    )
+    lanes = [(1, 3, f"old{d}.example", START - 10) for d in {d for _, d in rows}]
+    lanes += [(1, -1, destination, at) for _, _, destination, at in lanes]
+    tx.many("INSERT INTO queue_lanes VALUES (?, ?, ?, ?)", [*lanes, (1, 3, "*", START - 10)])
+
+
+def test_the_same_seed_gives_the_same_world() -> None:
+    def once() -> tuple[int, list[tuple[int, str]]]:
+        world, db = make_world(11, 200), InlineDatabase()
+
+        async def main() -> None:
+            fill(db, world, 200, 200, START)
+            runner = new_runner(db, world, RULES, LIMITS)
+            await runner.start()
+            await asyncio.sleep(DAY)
+            await runner.stop()
+
+        run(main)
+        return world.attempts, sorted(world.taken)
+
+    assert once() == once()
