@@ -187,6 +187,15 @@ async def test_the_ad_bit_and_zero_ttl() -> None:
     assert len(asked) == 2
 
 
+async def test_an_answer_lives_no_longer_than_its_aliases() -> None:
+    def udp(question: bytes) -> list[bytes]:
+        if dns.message.from_wire(question).question[0].name == NAME:
+            return [answer(question, "mx.example.org. 7 IN CNAME a.example.net.")]
+        return [answer(question, "a.example.net. 60 IN A 192.0.2.1")]
+
+    assert (await ask(udp, silent)).ttl == 7
+
+
 async def test_endless_aliases_end() -> None:
     def udp(question: bytes) -> list[bytes]:
         name = dns.message.from_wire(question).question[0].name.to_text()

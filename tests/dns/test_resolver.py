@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from support.nameservers import NameServers
 
 from mailwright.base.clock import ManualClock
 from mailwright.dns import lookup
 from mailwright.dns.api import MX, DNSTemporary, Status
 from mailwright.dns.resolver import StubResolver
 from mailwright.dns.servers import Server, parse_server, system_servers
-
-if TYPE_CHECKING:
-    from tests.dns.conftest import NameServers
 
 
 @pytest.fixture
@@ -68,6 +65,14 @@ async def test_bogus_data_is_a_temporary_failure_that_says_so(resolver: StubReso
         await lookup.addresses(resolver, "bogus.signed.test")
 
 
+async def test_what_the_validator_found_bogus_is_not_asked_of_others(name_servers: NameServers) -> None:
+    resolver = StubResolver([name_servers.unbound, name_servers.nsd])
+    with pytest.raises(DNSTemporary, match="dnssec bogus"):
+        await resolver.resolve("bogus.signed.test", "A")
+    unwary = StubResolver([name_servers.unbound, name_servers.nsd], trust_ad=False)
+    assert (await unwary.resolve("bogus.signed.test", "A")).records == ("192.0.2.67",)
+
+
 async def test_ad_counts_only_from_a_trusted_server(name_servers: NameServers) -> None:
     resolver = StubResolver([name_servers.unbound], trust_ad=False)
     assert not (await resolver.resolve("signed.test", "MX")).secure
@@ -101,6 +106,7 @@ async def test_an_alias_into_another_zone_is_asked_again(direct: StubResolver) -
     # nsd does not follow out of its zone when it serves the target apart.
     answer = await direct.resolve("out.signed.test", "A")
     assert (answer.records, answer.canonical) == (("192.0.2.80",), "www.plain.test")
+    assert answer.ttl <= 300
 
 
 async def test_an_alias_loop_ends(direct: StubResolver) -> None:
@@ -169,10 +175,14 @@ async def test_denials_and_failures_are_remembered_briefly(name_servers: NameSer
     assert (await resolver.resolve("no.plain.test", "A")).ttl == 60
 
 
-async def test_a_dead_server_is_passed_over_and_then_avoided(name_servers: NameServers) -> None:
-    resolver = StubResolver(["127.0.0.1:1", name_servers.nsd])
-    assert (await resolver.resolve("www.plain.test", "A")).records == ("192.0.2.80",)
-    assert resolver._preferred == 1
+async def test_a_dead_server_comes_last_for_a_while(name_servers: NameServers) -> None:
+    clock = ManualClock()
+    resolver = StubResolver(["127.0.0.1:1", name_servers.unbound], clock=clock)
+    dead, alive = resolver.servers
+    assert (await resolver.resolve("signed.test", "MX")).secure
+    assert resolver._order_servers() == [alive, dead]
+    clock.advance(31.0)
+    assert resolver._order_servers() == [dead, alive]
 
 
 async def test_many_questions_at_once_are_all_answered_and_equal_ones_asked_once(

@@ -20,6 +20,7 @@ from mailwright.dns.wire import (
     Query,
     Refused,
     Reply,
+    ServFail,
     build_query,
     parse_name,
     plain,
@@ -27,14 +28,16 @@ from mailwright.dns.wire import (
 )
 
 MAX_SOCKETS = 256  # questions under way at the same time; the others wait
+REST = 30.0  # seconds for which a server that did not answer comes last
 
 
 class StubResolver:
     """A `Resolver` over the network.
 
     `servers` are texts such as `127.0.0.1:5353`; none means those of /etc/resolv.conf. `timeout` is for one
-    question to one server and `deadline` for a whole `resolve`, in seconds. An answer is secure only when its
-    server is on loopback, `trust_ad` is set, and the AD bit came with it.
+    question to one server and `deadline` for a whole `resolve`, in seconds. The servers are asked in their order.
+    An answer is secure only when its server is on loopback, `trust_ad` is set, and the AD bit came with it. The
+    SERVFAIL of such a server is final: one that does not validate would pass bogus data on.
     """
 
     def __init__(
@@ -49,12 +52,13 @@ class StubResolver:
         clock: Clock | None = None,
     ) -> None:
         self.servers = [parse_server(text) for text in servers] or system_servers()
-        self.cache = Cache(clock or SystemClock(), cache_entries)
+        self._clock = clock or SystemClock()
+        self.cache = Cache(self._clock, cache_entries)
         self._timeout = timeout
         self._deadline = deadline
         self._rounds = rounds
         self._trust_ad = trust_ad
-        self._preferred = 0  # the server that answered last
+        self._resting: dict[Server, float] = {}  # silent servers -> when they come in their order again
         self._pending: dict[Key, asyncio.Task[Answer[Record]]] = {}
         self._sockets = asyncio.Semaphore(MAX_SOCKETS)
 
@@ -112,8 +116,8 @@ class StubResolver:
             reply, believed = await self._ask_any(question, rtype)
             secure = secure and believed and reply.authentic
             size += reply.size
+            ttl = min(ttl, reply.ttl)
             if not reply.is_alias_only:
-                ttl = min(ttl, reply.ttl)
                 return Answer(reply.status, reply.records, secure, ttl, plain(reply.canonical)), size
             question = reply.canonical
         raise DNSTemporary(f"{plain(name)} {rtype}: more than {CNAME_LIMIT} aliases in a row")
@@ -121,7 +125,7 @@ class StubResolver:
     async def _ask_any(self, name: dns.name.Name, rtype: str) -> tuple[Reply, bool]:
         """A reply from the first server that gives one, and whether its AD bit counts."""
         faults: dict[Server, str] = {}
-        candidates = self.servers[self._preferred :] + self.servers[: self._preferred]
+        candidates = self._order_servers()
         for _ in range(self._rounds):
             silent: list[Server] = []
             for server in candidates:
@@ -129,20 +133,37 @@ class StubResolver:
                     reply = await self._ask_one(server, name, rtype)
                 except BadReply as error:
                     faults[server] = str(error)
+                    if isinstance(error, ServFail) and self._believes(server):
+                        raise self._failure(name, rtype, faults) from error
                 except TimeoutError:
                     faults[server] = "does not answer"
-                    silent.append(server)
+                    self._rest(server, silent)
                 except OSError as error:
                     faults[server] = f"cannot be reached ({error.strerror or error})"
-                    silent.append(server)
+                    self._rest(server, silent)
                 else:
-                    self._preferred = self.servers.index(server)
-                    return reply, self._trust_ad and server.is_loopback
+                    self._resting.pop(server, None)
+                    return reply, self._believes(server)
             if not silent:
                 break
             candidates = silent
+        raise self._failure(name, rtype, faults)
+
+    def _failure(self, name: dns.name.Name, rtype: str, faults: dict[Server, str]) -> DNSTemporary:
         text = "; ".join(f"{server} {fault}" for server, fault in faults.items())
-        raise DNSTemporary(f"{plain(name)} {rtype}: {text}")
+        return DNSTemporary(f"{plain(name)} {rtype}: {text}")
+
+    def _order_servers(self) -> list[Server]:
+        """As configured, but the silent ones last: only for a while, for the first may be the one that validates."""
+        now = self._clock.monotonic()
+        return sorted(self.servers, key=lambda server: self._resting.get(server, 0.0) > now)
+
+    def _believes(self, server: Server) -> bool:
+        return self._trust_ad and server.is_loopback
+
+    def _rest(self, server: Server, silent: list[Server]) -> None:
+        silent.append(server)
+        self._resting[server] = self._clock.monotonic() + REST
 
     async def _ask_one(self, server: Server, name: dns.name.Name, rtype: str) -> Reply:
         try:

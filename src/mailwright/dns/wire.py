@@ -43,7 +43,11 @@ class NoEDNS(BadReply):
 
 
 class Refused(BadReply):
-    """The server answered that it cannot or will not tell (SERVFAIL, REFUSED, ...)."""
+    """The server answered that it cannot or will not tell (REFUSED, ...)."""
+
+
+class ServFail(Refused):
+    """The server found no answer, or found it bogus."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Reply:
     status: Status
     records: tuple[Record, ...]
     authentic: bool  # the AD bit
-    ttl: int  # seconds; 0 when a denial names no SOA
+    ttl: int  # seconds, of the aliases too; 0 when a denial names no SOA
     canonical: dns.name.Name
     is_alias_only: bool  # the chain leads out of what this server knows: ask for `canonical`
     size: int  # octets of the reply
@@ -106,7 +110,8 @@ def _read(name: dns.name.Name, rtype: str, message: dns.message.Message, size: i
     if rcode in (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS):
         raise NoEDNS(f"answered {dns.rcode.to_text(rcode)}")
     if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        raise Refused(f"answered {dns.rcode.to_text(rcode)}{_explain(message)}")
+        kind = ServFail if rcode == dns.rcode.SERVFAIL else Refused
+        raise kind(f"answered {dns.rcode.to_text(rcode)}{_explain(message)}")
     wanted = dns.rdatatype.from_text(rtype)
     canonical, ttl, rrset = _follow(name, wanted, message.answer)
     authentic = bool(message.flags & dns.flags.AD)
@@ -119,7 +124,8 @@ def _read(name: dns.name.Name, rtype: str, message: dns.message.Message, size: i
     if denial is None and not alias_only and not recursive and not message.flags & dns.flags.AA:
         raise Refused("is no resolver: it answered with a referral")
     status = Status.NO_NAME if rcode == dns.rcode.NXDOMAIN else Status.NO_DATA
-    return Reply(status, (), authentic, min(ttl, denial or 0), canonical, alias_only, size)
+    held = ttl if alias_only else min(ttl, denial or 0)
+    return Reply(status, (), authentic, held, canonical, alias_only, size)
 
 
 def _follow(
