@@ -92,7 +92,7 @@ def copy_sqlite(source: Path, target: Path) -> None:
 
 
 def verify_sqlite(path: Path, blobs: Path, *, content: bool) -> dict[str, Any]:
-    """Check a copy: the database's structure, and with `content` the hash of each message. Ends the command if wrong."""
+    """Check a copy: its structure, and with `content` the hash of each message. Ends the command when it is wrong."""
     import apsw
 
     from mailwright.store.blobs.database import DatabaseBlobs

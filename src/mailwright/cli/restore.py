@@ -45,7 +45,11 @@ def restore(config: Config, source: Path, yes: bool) -> None:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
         if not yes:
             click.confirm(f"Replace the store by the backup of {manifest['made_at']}?", abort=True)
-        aside = _replace_postgres(config, source) if config.is_postgres else _replace(config, source)
+        aside = None
+        if config.is_postgres:
+            _replace_postgres(config, source)
+        else:
+            aside = _replace(config, source)
     click.echo(f"Restored {source}." + (f" What was there is in {aside}." if aside else ""))
 
 
@@ -96,5 +100,7 @@ def _replace_postgres(config: Config, source: Path) -> None:
     if done.returncode:
         fail(f"pg_restore failed, nothing was changed: {done.stderr.strip()}")
     for path in sorted(source.iterdir()):
-        if path.name not in (MANIFEST, POSTGRES):
-            (shutil.copytree if path.is_dir() else shutil.copy2)(path, config.server.data / path.name)
+        if path.is_dir():
+            shutil.copytree(path, config.server.data / path.name, dirs_exist_ok=True)
+        elif path.name not in (MANIFEST, POSTGRES):
+            shutil.copy2(path, config.server.data / path.name)

@@ -1,0 +1,282 @@
+"""What `mailwright doctor` looks at. Each check gives its findings, and for each fault the way to mend it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mailwright.cli.domain import hostname
+
+if TYPE_CHECKING:
+    from mailwright.cli.records import Record
+    from mailwright.config import Address, Config
+    from mailwright.dns.api import Resolver
+    from mailwright.store.db.api import Transaction
+
+_FREE: Final = 1 << 30  # octets of disk below which we warn
+
+
+class Level(Enum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+class Check(NamedTuple):
+    """One finding; `remedy` says what to do."""
+
+    what: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+def data_folder(config: Config) -> list[Check]:
+    """That it is there, ours, and has room."""
+    folder = config.server.data
+    if not folder.is_dir():
+        return [Check("data folder", Level.WRONG, f"{folder} is not there", f"mkdir -m 700 {folder}")]
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        remedy = "run this as the user of the server, or give the folder to that user"
+        return [Check("data folder", Level.WRONG, f"{folder} cannot be written by this user", remedy)]
+    found = []
+    if folder.stat().st_mode & 0o077:
+        found.append(
+            Check("data folder", Level.WARNING, f"{folder} is open to others", f"chmod 700 {folder}")
+        )
+    free = shutil.disk_usage(folder).free
+    level = Level.OK if free > _FREE else Level.WARNING
+    remedy = "" if free > _FREE else "make room; a full disk stops mail from coming in"
+    return [*found, Check("data folder", level, f"{folder}, {free / 2**30:.1f} GiB free", remedy)]
+
+
+def certificate(config: Config) -> list[Check]:
+    """That it can be used, is not about to end, and names this server."""
+    from mailwright.tls import certificates
+
+    given = config.tls.certificate is not None and config.tls.key is not None
+    path = config.tls.certificate or config.server.data / "certificate.pem"
+    key = config.tls.key or config.server.data / "key.pem"
+    trusted = "other servers and mail clients do not trust it; set [tls] certificate and key"
+    if not given and not path.exists():
+        return [
+            Check("certificate", Level.WARNING, "none is given; the server will make one itself", trusted)
+        ]
+    try:
+        certificates.server_context(path, key)
+        ends, names = certificates.expires_at(path), certificates.names_in(path)
+    except certificates.BadCertificate as error:
+        return [Check("certificate", Level.WRONG, str(error), "mend the files that [tls] names")]
+    days = (ends - datetime.now(UTC)).days
+    name = hostname(config)
+    found = []
+    if days < 0:
+        found.append(Check("certificate", Level.WRONG, f"{path} ended {-days} days ago", "renew it"))
+    elif days < 14 and given:
+        found.append(Check("certificate", Level.WARNING, f"{path} ends in {days} days", "renew it"))
+    if not _names_match(names, name):
+        text = f"{path} is for {', '.join(names) or 'no name'}, not for {name}"
+        found.append(Check("certificate", Level.WRONG, text, f"get one for {name}, or set [server] hostname"))
+    if not given:
+        found.append(Check("certificate", Level.WARNING, f"{path} is self-signed", trusted))
+    return found or [Check("certificate", Level.OK, f"{path} for {', '.join(names)}, good for {days} days")]
+
+
+def store(config: Config, deep: bool) -> list[Check]:
+    """That it opens, its structure is whole, and its counts agree with what is there."""
+    from mailwright.cli.opening import read
+    from mailwright.store.errors import StoreError
+
+    if not config.is_postgres and not Path(config.database).exists():
+        remedy = "`mailwright init` or `mailwright domain add` makes it"
+        return [Check("store", Level.WARNING, f"there is none yet at {config.database}", remedy)]
+    found = _structure(Path(config.database), deep) if not config.is_postgres else []
+    try:
+        faults, messages, accounts = read(config, _consistency)
+    except StoreError as error:
+        return [*found, Check("store", Level.WRONG, str(error), "see above; else restore a backup")]
+    for fault in faults:
+        found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
+    return found or [Check("store", Level.OK, f"{accounts} accounts, {messages} messages, all counts agree")]
+
+
+def _structure(path: Path, deep: bool) -> list[Check]:
+    import apsw
+
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(5000)
+        pragma = "integrity_check(5)" if deep else "quick_check(5)"
+        told = [str(text) for (text,) in connection.execute(f"PRAGMA {pragma}") if text != "ok"]
+        connection.close()
+    except apsw.Error as error:
+        told = [str(error)]
+    remedy = "check the disk, then `mailwright restore` a backup"
+    return [Check("store", Level.WRONG, f"{path} is damaged: {text}", remedy) for text in told]
+
+
+def _consistency(tx: Transaction) -> tuple[list[str], int, int]:
+    """What does not agree in the store; how many messages and accounts there are."""
+    faults = []
+    for account, name in tx.all(
+        "SELECT b.account, b.name FROM mailboxes b LEFT JOIN (SELECT account, mailbox, count(*) AS n, max(uid) AS last"
+        " FROM places GROUP BY account, mailbox) p ON p.account = b.account AND p.mailbox = b.id"
+        " WHERE b.messages <> coalesce(p.n, 0) OR b.uidnext <= coalesce(p.last, 0)"
+    ):
+        faults.append(f"the mailbox {name} of account {account} counts its messages wrong")
+    for text, sql in (
+        ("places without a message", "places p LEFT JOIN messages m ON m.id = p.message WHERE m.id IS NULL"),
+        ("messages without a place", "messages m LEFT JOIN places p ON p.message = m.id WHERE p.uid IS NULL"),
+        ("messages without content", "messages m LEFT JOIN blobs b ON b.id = m.blob WHERE b.id IS NULL"),
+        ("places without a mailbox", "places p LEFT JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox"
+         " WHERE b.id IS NULL"),
+    ):  # fmt: skip
+        row = tx.one(f"SELECT count(*) FROM {sql}")  # noqa: S608
+        if row is not None and row[0]:
+            faults.append(f"{row[0]} {text}")
+    (messages,) = tx.one("SELECT count(*) FROM messages") or (0,)
+    (accounts,) = tx.one("SELECT count(*) FROM accounts") or (0,)
+    return faults, messages, accounts
+
+
+def ports(config: Config) -> list[Check]:
+    """That each address can be listened on, or that we listen there already."""
+    import dataclasses
+
+    from mailwright.cli.running import AlreadyRunning, lock_data
+
+    running = False
+    try:
+        with lock_data(config):
+            pass
+    except AlreadyRunning:
+        running = True
+    except OSError:
+        return []  # the data folder's own check says why
+    found = []
+    for field in dataclasses.fields(config.listeners):
+        for address in getattr(config.listeners, field.name).addresses:
+            found.append(_port(field.name, address, running))
+    return found
+
+
+def _port(service: str, address: Address, running: bool) -> Check:
+    what = f"{service} on {address}"
+    if running:
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
+        with contextlib.suppress(OSError), socket.create_connection((host, address.port), 3):
+            return Check(what, Level.OK, "the server answers")
+        return Check(what, Level.WRONG, "the server runs but does not answer here", "look at its log")
+    try:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((address.host, address.port))
+    except PermissionError:
+        remedy = "start as root or by systemd with AmbientCapabilities=CAP_NET_BIND_SERVICE"
+        return Check(what, Level.WARNING, "this user may not listen on it", remedy)
+    except OSError as error:
+        remedy = "stop the program that has it (ss -ltnp), or change [listeners]"
+        return Check(what, Level.WRONG, f"cannot listen: {error.strerror}", remedy)
+    return Check(what, Level.OK, "free; the server is not running")
+
+
+async def dns(config: Config) -> list[Check]:
+    """That the world finds this server, and each domain publishes what it should."""
+    from mailwright.cli.opening import open_store
+    from mailwright.cli.records import records
+    from mailwright.directory.domains import list_domains
+    from mailwright.dns.resolver import StubResolver
+    from mailwright.store.errors import StoreError
+
+    servers = [str(server) for server in config.dns.servers]
+    resolver = StubResolver(servers, timeout=config.dns.timeout, trust_ad=config.dns.trust_ad)
+    try:
+        async with open_store(config) as opened:
+            domains = await opened.read(list_domains)
+    except StoreError:
+        return []  # the store's own check says why
+    found = await _host(resolver, hostname(config))
+    for domain in domains:
+        for record in records(domain, hostname(config), config.dkim_directory):
+            if record.type in ("MX", "TXT"):
+                found.append(await _published(resolver, record))
+    await resolver.close()
+    return found
+
+
+async def _host(resolver: Resolver, name: str) -> list[Check]:
+    """The addresses of our name, and that they resolve back to it: many servers refuse mail otherwise."""
+    from mailwright.dns import lookup
+    from mailwright.dns.api import DNSTemporary
+
+    what = f"DNS of {name}"
+    try:
+        addresses = (await lookup.addresses(resolver, name)).records
+        if not addresses:
+            return [Check(what, Level.WRONG, "has no address", f"publish an A or AAAA record for {name}")]
+        found = []
+        for address in addresses:
+            names = [each.rstrip(".").lower() for each in (await lookup.ptr(resolver, address)).records]
+            if name.lower() not in names:
+                text = f"{address} resolves back to {', '.join(names) or 'nothing'}"
+                remedy = f"ask the provider of {address} to make it resolve to {name}"
+                found.append(Check(what, Level.WARNING, text, remedy))
+        return found or [Check(what, Level.OK, f"{', '.join(addresses)}, and back")]
+    except DNSTemporary as error:
+        return [_no_answer(what, error)]
+
+
+async def _published(resolver: Resolver, record: Record) -> Check:
+    from mailwright.dns import lookup
+    from mailwright.dns.api import DNSTemporary
+
+    what = f"{record.type} of {record.name}"
+    try:
+        if record.type == "MX":
+            hosts = [mx.exchange for mx in (await lookup.mx(resolver, record.name)).records]
+            good, shown = record.value.split()[1].rstrip(".") in hosts, ", ".join(hosts)
+        else:
+            texts = [
+                text.decode("utf-8", "replace") for text in (await lookup.txt(resolver, record.name)).records
+            ]
+            kind = record.value.partition(";")[0].partition(" ")[0].lower()
+            same = [text for text in texts if text.lower().startswith(kind)]
+            # The policies are the administrator's to choose; a DKIM key must be ours.
+            good = (
+                bool(same) if kind != "v=dkim1" else any(_squeeze(t) == _squeeze(record.value) for t in same)
+            )
+            shown = "; ".join(same)
+    except DNSTemporary as error:
+        return _no_answer(what, error)
+    if good:
+        return Check(what, Level.OK, shown[:100])
+    level = Level.WARNING if record.name.startswith("_smtp._tls") else Level.WRONG
+    return Check(what, level, f"is {shown}" if shown else "is not published", f"publish: {record.to_zone()}")
+
+
+def _no_answer(what: str, error: Exception) -> Check:
+    return Check(
+        what, Level.WARNING, f"no answer: {error}", "check the resolver ([dns] servers), or use --offline"
+    )
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split()).lower().rstrip(";")
+
+
+def _names_match(names: list[str], wanted: str) -> bool:
+    """RFC 6125 6.4: a wildcard stands for one label, the first."""
+    wanted = wanted.lower()
+    patterns = {name.lower() for name in names}
+    return wanted in patterns or f"*.{wanted.partition('.')[2]}" in patterns
