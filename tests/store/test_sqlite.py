@@ -1,0 +1,141 @@
+"""What is SQLite's own: one commit for many writes, a savepoint for each, and an event loop that never waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+import pytest
+from support.accounts import new_account, prepared
+
+from mailwright.store import mailboxes, messages, schema
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.api import Transaction
+from mailwright.store.db.sqlite import SQLiteDatabase
+from mailwright.store.errors import StoreBusy, StoreFailed
+
+
+@pytest.fixture
+async def db(tmp_path: Path) -> AsyncIterator[SQLiteDatabase]:
+    database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs(), busy_timeout=0.2)
+    await database.start()
+    yield database
+    await database.close()
+
+
+def put(tx: Transaction, name: str) -> str:
+    tx.run("INSERT INTO settings (name, value) VALUES (?, ?)", name, b"")
+    return name
+
+
+def names(tx: Transaction) -> list[str]:
+    return [name for (name,) in tx.all("SELECT name FROM settings ORDER BY name")]
+
+
+async def test_one_refused_write_leaves_the_others_in_the_batch(db: SQLiteDatabase) -> None:
+    def refuse(tx: Transaction) -> None:
+        put(tx, "never")
+        raise KeyError("no")
+
+    results = await asyncio.gather(
+        *(db.write(put, f"n{number}") for number in range(5)),
+        db.write(refuse),
+        db.write(put, "n0"),  # taken
+        *(db.write(put, f"m{number}") for number in range(5)),
+        return_exceptions=True,
+    )
+    assert isinstance(results[5], KeyError)
+    assert isinstance(results[6], apsw.ConstraintError)
+    assert sum(isinstance(result, Exception) for result in results) == 2
+    assert await db.read(names) == sorted(
+        [f"n{number}" for number in range(5)] + [f"m{number}" for number in range(5)]
+    )
+
+
+async def test_writes_that_wait_share_a_commit(db: SQLiteDatabase) -> None:
+    commits = 0
+
+    def count() -> bool:
+        nonlocal commits
+        commits += 1
+        return False
+
+    assert db._connection is not None
+    db._connection.set_commit_hook(count)
+    await asyncio.gather(*(db.write(put, f"n{number}") for number in range(500)))
+    assert commits < 100
+    assert len(await db.read(names)) == 500
+
+
+async def test_changes_are_announced_after_the_commit(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    database = SQLiteDatabase(
+        tmp_path / "other.sqlite",
+        DatabaseBlobs(),
+        on_change=lambda account, modseq: told.append((account, modseq)),
+    )
+    await database.start()
+    account = await database.write(new_account, "a@example.org")
+    box = await database.read(mailboxes.find_mailbox, account, "INBOX")
+    told.clear()
+    added = await database.write(messages.add, account, box.id, prepared(database, b"x"), now=1)
+    assert told == [(account, added.modseq)]
+    told.clear()
+    with pytest.raises(ZeroDivisionError):
+        await database.write(lambda tx: [tx.announce(account, 99), 1 // 0])
+    assert told == []
+    await database.close()
+
+
+async def test_another_process_that_holds_the_file_is_a_temporary_failure(
+    db: SQLiteDatabase, tmp_path: Path
+) -> None:
+    other = apsw.Connection(str(tmp_path / "mail.sqlite"))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreBusy, match="another process"):
+        await db.write(put, "x")
+    assert await db.read(names) == []
+    other.execute("ROLLBACK")
+    await db.write(put, "x")
+    assert await db.read(names) == ["x"]
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs())
+    await database.start()
+    waiting = asyncio.gather(*(database.write(put, f"n{number}") for number in range(50)))
+    await asyncio.sleep(0)
+    await database.close()
+    assert len(await waiting) == 50  # what was asked for before is done
+    with pytest.raises(StoreFailed, match="closed"):
+        await database.write(put, "x")
+
+
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "mail.sqlite").write_bytes(b"this is no database" * 1000)
+    database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs())
+    with pytest.raises(StoreFailed, match="doctor"):
+        await database.start()
+
+
+async def test_a_newer_schema_is_refused(db: SQLiteDatabase, tmp_path: Path) -> None:
+    await db.write(lambda tx: tx.run("INSERT INTO schema_versions VALUES (9999, 'future')"))
+    newer = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs())
+    with pytest.raises(schema.SchemaTooNew, match="9999"):
+        await newer.start()
+
+
+async def test_the_log_file_stays_bounded(db: SQLiteDatabase, tmp_path: Path) -> None:
+    for _ in range(30):
+        await asyncio.gather(*(db.write(_fill, number) for number in range(20)))
+    assert (tmp_path / "mail.sqlite-wal").stat().st_size < 160 * 1024 * 1024
+
+
+def _fill(tx: Transaction, number: int) -> None:
+    tx.run(
+        "INSERT INTO chunks (id, data) VALUES ((SELECT coalesce(max(id), 0) + 1 FROM chunks), ?)",
+        bytes(200_000),
+    )
+    tx.run("DELETE FROM chunks WHERE id % 3 = 0")
