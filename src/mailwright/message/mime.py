@@ -13,7 +13,8 @@ from mailwright.message.header import decode_header, unfold
 Params = tuple[tuple[str, str], ...]
 
 MAX_PARAMS: Final = 100
-_TYPE: Final = re.compile(rb"([^\s/;\"()<>]++)[ \t]*+(?:/[ \t]*+([^\s;\"()<>]*+))?")
+_TOKEN: Final = rb"([!#-'*+.0-9A-Z^-~-]++)"
+_TYPE: Final = re.compile(_TOKEN + rb"[ \t]*+(?:/[ \t]*+" + _TOKEN + rb"?)?")
 _PARAM: Final = re.compile(
     rb";[ \t\r\n;]*+([^\s=;\"]++)[ \t]*+=[ \t]*+(?:\"((?:[^\"\\]|\\.)*+)(?:\"|\Z)|([^;\"]*+))", re.DOTALL
 )
@@ -54,8 +55,6 @@ def _content_type_of(raw: bytes) -> tuple[str, str, Params]:
         if kind != "text":  # "Content-Type: text" is old and means what it seems to
             return "", "", ()
         subtype = "plain"
-    if not (kind.isascii() and subtype.isascii() and kind.isprintable() and subtype.isprintable()):
-        return "", "", ()
     rest = raw[match.end() :].lstrip()
     if not rest:
         return kind, subtype, ()

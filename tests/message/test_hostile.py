@@ -1,0 +1,89 @@
+"""Ten megabytes made to hurt: each costs less than a second, all that is asked of it included."""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+
+from mailwright.message.parser import parse_message
+from mailwright.message.search import search_text
+from mailwright.message.structure import bodystructure, envelope, envelope_utf8, from_record, to_record
+from mailwright.message.thread import thread_keys
+
+SIZE = 10_000_000
+MIXED = b"Content-Type: multipart/mixed; boundary=b\n\n"
+
+
+def fill(start: bytes, unit: bytes, end: bytes = b"") -> bytes:
+    return start + unit * (SIZE // len(unit)) + end
+
+
+HOSTILE = {
+    "nested multiparts": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(100_000)),
+    "the same boundary nested": fill(b"", b"Content-Type: multipart/mixed; boundary=a\n\n--a\n"),
+    "nested messages": fill(b"", b"Content-Type: message/rfc822\n\n"),
+    "a hundred messages around lines": b"Content-Type: message/rfc822\n\n" * 99 + fill(b"\n", b"abc\n"),
+    "siblings": fill(MIXED, b"--b\nContent-Type: text/plain\n\nx\n"),
+    "siblings without anything": fill(MIXED, b"--b\n"),
+    "siblings with many fields": fill(MIXED, b"--b\n" + b"a:b\n" * 500 + b"\n"),
+    "fields": fill(b"", b"a:b\n"),
+    "one field": fill(b"Subject: ", b"a"),
+    "one folded field": fill(b"Subject: x\n", b" y\n"),
+    "recipients": fill(b"To: ", b"a@b,"),
+    "parameters": fill(b"Content-Type: text/plain", b";a=b"),
+    "continued parameters": b"Content-Type: text/plain" + b"".join(b";a*%d=b" % i for i in range(1_000_000)),
+    "lines like delimiters": fill(MIXED + b"--b\nContent-Type: multipart/mixed; boundary=c\n\n", b"--d\n"),
+    "delimiters with a tail": fill(MIXED + b"--b\n\n", b"--bx\n"),
+    "delimiters with spaces": fill(MIXED + b"--b\n\n", b"--b" + b" " * 1000 + b"x\n"),
+    "boundaries that begin others": b"".join(
+        b"Content-Type: multipart/mixed; boundary=" + b"a" * i + b"\n\n--" + b"a" * i + b"\n" for i in range(1, 90)
+    ) + fill(b"", b"--" + b"a" * 120 + b"\n"),
+    "no blank line": fill(b"", b"x\n"),
+    "line ends": fill(b"", b"\n"),
+    "carriage returns": fill(b"", b"\r"),
+    "NULs": fill(b"", b"\0"),
+    "open encoded-words": fill(b"Subject: ", b"=?a?Q?x"),
+    "encoded-words": fill(b"Subject: ", b"=?a?Q?x?="),
+    "comments": fill(b"From: ", b"("),
+    "quotes": fill(b"From: ", b'"'),
+    "commas": fill(b"From: ", b","),
+    "quoted pairs": fill(b'From: "', b"\\"),
+    "angles": fill(b"From: ", b"<"),
+    "groups": fill(b"From: ", b"a:"),
+    "references": fill(b"References: ", b"<a@b> "),
+    "blobs": fill(b"Subject: ", b"[a]"),
+    "forwards": b"Subject: " + b"[fwd:" * 100_000 + b"]" * 100_000,
+    "raw octets in the subject": fill(b"Subject: ", b"\xff\xfe"),
+    "dates": fill(b"Date: ", b"1 "),
+    "quoted text": fill(b"\n", b"> a\n"),
+    "nested HTML": fill(b"Content-Type: text/html\n\n", b"<div>"),
+    "HTML lists": fill(b"Content-Type: text/html\n\n", b"<ul><li>"),
+    "HTML opened": fill(b"Content-Type: text/html\n\n", b"<"),
+    "HTML meta": fill(b"Content-Type: text/html\n\n", b"<meta "),
+    "padding in base64": fill(b"Content-Transfer-Encoding: base64\n\n", b"AA="),
+    "uuencoded lines": fill(b"Content-Transfer-Encoding: x-uuencode\n\nbegin 644 x\n", b"M\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_costs_less_than_a_second(name: str) -> None:
+    source = HOSTILE[name]
+    start = process_time()
+    parsed = parse_message(source)
+    assert process_time() - start < 1
+    start = process_time()
+    assert len(envelope(parsed)) < 3_000_000
+    assert len(bodystructure(parsed.root)) < 3_000_000
+    assert repr(from_record(to_record(parsed))) == repr(parsed.root)
+    assert len(parsed.preview) <= 256
+    assert len(parsed.base_subject) <= 2048
+    assert len(thread_keys(parsed)) <= 201
+    assert parsed.date is None
+    assert parsed.has_attachment in (True, False)
+    assert process_time() - start < 1
+    start = process_time()
+    search_text(parsed, source, 1_000_000)
+    envelope_utf8(parsed)
+    parsed.addresses("from")
+    assert process_time() - start < 2
