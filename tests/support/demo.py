@@ -30,40 +30,25 @@ class Account:
 class Demo:
     """`mailwright demo` with its data in `data`; start, kill and start it again at will.
 
-    The ports stay the same for the life of this object. `prefix` goes before the
-    command, as `prlimit --fsize=...` does.
+    The ports stay the same for the life of this object. `prefix` goes before the command, as `prlimit --fsize=...`
+    does, `options` after it.
     """
 
     def __init__(
-        self, data: Path, base_port: int = 0, prefix: tuple[str, ...] = (), **environment: str
+        self, data: Path, base_port: int = 0, prefix: tuple[str, ...] = (), options: tuple[str, ...] = ()
     ) -> None:
         self.data = data
         self.base_port = base_port or free_base_port()
         self.prefix = prefix
-        self.environment = environment
+        self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data.parent / f"{data.name}.log"
         self.ready: dict[str, Any] = {}
 
     def start(self, timeout: float = 30.0) -> Demo:
         """Start the server and wait until it says that it is ready."""
-        command = [*self.prefix, *mailwright_command(), "demo", "--data", str(self.data)]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "src"),
-            "PYTHONUNBUFFERED": "1",
-            **self.environment,
-        }
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "--base-port", str(self.base_port), "--json"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                cwd=self.data.parent,
-            )
-        line = _read_line(self.process, timeout)
+        process = self.launch()
+        line = _read_line(process, timeout)
         if not line:
             self.kill()
             raise RuntimeError(
@@ -71,6 +56,20 @@ class Demo:
             )
         self.ready = json.loads(line)
         return self
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the server and do not wait."""
+        command = [*self.prefix, *mailwright_command(), "demo", "--data", str(self.data)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--base-port", str(self.base_port), "--json", *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **source_path()},
+                cwd=self.data.parent,
+            )
+        return self.process
 
     @property
     def pid(self) -> int:
