@@ -29,7 +29,7 @@ def _line(prefix: str, text: str) -> bytes:
     """Controls and line ends in the text become `?`, long lines are cut."""
     if not (text.isascii() and text.isprintable()):
         text = "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
-    return (prefix + text)[: MAX_LINE - 2].encode("ascii") + b"\r\n"
+    return (prefix + text)[: MAX_LINE - 2].rstrip().encode("ascii") + b"\r\n"
 
 
 def challenge(data: bytes) -> bytes:
