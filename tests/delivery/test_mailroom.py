@@ -1,0 +1,265 @@
+"""What becomes of a message: mailboxes, the queue, refusals. The mailroom over a real store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path as FilePath
+
+import pytest
+from support.stores import open_store
+
+from mailwright.base.clock import ManualClock
+from mailwright.delivery.inbound import loop_step
+from mailwright.delivery.mailroom import DeliveryMailroom, MailroomRules
+from mailwright.delivery.routing import Router
+from mailwright.delivery.signing import KeyRing
+from mailwright.directory.accounts import add_account, set_disabled, set_quota
+from mailwright.directory.aliases import add_alias
+from mailwright.directory.domains import add_domain
+from mailwright.mailauth.dkim.key import dump_private_key, generate_key
+from mailwright.net.api import Peer, TLSInfo
+from mailwright.queue.srs import Rewriter
+from mailwright.sasl.api import Account
+from mailwright.smtp import replies
+from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
+from mailwright.smtp.replies import Reply
+from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
+from mailwright.smtp.syntax.path import Path
+from mailwright.store import mailboxes, messages
+from mailwright.store.db.api import Transaction
+from mailwright.store.store import Store
+
+PEER = Peer("192.0.2.9", 4711)
+RELAY = SessionInfo("00001", Role.RELAY, PEER, "client.example", True, None, None)
+MESSAGE = b"From: eve@elsewhere.example\r\nSubject: hi\r\n\r\nbody\r\n"
+
+
+class House:
+    """A mailroom with alice and bob of example.org behind it."""
+
+    def __init__(self, store: Store, folder: FilePath) -> None:
+        self.store = store
+        self.clock = ManualClock()
+        self.keys = folder / "dkim"
+        router = Router(
+            store, self.clock, "+", "mx.example.org", lambda domain: Rewriter(domain, (b"secret",))
+        )
+        rules = MailroomRules("mx.example.org", steps=(loop_step(5),))
+        self.room = DeliveryMailroom(store, router, KeyRing(self.keys), rules, self.clock)
+        self.queued = 0
+        self.room.on_queued = self._count
+
+    def _count(self) -> None:
+        self.queued += 1
+
+    async def send(
+        self, content: bytes, sender: str, *recipients: str, info: SessionInfo = RELAY
+    ) -> Reply | list[Reply]:
+        envelope = Envelope(path(sender), tuple(Recipient(path(recipient)) for recipient in recipients))
+        message = self.room.open_message()
+        await message.write(content)
+        try:
+            return await self.room.accept(info, envelope, message)
+        finally:
+            message.close()
+
+    async def check(self, recipient: str, info: SessionInfo = RELAY, size: int = 0) -> Reply | None:
+        envelope = Envelope(path("eve@elsewhere.example"), size=size)
+        return await self.room.check_recipient(info, envelope, path(recipient), RcptParameters())
+
+    async def inbox(self, address: str) -> list[bytes]:
+        def read(tx: Transaction) -> list[bytes]:
+            row = tx.one("SELECT id FROM accounts WHERE address = ?", address)
+            assert row is not None
+            box = mailboxes.find_mailbox(tx, row[0], "INBOX")
+            rows = list(messages.read_joined(tx, row[0], box.id, 1, 2**32, "m.blob"))
+            return [tx.blobs.read_whole(tx, blob) for (blob,) in rows]
+
+        return await self.store.read(read)
+
+    async def queue(self) -> list[tuple[str, str, bytes]]:
+        def read(tx: Transaction) -> list[tuple[str, str, bytes]]:
+            rows = tx.all(
+                "SELECT m.reverse_path, r.address, m.blob FROM queue_messages m"
+                " JOIN queue_recipients r ON r.message = m.id ORDER BY r.address"
+            )
+            return [(sender, address, tx.blobs.read_whole(tx, blob)) for sender, address, blob in rows]
+
+        return await self.store.read(read)
+
+
+def path(address: str) -> Path:
+    local, at, domain = address.rpartition("@")
+    return Path(local, domain) if at else Path(address, "")
+
+
+def submission(account: int, address: str) -> SessionInfo:
+    tls = TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", None, None)
+    return SessionInfo("00002", Role.SUBMISSION, PEER, "laptop", True, tls, Account(account, address))
+
+
+@pytest.fixture
+async def house(tmp_path: FilePath) -> AsyncIterator[House]:
+    async with open_store(tmp_path) as store:
+        await store.write(add_domain, "example.org", now=1)
+        for name in ("alice", "bob"):
+            await store.write(add_account, f"{name}@example.org", now=1)
+        yield House(store, tmp_path)
+
+
+async def alice(house: House) -> SessionInfo:
+    row = await house.store.read(
+        lambda tx: tx.one("SELECT id FROM accounts WHERE address = 'alice@example.org'")
+    )
+    assert row is not None
+    return submission(row[0], "alice@example.org")
+
+
+def codes(result: Reply | list[Reply]) -> list[int]:
+    return [reply.code for reply in (result if isinstance(result, list) else [result])]
+
+
+async def test_a_message_is_kept_behind_its_trace_fields(house: House) -> None:
+    assert codes(await house.send(MESSAGE, "eve@elsewhere.example", "alice+list@example.org")) == [250]
+    (content,) = await house.inbox("alice@example.org")
+    head, _, rest = content.partition(b"From: eve")
+    assert b"From: eve" + rest == MESSAGE
+    assert head.startswith(
+        b"Return-Path: <eve@elsewhere.example>\r\nDelivered-To: alice+list@example.org\r\nReceived: "
+    )
+    assert b"from client.example ([192.0.2.9])" in head
+    assert b"with ESMTP id" in head
+    assert b"for <alice+list@example.org>" in head
+
+
+async def test_several_recipients_share_one_blob_and_are_not_named(house: House) -> None:
+    recipients = ("alice@example.org", "bob@example.org", "alice+x@example.org")
+    assert codes(await house.send(MESSAGE, "", *recipients)) == [250, 250, 250]
+    assert await house.inbox("alice@example.org") == await house.inbox("bob@example.org")
+    (content,) = await house.inbox("bob@example.org")
+    assert b"alice" not in content
+    assert content.startswith(b"Return-Path: <>\r\n")
+    row = await house.store.read(lambda tx: tx.one("SELECT count(*) FROM blobs"))
+    assert row == (1,)
+
+
+async def test_who_may_be_written_to(house: House) -> None:
+    await house.store.write(add_account, "gone@example.org", now=1)
+    await house.store.write(set_disabled, "gone@example.org", True)
+    assert await house.check("alice@example.org") is None
+    assert await house.check("postmaster") is None
+    assert await house.check("nobody@example.org") == replies.NO_SUCH_USER
+    assert await house.check("gone@example.org") == replies.ACCOUNT_DISABLED
+    assert await house.check("x@elsewhere.example") == replies.RELAY_DENIED
+    assert await house.check("x@elsewhere.example", await alice(house)) is None
+    lmtp = RELAY._replace(role=Role.LMTP)
+    assert await house.check("x@elsewhere.example", lmtp) == replies.RELAY_DENIED
+    not_logged_in = (await alice(house))._replace(account=None)
+    assert await house.check("x@elsewhere.example", not_logged_in) == replies.RELAY_DENIED
+    logged_in_on_25 = (await alice(house))._replace(role=Role.RELAY)
+    assert await house.check("x@elsewhere.example", logged_in_on_25) == replies.RELAY_DENIED
+
+
+@pytest.mark.parametrize("address", ["x%elsewhere.example@example.org", "elsewhere.example!x@example.org"])
+async def test_no_old_way_around_the_relay_rule(house: House, address: str) -> None:
+    assert await house.check(address) == replies.NO_SUCH_USER
+
+
+async def test_a_full_account_is_told_at_rcpt_and_at_the_end(house: House) -> None:
+    await house.store.write(set_quota, "alice@example.org", 1000)
+    assert await house.check("alice@example.org", size=100) is None
+    house.clock.advance(2)
+    assert await house.check("alice@example.org", size=2000) == replies.OVER_QUOTA
+    assert await house.send(MESSAGE + bytes(2000), "", "alice@example.org") == [replies.OVER_QUOTA]
+    assert await house.inbox("alice@example.org") == []
+    lmtp = RELAY._replace(role=Role.LMTP)
+    result = await house.send(MESSAGE + bytes(2000), "", "alice@example.org", "bob@example.org", info=lmtp)
+    assert codes(result) == [452, 250]
+
+
+async def test_submission_sends_on_and_mends_the_message(house: House) -> None:
+    info = await alice(house)
+    raw = b"From: alice@example.org\r\nTo: you\r\nBcc: secret@elsewhere.example,\r\n bob@example.org\r\n\r\nhi\r\n"
+    recipients = ("you@elsewhere.example", "secret@elsewhere.example", "bob@example.org")
+    assert codes(await house.send(raw, "alice@example.org", *recipients, info=info)) == [250] * 3
+    (local,) = await house.inbox("bob@example.org")
+    queue = await house.queue()
+    assert [(sender, address) for sender, address, _ in queue] == [
+        ("alice@example.org", "secret@elsewhere.example"),
+        ("alice@example.org", "you@elsewhere.example"),
+    ]
+    for content in (local, queue[0][2]):
+        assert b"secret" not in content
+        assert re.search(rb"^Date: .* \+0000\r$", content, re.MULTILINE)
+        assert re.search(rb"^Message-ID: <[0-9a-f.]+@mx\.example\.org>\r$", content, re.MULTILINE)
+        assert content.endswith(b"\r\n\r\nhi\r\n")
+        assert b"with ESMTPSA" in content
+    assert not queue[0][2].startswith(b"Return-Path")
+    assert house.queued == 1
+
+
+async def test_a_sender_must_belong_to_the_account(house: House) -> None:
+    info = await alice(house)
+    await house.store.write(add_alias, "sales@example.org", ["alice@example.org"], now=1)
+    for address, expected in (
+        ("alice@example.org", None),
+        ("alice+x@example.org", None),
+        ("sales@example.org", None),
+        ("", None),
+        ("bob@example.org", replies.NOT_YOUR_ADDRESS),
+        ("alice@elsewhere.example", replies.NOT_YOUR_ADDRESS),
+    ):
+        assert await house.room.check_sender(info, path(address), MailParameters()) == expected
+    assert await house.room.check_sender(RELAY, path("who@ever.example"), MailParameters()) is None
+
+
+async def test_an_alias_forwards_with_a_sender_that_leads_back(house: House) -> None:
+    await house.store.write(
+        add_alias, "fwd@example.org", ["friend@elsewhere.example", "bob@example.org"], now=1
+    )
+    assert codes(await house.send(MESSAGE, "eve@third.example", "fwd@example.org")) == [250]
+    ((sender, address, content),) = await house.queue()
+    assert address == "friend@elsewhere.example"
+    assert sender.startswith("SRS0=")
+    assert sender.endswith("=third.example=eve@example.org")
+    assert content.startswith(b"Delivered-To: fwd@example.org\r\n")
+    assert len(await house.inbox("bob@example.org")) == 1
+    assert await house.check(sender) is None  # a bounce comes back
+    assert codes(await house.send(b"Subject: bounce\r\n\r\n", "", sender)) == [250]
+    assert ("", "eve@third.example") in [(sender, address) for sender, address, _ in await house.queue()]
+    forged = sender.replace("eve", "adam")
+    assert await house.check(forged) == replies.NO_SUCH_USER
+
+
+async def test_loops_are_refused(house: House) -> None:
+    hops = b"".join(b"Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n" for _ in range(6))
+    assert codes(await house.send(hops + MESSAGE, "", "alice@example.org")) == [554]
+    assert codes(await house.send(hops[:-60] + MESSAGE, "", "alice@example.org")) == [250]
+    await house.store.write(add_alias, "fwd@example.org", ["friend@elsewhere.example"], now=1)
+    came_back = b"Delivered-To: FWD@example.org\r\n" + MESSAGE
+    assert codes(await house.send(came_back, "", "fwd@example.org")) == [554]
+
+
+async def test_what_our_users_send_is_signed(house: House) -> None:
+    folder = house.keys / "example.org"
+    folder.mkdir(parents=True)
+    for algorithm, name in (("rsa-sha256", "r1"), ("ed25519-sha256", "e1")):
+        (folder / f"{name}.pem").write_bytes(dump_private_key(generate_key(algorithm)))
+    raw = b"From: Alice <alice@example.org>\r\n\r\nhi\r\n"
+    await house.send(raw, "alice@example.org", "you@elsewhere.example", info=await alice(house))
+    await house.send(MESSAGE, "eve@elsewhere.example", "alice@example.org")
+    ((_, _, content),) = await house.queue()
+    assert content.startswith(b"DKIM-Signature: ")
+    assert re.findall(rb"\bs=(\w+);", content) == [b"e1", b"r1"]
+    (received,) = await house.inbox("alice@example.org")
+    assert b"DKIM-Signature" not in received
+
+
+async def test_a_large_message_is_mended_and_kept_whole(house: House) -> None:
+    body = b"".join(b"%d\r\n" % number for number in range(100_000))
+    raw = b"From: alice@example.org\r\nBcc: x@y.example\r\n\r\n" + body
+    await house.send(raw, "alice@example.org", "bob@example.org", info=await alice(house))
+    (content,) = await house.inbox("bob@example.org")
+    assert content.endswith(b"From: alice@example.org\r\n\r\n" + body)
+    assert b"Bcc" not in content
