@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import uvloop
 from support.nameservers import NameServers
 
 from mailwright.base.clock import ManualClock
@@ -63,6 +64,16 @@ async def test_bogus_data_is_a_temporary_failure_that_says_so(resolver: StubReso
         await resolver.resolve("bogus.signed.test", "A")
     with pytest.raises(DNSTemporary):
         await lookup.addresses(resolver, "bogus.signed.test")
+
+
+def test_it_runs_on_uvloop_too(name_servers: NameServers) -> None:
+    async def run() -> None:
+        resolver = StubResolver([name_servers.nsd])
+        assert len((await lookup.txt(resolver, "large.plain.test")).records[0]) == 8000
+        with pytest.raises(DNSTemporary, match="cannot be reached"):
+            await StubResolver(["127.0.0.1:1"]).resolve("plain.test", "MX")
+
+    uvloop.run(run())
 
 
 async def test_what_the_validator_found_bogus_is_not_asked_of_others(name_servers: NameServers) -> None:

@@ -17,6 +17,7 @@ MAX_SIZE: Final = 64 * 1024  # octets of a policy file, RFC 8461 3.3
 MAX_MX: Final = 1000
 MAX_AGE: Final = 31_557_600  # seconds, RFC 8461 3.2
 REFRESH_AGE: Final = 86_400  # seconds; RFC 8461 10.2 advises to look daily
+FETCH_RETRY: Final = 300  # seconds between two attempts to fetch that fail, RFC 8461 3.3
 
 _NUMBER: Final = re.compile(r"[0-9]{1,10}\Z")
 
@@ -120,7 +121,8 @@ class CachedPolicy:
 def plan(cached: CachedPolicy | None, record_id: str | None, now: float) -> Step:
     """What the cache and the TXT record (None: absent, malformed or unknown) ask for (RFC 8461 3.3, 5.1).
 
-    That the record is gone does not end a policy: an attacker could have taken it away.
+    That the record is gone does not end a policy: an attacker could have taken it away. It is the caller's part to
+    leave FETCH_RETRY between attempts that fail.
     """
     live = cached if cached is not None and cached.is_live(now) else None
     if record_id is None:
