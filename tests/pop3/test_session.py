@@ -13,6 +13,7 @@ from support.pop3 import LOGIN, PASSWORD, Pop3House
 from support.streams import TLS, MemoryStream
 
 from mailwright.net.api import TLSInfo
+from mailwright.pop3.session import Pop3Session
 from mailwright.sasl.api import Denied
 from mailwright.sasl.client import ScramClient
 from mailwright.sasl.wire import decode_response, encode
@@ -364,6 +365,23 @@ async def test_who_never_logs_in_has_no_more_time_for_asking(house: Pop3House) -
         stream.feed(b"CAPA\r\n")
         await asyncio.wait([task], timeout=5)
         assert task.done()
+
+
+async def test_shutting_down_waits_for_what_was_asked(house: Pop3House) -> None:
+    await house.put(b"Subject: x\r\n\r\n" + b"0123456789abcdef\r\n" * 50_000)
+    stream = secure(write_ahead=1024)
+    session = Pop3Session(stream, house.services, house.policy)
+    task = asyncio.create_task(session.run())
+    await log_in(stream)
+    stream.feed(b"DELE 1\r\nRSET\r\nRETR 1\r\n")
+    await stream.line()
+    session.shut_down()
+    task.add_done_callback(lambda _: stream.abort())
+    said = await stream.rest()
+    await task
+    assert said.endswith(
+        b"cdef\r\n.\r\n-ERR [SYS/TEMP] The server is shutting down; try again in a minute\r\n"
+    )
 
 
 async def test_waking_a_session_does_it_no_harm(house: Pop3House) -> None:

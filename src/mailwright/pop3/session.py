@@ -32,6 +32,10 @@ class _Silence(Exception):
     """Nothing came for too long."""
 
 
+class _ShutDown(Exception):
+    """The server ends, and the client waits for nothing."""
+
+
 class Pop3Session:
     """Drives one connection until it ends. The listener closes the stream."""
 
@@ -44,6 +48,7 @@ class Pop3Session:
         "_maildrop",
         "_pending",
         "_replies",
+        "_shutting_down",
         "closing",
         "policy",
         "removed",
@@ -68,6 +73,7 @@ class Pop3Session:
         self._replies: list[bytes] = []
         self._pending = 0  # octets in them
         self._bad = 0
+        self._shutting_down = False
         self._deadline = 0.0
 
     async def run(self) -> None:
@@ -86,10 +92,18 @@ class Pop3Session:
         except _Silence:
             # RFC 1939 3: no response, which the client could take for the one to its next command.
             log.info("%s: closed for silence", self.stream.peer)
+        except _ShutDown:
+            self.write(responses.SHUTTING_DOWN)
+            await self.flush()
         finally:
             await self.release()
             if self._account is not None:
                 log.info("%s: %s left, %d removed", self.stream.peer, self._account.address, self.removed)
+
+    def shut_down(self) -> None:
+        """End when the commands that came are answered. Messages marked as deleted stay."""
+        self._shutting_down = True
+        self.stream.wake()
 
     async def _serve(self) -> None:
         while not self.closing:
@@ -159,6 +173,8 @@ class Pop3Session:
         return event
 
     async def _read(self) -> bytes | None:
+        if self._shutting_down:
+            raise _ShutDown
         # The time is that of a whole command, so that single octets do not keep a connection open; before login it
         # is that of all commands.
         left = self._deadline - self.services.clock.monotonic()
