@@ -20,7 +20,9 @@ SLICE_ROWS: Final = 500  # messages looked at in one go by a reader
 TEXT_OCTETS: Final = 8 * 1024 * 1024  # of a message, encoded, that are searched
 _DAY: Final = 86400
 _ZONES: Final = 15 * 3600  # seconds that a local date may be off UTC
-_COLUMNS: Final = "p.uid, p.flags, p.keywords, p.modseq, p.internal_date, p.saved_at, m.size, m.sent_at, m.blob"
+_COLUMNS: Final = (
+    "p.uid, p.flags, p.keywords, p.modseq, p.internal_date, p.saved_at, m.size, m.sent_at, m.blob"
+)
 
 
 class Wanted(NamedTuple):

@@ -163,8 +163,8 @@ class Session:
             reply = Reply("The server met an error of its own; its log says more", "SERVERBUG", "NO")
         if reply is None:
             return
-        self._count_bad(reply.condition)
         self.write(responses.tagged(command.tag, reply.condition, reply.text, reply.code))
+        self._count_bad(reply.condition)
         if command.name == "APPEND":
             self.connection.abandon_append()
 
@@ -176,8 +176,8 @@ class Session:
         return following is None or not following.uses_numbers
 
     def _write_fault(self, fault: SyntaxFault) -> None:
-        self._count_bad(fault.condition)
         self.write(responses.tagged(fault.tag, fault.condition, fault.text, fault.code))
+        self._count_bad(fault.condition)
 
     def _count_bad(self, condition: str) -> None:
         self._bad = self._bad + 1 if condition == "BAD" else 0

@@ -1,0 +1,148 @@
+"""A real store and directory for sessions in tests."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import replace
+from typing import Any
+
+from imap.dialog import Client, Dialog, Player, Setting
+from support.accounts import new_account
+from support.streams import TLS
+
+from mailwright.base.clock import ManualClock
+from mailwright.base.limits import Limits
+from mailwright.imap.service import Service
+from mailwright.imap.session import Session
+from mailwright.imap.syntax.flags import parse_flag_list
+from mailwright.imap.syntax.lexer import Lexer
+from mailwright.sasl.api import Account, Denied
+from mailwright.sasl.secret import ScramSecret
+from mailwright.store.mailboxes import create_mailbox, find_mailbox
+from mailwright.store.messages import add
+from mailwright.store.store import Store
+
+NOW = 1_767_600_000  # 2026-01-05 08:00 UTC
+_numbers = itertools.count(1)
+
+
+class Directory:
+    """Alice, Bob and Cay of this dialog; their password is 'secret'. Dan's account is locked."""
+
+    def __init__(self, accounts: dict[str, int]) -> None:
+        self.accounts = accounts
+        self.failures: list[str] = []
+        self._secret = ScramSecret.from_password("secret", b"salt" * 4, 4096)
+
+    async def verify_password(self, username: str, password: str, peer: str) -> Account | Denied:
+        name = username.partition("@")[0]
+        if name == "dan":
+            return Denied(True, "too many failed logins; try again later")
+        if password != "secret" or name not in self.accounts:
+            return Denied(False, "the user name or the password is wrong")
+        return Account(self.accounts[name], f"{name}@example.org")
+
+    async def scram_secret(self, username: str, peer: str) -> ScramSecret | Denied | None:
+        return self._secret if username.partition("@")[0] in self.accounts else None
+
+    async def scram_succeeded(self, username: str, peer: str) -> Account | Denied:
+        return await self.verify_password(username, "secret", peer)
+
+    async def scram_failed(self, username: str, peer: str) -> None:
+        self.failures.append(username)
+
+
+def sample(number: int) -> bytes:
+    """Message 1, 2 or 3, and so on."""
+    name = ("Ann", "Bob", "Cay")[(number - 1) % 3]
+    return (
+        f"From: {name} <{name.lower()}@example.org>\r\nTo: alice@example.org\r\nSubject: Letter {number}\r\n"
+        f"Date: Thu, {number} Jan 2026 12:00:00 +0000\r\nMessage-ID: <{number}@example.org>\r\n\r\n"
+        f"This is letter {number}.\r\n"
+    ).encode()
+
+
+class House:
+    """What one dialog needs: fresh accounts in a store that others use too."""
+
+    def __init__(self, store: Store, dialog: Dialog) -> None:
+        self.store = store
+        self.dialog = dialog
+        self.accounts: dict[str, int] = {}
+
+    async def prepare(self) -> None:
+        number = next(_numbers)
+        for name in ("alice", "bob"):
+            self.accounts[name] = await self.store.write(new_account, f"{name}-{number}@example.org")
+        for setting in self.dialog.settings:
+            await self._put(setting)
+
+    async def _put(self, setting: Setting) -> None:
+        alice = self.accounts["alice"]
+        kind, *words = setting.words
+        if kind == "mailbox":
+            await self.store.write(create_mailbox, alice, words[0])
+        elif kind == "messages":
+            for number in range(1, int(words[1]) + 1):
+                await self._add(
+                    alice, words[0], sample(number), internal_date=NOW - 10 * 86400 + number * 86400
+                )
+        elif kind == "message":
+            flags = parse_flag_list(Lexer(" ".join(words[1:-1]).encode()))
+            content = setting.literal.encode()
+            options: dict[str, Any] = {"flags": flags.mask, "keywords": " ".join(flags.keywords)}
+            await self._add(alice, words[0], content, internal_date=int(words[-1]), **options)
+
+    async def _add(self, account: int, mailbox: str, content: bytes, **options: Any) -> None:
+        incoming = self.store.incoming()
+        await incoming.write(content)
+        target = await self.store.read(find_mailbox, account, mailbox)
+        await self.store.write(add, account, target.id, await incoming.finish(), now=NOW - 86400, **options)
+        incoming.close()
+
+    def service(self) -> Service:
+        words = {setting.words[0]: setting.words[1:] for setting in self.dialog.settings}
+        limits = Limits()
+        for setting in self.dialog.settings:
+            if setting.words[0] == "limit":
+                limits = replace(limits, **{setting.words[1]: int(setting.words[2])})
+        return Service(
+            self.store,
+            Directory(self.accounts),
+            ManualClock(NOW),
+            hostname="mail.example.org",
+            server_secret=b"s" * 32,
+            limits=limits,
+            tls=None if "no-starttls" in words else object(),  # type: ignore[arg-type]
+            allow_plaintext_auth="passwords" in words.get("plain", []),
+        )
+
+    async def play(self, bytewise: bool) -> None:
+        """Play the dialog with as many clients as speak in it."""
+        await self.prepare()
+        service = self.service()
+        words = {setting.words[0] for setting in self.dialog.settings}
+        users = {int(s.words[1]): s.words[2] for s in self.dialog.settings if s.words[0] == "user"}
+        clients: dict[int, Client] = {}
+        sessions = []
+        for number in sorted({turn.client for turn in self.dialog.turns}):
+            client = clients[number] = Client(bytewise, None if "plain" in words else TLS)
+            session = Session(client, service)
+            if "fresh" not in words:
+                name = users.get(number, "alice")
+                session.log_in(Account(self.accounts[name], f"{name}@example.org"))
+            client.task = asyncio.ensure_future(session.run())
+            sessions.append(client.task)
+            if "fresh" not in words:
+                await client.line()
+            if "selected" in words:
+                client.say(b"x SELECT INBOX\r\n")
+                while not (await client.response()).startswith("x OK"):
+                    pass
+        try:
+            await Player(self.dialog, clients).play()
+        finally:
+            for client in clients.values():
+                client.lose()
+            await asyncio.wait_for(asyncio.gather(*sessions), 5)
