@@ -126,6 +126,8 @@ class House:
             return replies.NOT_YOUR_ADDRESS
         if reverse_path.local == "crash":
             raise RuntimeError("a fault of ours")
+        if reverse_path.local == "unwanted":
+            return Reply(421, "4.7.1", ("Come back later",))
         return None
 
     async def check_recipient(

@@ -110,6 +110,9 @@ class Session:
             self.write(goodbye.reply)
         except TimeoutError:
             self.write(replies.IDLE)
+        except asyncio.CancelledError:
+            self.write(replies.SHUTTING_DOWN)
+            raise
         except ConnectionError as error:
             log.debug("%s: connection lost: %s", self.info.id, error)
             self._written.clear()
@@ -210,6 +213,8 @@ class Session:
         if reply is not None:
             if reply.code >= 500:
                 await self._count_error()
+            elif reply.code == 421:
+                self.closing = True  # RFC 5321 3.8: a policy of the house may end it
             self.write(reply)
         if self._waiting > WRITTEN:
             await self._flush()

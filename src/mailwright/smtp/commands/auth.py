@@ -38,11 +38,12 @@ class _ConnectionOver(Exception):
 
 
 async def run(session: Session, command: Auth) -> Reply:
-    if command.mechanism not in mechanisms(session):
+    offered = mechanisms(session)
+    if command.mechanism not in offered:
         return replies.UNKNOWN_MECHANISM
     machine = server_mechanism(
         command.mechanism,
-        channel_binding=session.channel_binding,
+        channel_binding=session.channel_binding if "SCRAM-SHA-256-PLUS" in offered else None,
         nonce=secrets.token_urlsafe(18),
         server_secret=session.policy.server_secret,
     )
