@@ -207,6 +207,17 @@ async def test_many_questions_at_once_are_all_answered_and_equal_ones_asked_once
     assert time.perf_counter() - started < 5.0
 
 
+def test_a_changed_resolv_conf_is_followed(tmp_path: Path) -> None:
+    clock = ManualClock()
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.1\n")
+    resolver = StubResolver(clock=clock, resolv_conf=conf)
+    conf.write_text("nameserver 192.0.2.2\n")
+    assert resolver._order_servers() == [Server("192.0.2.1")]
+    clock.advance(30.0)
+    assert resolver._order_servers() == [Server("192.0.2.2")]
+
+
 def test_servers_are_written_as_people_write_them(tmp_path: Path) -> None:
     assert parse_server("127.0.0.1:5353") == Server("127.0.0.1", 5353)
     assert parse_server("[::1]:5353") == Server("::1", 5353)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 
 import dns.name
 
 from mailwright.base.clock import Clock, SystemClock
 from mailwright.dns.api import RECORD_TYPES, Answer, DNSTemporary, Record, Status
 from mailwright.dns.cache import Cache, Key
-from mailwright.dns.servers import Server, parse_server, system_servers
+from mailwright.dns.servers import RESOLV_CONF, Server, parse_server, system_servers
 from mailwright.dns.transport import ask_tcp, ask_udp
 from mailwright.dns.wire import (
     CNAME_LIMIT,
@@ -28,14 +29,16 @@ from mailwright.dns.wire import (
 )
 
 MAX_SOCKETS = 256  # questions under way at the same time; the others wait
+LOOK_AGAIN = 30.0  # seconds between two looks at resolv.conf
 REST = 30.0  # seconds for which a server that did not answer comes last
 
 
 class StubResolver:
     """A `Resolver` over the network.
 
-    `servers` are texts such as `127.0.0.1:5353`; none means those of /etc/resolv.conf. `timeout` is for one
-    question to one server and `deadline` for a whole `resolve`, in seconds. The servers are asked in their order.
+    `servers` are texts such as `127.0.0.1:5353`, asked in their order; none means those of resolv.conf, which may
+    change. `timeout` is for one question to one server and `deadline` for a whole `resolve`, in seconds.
+
     An answer is secure only when its server is on loopback, `trust_ad` is set, and the AD bit came with it. The
     SERVFAIL of such a server is final: one that does not validate would pass bogus data on.
     """
@@ -50,9 +53,12 @@ class StubResolver:
         trust_ad: bool = True,
         cache_entries: int = 10_000,
         clock: Clock | None = None,
+        resolv_conf: Path = RESOLV_CONF,
     ) -> None:
-        self.servers = [parse_server(text) for text in servers] or system_servers()
         self._clock = clock or SystemClock()
+        self._resolv_conf = None if servers else resolv_conf
+        self._look_again = self._clock.monotonic() + LOOK_AGAIN
+        self.servers = [parse_server(text) for text in servers] or system_servers(resolv_conf)
         self.cache = Cache(self._clock, cache_entries)
         self._timeout = timeout
         self._deadline = deadline
@@ -156,6 +162,9 @@ class StubResolver:
     def _order_servers(self) -> list[Server]:
         """As configured, but the silent ones last: only for a while, for the first may be the one that validates."""
         now = self._clock.monotonic()
+        if self._resolv_conf is not None and now >= self._look_again:
+            self._look_again = now + LOOK_AGAIN
+            self.servers = system_servers(self._resolv_conf)
         return sorted(self.servers, key=lambda server: self._resting.get(server, 0.0) > now)
 
     def _believes(self, server: Server) -> bool:

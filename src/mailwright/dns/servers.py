@@ -9,6 +9,7 @@ from pathlib import Path
 
 PORT = 53
 MAX_SERVERS = 8
+RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def parse_server(text: str) -> Server:
     return Server(host, int(port))
 
 
-def system_servers(path: Path = Path("/etc/resolv.conf")) -> list[Server]:
+def system_servers(path: Path = RESOLV_CONF) -> list[Server]:
     """The name servers of resolv.conf; 127.0.0.1 when it names none (resolv.conf(5))."""
     servers: list[Server] = []
     try:
