@@ -7,10 +7,10 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from imap.dialog import Client, Dialog, Player, Setting
 from support.accounts import new_account
 from support.streams import TLS
 
+from imap.dialog import Client, Dialog, Player, Setting
 from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
 from mailwright.imap.service import Service

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from imap.dialog import Dialog, read_dialogs
-from imap.house import House
 from support.stores import open_store
 
+from imap.dialog import Dialog, read_dialogs
+from imap.house import House
 from mailwright.store.store import Store
 
 DIALOGS = read_dialogs(Path(__file__).parent / "dialogs")
