@@ -64,7 +64,9 @@ async def test_what_another_program_removed_is_told(house: Pop3House) -> None:
         await log_in(stream)
         await house.expunge(1, 2)
         assert await say(stream, b"STAT") == b"+OK 3 69"  # RFC 1939 5: the numbers stand
-        assert await say(stream, b"RETR 1") == b"-ERR This message was removed by another program meanwhile"
+        gone = b"-ERR This message was removed by another program meanwhile"
+        assert await say(stream, b"RETR 1") == gone
+        assert await say(stream, b"RETR 1") == gone
         assert (await say(stream, b"TOP 2 1")).startswith(b"-ERR")
         assert (await say(stream, b"DELE 1")).startswith(b"+OK")
         assert (await say(stream, b"DELE 3")).startswith(b"+OK")
@@ -97,6 +99,23 @@ async def test_empty_maildrop(house: Pop3House) -> None:
         b"-ERR There is no message 1; the mailbox has 0 messages",
         b"+OK Goodbye",
     ]
+
+
+async def test_messages_of_all_sizes_in_any_order(house: Pop3House) -> None:
+    sizes = [0, 1, 20_000, 30_000, 20_000, 65_536, 65_537, CHUNK, CHUNK + 1, 7, 8, 9, *range(100, 130)]
+    contents = [(b"%d\r\n" % size * size)[:size] for size in sizes]
+    await house.put(*contents)
+    stream = secure()
+    async with house.session(stream):
+        await log_in(stream)
+        count = len(sizes)
+        for number in [*range(1, count + 1), 5, 5, 4, 1, 2, 3, 12, *range(10, count + 1), 6]:
+            assert await say(stream, b"RETR %d" % number) == b"+OK %d octets" % sizes[number - 1]
+            lines = []
+            while (line := await stream.line()) != b".":
+                lines.append(line + b"\r\n")
+            content = contents[number - 1]
+            assert b"".join(lines) == content + b"\r\n" * (content != b"" and not content.endswith(b"\r\n"))
 
 
 async def test_a_large_message_streams_byte_for_byte(house: Pop3House) -> None:

@@ -12,6 +12,8 @@ from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMessage
 
 PIECE: Final = CHUNK  # octets of a message that are in memory at a time
+AHEAD: Final = 64 * 1024  # octets of small messages that are read together
+_TOGETHER: Final = 16  # messages
 _LAST_UID: Final = 0xFFFF_FFFF
 
 
@@ -29,6 +31,8 @@ class Maildrop:
         self._marks = bytearray(len(uids))
         self.count = len(uids)  # without those marked
         self.octets = sum(sizes)
+        self.ahead: dict[int, bytes] = {}  # by UID: messages that were read before they were asked for
+        self.latest = 0  # the number of the message that was read last
 
     @property
     def total(self) -> int:
@@ -59,6 +63,10 @@ class Maildrop:
     def size(self, number: int) -> int:
         """In octets, as stored."""
         return self._sizes[number - 1]
+
+    def together(self, number: int) -> int:
+        """The UID of the last message that may be read together with this one."""
+        return self._uids[min(number + _TOGETHER, self.total) - 1]
 
     def unique_id(self, number: int) -> str:
         """At most 21 characters (RFC 1939 7 allows 70). UIDVALIDITY and UID never name another message."""
@@ -92,6 +100,20 @@ def read_piece(tx: Transaction, account: int, mailbox: int, uid: int, start: int
     if size <= PIECE:
         return tx.blobs.read_whole(tx, blob)
     return b"".join(tx.blobs.read(tx, blob, start, min(size, start + PIECE)))
+
+
+def read_ahead(tx: Transaction, account: int, mailbox: int, first: int, last: int) -> dict[int, bytes]:
+    """Whole messages by UID, from `first` to at most `last`, until there are AHEAD octets. Raises StoreFailed."""
+    found: dict[int, bytes] = {}
+    room = AHEAD
+    for uid, blob, size in list(
+        messages.read_joined(tx, account, mailbox, first, last, "p.uid, m.blob, m.size")
+    ):
+        room -= size
+        if room < 0:
+            break
+        found[uid] = tx.blobs.read_whole(tx, blob)
+    return found
 
 
 def remove(tx: Transaction, account: int, mailbox: int, uids: list[int]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailwright.pop3 import responses
-from mailwright.pop3.maildrop import PIECE, read_piece
+from mailwright.pop3.maildrop import AHEAD, PIECE, read_ahead, read_piece
 from mailwright.pop3.syntax import Command
 from mailwright.store.errors import NotFound, StoreError
 
@@ -26,7 +26,7 @@ async def top(session: Pop3Session, command: Command) -> bytes:
 async def _send(session: Pop3Session, number: int, top: responses.Top | None) -> bytes:
     size = session.maildrop.size(number)
     try:
-        piece = await _read(session, number, 0)
+        piece = await _read_first(session, number)
     except NotFound:
         return responses.GONE
     except StoreError:
@@ -45,6 +45,23 @@ async def _send(session: Pop3Session, number: int, top: responses.Top | None) ->
         session.write(stuffer.feed(top.feed(piece) if top is not None else piece))
     await session.flush()
     return stuffer.end()
+
+
+async def _read_first(session: Pop3Session, number: int) -> bytes:
+    """The first piece. Who asks for one message after another has the small ones read ahead."""
+    maildrop = session.maildrop
+    uid = maildrop.uid(number)
+    in_order, maildrop.latest = number == maildrop.latest + 1, number
+    if uid not in maildrop.ahead:
+        maildrop.ahead = {}
+        if not in_order or maildrop.size(number) > AHEAD:
+            return await _read(session, number, 0)
+        maildrop.ahead = await session.services.store.read(
+            read_ahead, maildrop.account, maildrop.mailbox, uid, maildrop.together(number)
+        )
+        if uid not in maildrop.ahead:
+            raise NotFound("the message is gone")
+    return maildrop.ahead.pop(uid)
 
 
 async def _read(session: Pop3Session, number: int, start: int) -> bytes:
