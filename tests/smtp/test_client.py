@@ -327,6 +327,7 @@ def test_closed() -> None:
     assert feed(connection, b"250 ok\r\n250-hal") == [
         ReplyReceived(Reply(250, "", ("ok",)), Sent("MAIL", ALICE)),
     ]
+    assert connection.due == (Sent("RCPT", BOB),)
     assert feed(connection, b"") == [Closed(1)]
     assert feed(connection, b"") == []
 

@@ -206,6 +206,8 @@ def test_bad_parameters(line: str, code: int) -> None:
         ("helo  [192.0.2.1] ", Hello("HELO", "[192.0.2.1]")),
         ("LHLO localhost", Hello("LHLO", "localhost")),
         ("EHLO my pc", Hello("EHLO", "my?pc")),
+        ("EHLO x(evil);by<y>", Hello("EHLO", "x?evil??by?y?")),
+        ("EHLO [IPv6:2001:db8::1]", Hello("EHLO", "[IPv6:2001:db8::1]")),
         ("EHLO 小明的电脑", Hello("EHLO", "?????")),
         ("DATA", Data()),
         ("data  ", Data()),

@@ -46,7 +46,7 @@ class SessionInfo(NamedTuple):
     id: str  # for the log and the trace header; short, unique in this process
     role: Role
     peer: Peer
-    hello: str  # printable ASCII without spaces as the client sent it, not verified; '' before EHLO
+    hello: str  # as the client sent it, not verified, but safe in a header: odd characters are `?`; '' before EHLO
     extended: bool  # EHLO or LHLO rather than HELO
     tls: TLSInfo | None
     account: Account | None  # who logged in

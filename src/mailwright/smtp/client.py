@@ -154,6 +154,11 @@ class ClientConnection:
         """How many replies have not come yet."""
         return len(self._due)
 
+    @property
+    def due(self) -> tuple[Sent, ...]:
+        """What has not been answered yet, in order."""
+        return tuple(self._due)
+
     def reset(self) -> None:
         """After the TLS handshake: forget what the peer said in the clear (RFC 3207 4.2)."""
         self._buffer = b""

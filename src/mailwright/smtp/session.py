@@ -271,7 +271,9 @@ class Session:
         if reply.is_success:
             self.errors = self._commands = 0
         else:
-            log.info("%s: message refused: %s %s", self.info.id, reply.code, reply.lines[0])
+            log.info(
+                "%s: message from %s refused: %s %s", self.info.id, self.info.peer, reply.code, reply.lines[0]
+            )
 
     def tls_started(self) -> None:
         """The handshake is done: the client begins anew (RFC 3207 4.2)."""
@@ -283,7 +285,15 @@ class Session:
         self.state |= AUTHENTICATED | ADMITTED
 
     def log_refusal(self, verb: str, path: Path, reply: Reply) -> None:
-        log.info("%s: %s <%s> refused: %s %s", self.info.id, verb, path, reply.code, reply.lines[0])
+        log.info(
+            "%s: %s <%s> from %s refused: %s %s",
+            self.info.id,
+            verb,
+            path,
+            self.info.peer,
+            reply.code,
+            reply.lines[0],
+        )
 
     def _first_state(self) -> int:
         policy = self.policy

@@ -83,10 +83,13 @@ async def run(session: Session, command: Auth) -> Reply:
 async def _answer(session: Session, mechanism: str, result: Account | Denied) -> Reply:
     if isinstance(result, Account):
         session.logged_in(result)
+        log.info(
+            "%s: %s logged in by %s from %s", session.info.id, result.address, mechanism, session.info.peer
+        )
         return replies.AUTHENTICATED
     if result.temporary:
         return replies.authentication_unavailable(result.text)
-    log.warning("%s: login by %s from %s failed", session.info.id, mechanism, session.info.peer.address)
+    log.warning("%s: login by %s from %s failed", session.info.id, mechanism, session.info.peer)
     session.failed_logins += 1
     session.errors += _FAILURE_WEIGHT - 1
     session.send_written()

@@ -20,13 +20,15 @@ from mailwright.smtp.syntax.parameters import (
 from mailwright.smtp.syntax.path import Path, PathFault, parse_path
 
 MAX_HELLO: Final = 255
-MAX_CHUNK: Final = 2**40  # octets of one BDAT; no honest client comes near
+MAX_UNFIT: Final = re.compile(r'[^!-~]|[<>()\\",;@]')  # would break the trace header that names the client
+_CHUNK: Final = 2**40  # octets of one BDAT; no honest client comes near
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_UNFIT: Final = re.compile(r'[^!-~]|[<>()\\",;@]')  # would break the trace header that names the client
 _CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))? *", re.IGNORECASE)
 
 
 class Hello(NamedTuple):
-    """EHLO, HELO or LHLO. `name` is what the client calls itself: printable ASCII, no spaces, never trusted."""
+    """EHLO, HELO or LHLO. `name` is what the client calls itself, never trusted; see `_UNFIT`."""
 
     verb: str
     name: str
@@ -135,9 +137,7 @@ def _parse_hello(verb: str, argument: str) -> Command | SyntaxFault:
     name = argument.strip(" ")
     if not name or len(name) > MAX_HELLO:
         return SyntaxFault(replies.NEEDS_DOMAIN)
-    if not name.isascii() or " " in name:
-        name = "".join(char if "!" <= char <= "~" else "?" for char in name)
-    return Hello(verb, name)
+    return Hello(verb, _UNFIT.sub("?", name))
 
 
 def _parse_mail(verb: str, argument: str) -> Command | SyntaxFault:
