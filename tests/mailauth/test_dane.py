@@ -122,6 +122,14 @@ def test_the_order_of_the_chain_and_strangers_in_it_do_not_matter() -> None:
     assert verify_chain([tlsa(2, 1, 2, ROOT)], chain, NAMES, NOW).status is DaneStatus.VERIFIED
 
 
+def test_an_unreadable_certificate_among_the_issuers_does_no_harm() -> None:
+    junk = [LEAF.der, b"junk", MIDDLE.der]
+    for record in (tlsa(3, 1, 1, LEAF), tlsa(2, 1, 1, MIDDLE)):
+        assert verify_chain([record], junk, NAMES, NOW).status is DaneStatus.VERIFIED
+    result = verify_chain([tlsa(3, 1, 1, LEAF)], [b"junk", *CHAIN], NAMES, NOW)
+    assert (result.status, result.failure) == (DaneStatus.FAILED, "validation-failure")
+
+
 def test_an_authority_may_stand_whole_in_the_record_alone() -> None:
     chain = [LEAF.der, MIDDLE.der]
     assert verify_chain([tlsa(2, 0, 0, ROOT)], chain, NAMES, NOW).status is DaneStatus.VERIFIED

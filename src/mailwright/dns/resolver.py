@@ -36,11 +36,11 @@ REST = 30.0  # seconds for which a server that did not answer comes last
 class StubResolver:
     """A `Resolver` over the network.
 
-    `servers` are texts such as `127.0.0.1:5353`, asked in their order; none means those of resolv.conf, which may
-    change. `timeout` is for one question to one server and `deadline` for a whole `resolve`, in seconds.
+    `servers` are texts such as `127.0.0.1:5353`, asked in their order; none means those of resolv.conf, which
+    may change. `timeout` is for one question to one server, `deadline` for a whole `resolve`, in seconds.
 
-    An answer is secure only when its server is on loopback, `trust_ad` is set, and the AD bit came with it. The
-    SERVFAIL of such a server is final: one that does not validate would pass bogus data on.
+    An answer is secure only when its server is on loopback, `trust_ad` is set, and the AD bit came with it.
+    The SERVFAIL of such a server is final: one that does not validate would pass bogus data on.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class StubResolver:
         return DNSTemporary(f"{plain(name)} {rtype}: {text}")
 
     def _order_servers(self) -> list[Server]:
-        """As configured, but the silent ones last: only for a while, for the first may be the one that validates."""
+        """As configured, the silent ones last; for a while only: the first may be the one that validates."""
         now = self._clock.monotonic()
         if self._resolv_conf is not None and now >= self._look_again:
             self._look_again = now + LOOK_AGAIN

@@ -9,14 +9,16 @@ from cryptography.x509.oid import NameOID
 
 
 def reference_names(next_hop: str, host: str, canonical: str = "") -> tuple[str, ...]:
-    """The names of which the certificate must bear one (RFC 7672 3.2.2): the recipient domain (or smarthost), the MX
-    host, and where its CNAMEs lead."""
+    """The names of which the certificate must bear one (RFC 7672 3.2.2).
+
+    These are the MX host, where its CNAMEs lead, and the recipient domain or smarthost.
+    """
     names = (name.rstrip(".").lower() for name in (host, canonical, next_hop))
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def certificate_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Its DNS names; the common name only when it has none (RFC 6125 6.4.4). Raises ValueError when malformed."""
+    """Its DNS names; the common name only when there are none. Raises ValueError when malformed."""
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:

@@ -23,7 +23,7 @@ MAX_RECORDS: Final = 32  # looked at; a domain that rolls keys over has four
 
 
 def usable_records(records: Iterable[TLSA]) -> tuple[TLSA, ...]:
-    """The records that SMTP may use (RFC 7672 3.1), without digests for which a stronger one stands (RFC 7671 9)."""
+    """The records that SMTP may use (RFC 7672 3.1), of several digests only the strongest (RFC 7671 9)."""
     sound = [record for record in list(records)[:MAX_RECORDS] if _is_sound(record)]
     strongest: dict[tuple[int, int], int] = {}
     for record in sound:
@@ -44,7 +44,7 @@ def _is_sound(record: TLSA) -> bool:
 
 
 def matches(record: TLSA, certificate: Certificate) -> bool:
-    """Whether a sound record speaks of this certificate (RFC 6698 2.1.2, 2.1.3). Raises ValueError for an odd key."""
+    """Whether a sound record speaks of this certificate (RFC 6698 2.1). ValueError for an odd key."""
     if record.selector == _CERTIFICATE:
         selected = certificate.public_bytes(Encoding.DER)
     else:

@@ -49,34 +49,38 @@ def verify_chain(
 ) -> DaneResult:
     """Check the certificates a server sent (DER, its own first) against its secure TLSA records.
 
-    `names` are `reference_names()`; only DANE-TA looks at them, and at the dates (RFC 7672 3.1.1). `now` is in
-    seconds since 1970.
+    `names` are `reference_names()`; only DANE-TA looks at them, and at the dates (RFC 7672 3.1.1). `now` is
+    in seconds since 1970.
     """
     usable = usable_records(records)
     if not usable:
         return DaneResult(
             DaneStatus.UNUSABLE, "no TLSA record has usage 2 or 3 with a known selector and digest"
         )
+    if not chain:
+        return _failed(VALIDATION_FAILURE, "the server sent no certificate")
     try:
-        certificates = [x509.load_der_x509_certificate(der) for der in chain[:MAX_CHAIN]]
-        if not certificates:
-            return _failed(VALIDATION_FAILURE, "the server sent no certificate")
+        leaf = x509.load_der_x509_certificate(chain[0])
         for record in usable:
-            if record.usage == DANE_EE and matches(record, certificates[0]):
+            if record.usage == DANE_EE and matches(record, leaf):
                 return DaneResult(DaneStatus.VERIFIED, "the certificate matches a DANE-EE record", record)
         anchors = [record for record in usable if record.usage == DANE_TA]
         if not anchors:
             return _failed(NOT_TRUSTED, "the certificate matches no TLSA record")
-        return _verify_path(anchors, certificates, names, datetime.fromtimestamp(now, UTC))
+        issuers = _load_certificates([*chain[1:MAX_CHAIN], *_whole_certificates(anchors)])
+        return _verify_path(anchors, leaf, issuers, names, datetime.fromtimestamp(now, UTC))
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         return _failed(VALIDATION_FAILURE, f"a certificate of the server is malformed: {error}")
 
 
 def _verify_path(
-    anchors: list[TLSA], certificates: list[x509.Certificate], names: Sequence[str], now: datetime
+    anchors: list[TLSA],
+    leaf: x509.Certificate,
+    issuers: list[x509.Certificate],
+    names: Sequence[str],
+    now: datetime,
 ) -> DaneResult:
-    leaf = certificates[0]
-    found = _find_anchor(anchors, leaf, certificates[1:] + _full_certificates(anchors), now)
+    found = _find_anchor(anchors, leaf, issuers, now)
     if isinstance(found, DaneResult):
         return found
     if not _is_for_servers(leaf):
@@ -117,15 +121,19 @@ def _find_anchor(
     return fault
 
 
-def _full_certificates(anchors: list[TLSA]) -> list[x509.Certificate]:
+def _whole_certificates(anchors: list[TLSA]) -> list[bytes]:
     """The certificates that records hold whole, which a server need not send (RFC 7671 5.2.2)."""
+    return [record.data for record in anchors if record.selector == 0 and record.matching == 0]
+
+
+def _load_certificates(ders: list[bytes]) -> list[x509.Certificate]:
+    """Those that can be read; one that cannot is not needed, or else missed."""
     found: list[x509.Certificate] = []
-    for record in anchors:
-        if record.selector == 0 and record.matching == 0:
-            try:
-                found.append(x509.load_der_x509_certificate(record.data))
-            except ValueError:
-                continue
+    for der in ders:
+        try:
+            found.append(x509.load_der_x509_certificate(der))
+        except ValueError:
+            continue
     return found
 
 

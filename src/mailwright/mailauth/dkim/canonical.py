@@ -148,7 +148,7 @@ def group_fields(fields: list[bytes]) -> dict[bytes, list[bytes]]:
 
 
 def canonical_headers(by_name: dict[bytes, list[bytes]], names: list[bytes], canonicalization: str) -> bytes:
-    """What is hashed of the named fields: of equal names the last first (RFC 6376 5.4.2), absent ones nothing."""
+    """What is hashed of the named fields: of equal names the last first (RFC 6376 5.4.2)."""
     taken: dict[bytes, int] = {}
     parts: list[bytes] = []
     for spelled in names:

@@ -94,7 +94,7 @@ class Verifier:
             hasher.update(data)
 
     async def verify(self, resolver: Resolver, now: float) -> tuple[Verification, ...]:
-        """One result for each signature, from the top; none for an unsigned message. Call once, after the body.
+        """One result for each signature, from the top; none for an unsigned message. Call it once.
 
         `now` is in seconds since 1970.
         """

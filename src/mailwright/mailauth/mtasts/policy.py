@@ -121,8 +121,8 @@ class CachedPolicy:
 def plan(cached: CachedPolicy | None, record_id: str | None, now: float) -> Step:
     """What the cache and the TXT record (None: absent, malformed or unknown) ask for (RFC 8461 3.3, 5.1).
 
-    That the record is gone does not end a policy: an attacker could have taken it away. It is the caller's part to
-    leave FETCH_RETRY between attempts that fail.
+    That the record is gone does not end a policy: an attacker could have taken it away. It is the caller's
+    part to leave FETCH_RETRY between attempts that fail.
     """
     live = cached if cached is not None and cached.is_live(now) else None
     if record_id is None:

@@ -22,10 +22,10 @@ def record_name(domain: str) -> str:
 
 
 def parse_records(texts: Iterable[bytes]) -> tuple[str, ...]:
-    """Where to send reports, out of all TXT records at the name: `mailto:local@domain` and `https://...` addresses.
+    """Where to send reports, out of all TXT records at the name: `mailto:local@domain` and `https://...`.
 
-    Records of other kinds are passed over; more than one of this kind count as none. A destination that is neither
-    kind, or malformed, is passed over.
+    Records of other kinds are passed over; more than one of this kind count as none. A destination that is
+    neither kind, or malformed, is passed over. Whether an https host is one of ours is not looked at.
     """
     ours = [text for text in texts if _VERSION.match(text)]
     if len(ours) != 1:
