@@ -9,7 +9,7 @@ _TOKEN = re.compile(rb'\(|\)|"(?:[^"\\\r\n\0\x80-\xff]|\\["\\])*"|NIL|\d+')
 
 
 def read(data: bytes) -> Any:
-    """Lists as lists, strings as bytes, numbers as int, NIL as None. Asserts on all that a client could stumble over."""
+    """Lists as lists, strings as bytes, NIL as None. Asserts on all that a client could stumble over."""
     value, at = _read(data, 0)
     assert at == len(data), data[at:]
     return value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from message.imap_reader import check_body, check_envelope, read
 
 from mailwright.message.content import UnknownEncoding, decoded_part, part_text
-from mailwright.message.parser import ParseLimits, parse_message
 from mailwright.message.parsed import ParsedMessage
+from mailwright.message.parser import ParseLimits, parse_message
 from mailwright.message.search import search_text
 from mailwright.message.structure import (
     Part,
@@ -44,7 +44,7 @@ def check(source: bytes, limits: ParseLimits = ParseLimits()) -> ParsedMessage: 
 
 def check_tree(part: Part, source: bytes) -> None:
     assert part.header_start <= part.body_start <= part.end
-    if part.type in ("text", "message"):
+    if part.type == "text" or part.content_type in ("message/rfc822", "message/global"):
         assert part.lines == source.count(b"\n", part.body_start, part.end)
     at = part.body_start
     for child in part.children:
@@ -65,7 +65,12 @@ def check_values(parsed: ParsedMessage, source: bytes) -> None:
     assert "\n" not in parsed.subject
     assert "\n" not in parsed.base_subject
     texts = [parsed.preview, parsed.subject, parsed.base_subject, parsed.message_id, *thread_keys(parsed)]
-    texts += [text for name in ("from", "to", "cc", "bcc", "reply-to", "sender") for a in parsed.addresses(name) for text in a]
+    texts += [
+        text
+        for name in ("from", "to", "cc", "bcc", "reply-to", "sender")
+        for a in parsed.addresses(name)
+        for text in a
+    ]
     found = search_text(parsed, source, 100_000)
     texts += [found.body, found.sender, found.subject, *(value for _, value in found.headers)]
     for part in parsed.root.walk():

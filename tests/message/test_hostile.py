@@ -20,7 +20,9 @@ def fill(start: bytes, unit: bytes, end: bytes = b"") -> bytes:
 
 
 HOSTILE = {
-    "nested multiparts": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(100_000)),
+    "nested multiparts": b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(100_000)
+    ),
     "the same boundary nested": fill(b"", b"Content-Type: multipart/mixed; boundary=a\n\n--a\n"),
     "nested messages": fill(b"", b"Content-Type: message/rfc822\n\n"),
     "a hundred messages around lines": b"Content-Type: message/rfc822\n\n" * 99 + fill(b"\n", b"abc\n"),

@@ -40,7 +40,9 @@ def test_a_simple_message(end: str) -> None:
 
 @pytest.mark.parametrize("end", LINE_ENDS)
 def test_the_line_end_before_a_delimiter_belongs_to_it(end: str) -> None:
-    source = multipart("b", "preamble\n--b\n\none\n--b  \n\ntwo\n\n--b--\nepilogue\n").replace(b"\n", end.encode())
+    source = multipart("b", "preamble\n--b\n\none\n--b  \n\ntwo\n\n--b--\nepilogue\n").replace(
+        b"\n", end.encode()
+    )
     assert bodies(source) == [b"one", b"two" + end.encode()]
     assert check(source).root.end == len(source)
 
@@ -73,7 +75,9 @@ def test_missing_blank_line() -> None:
 
 
 def test_a_line_that_is_no_field_does_not_end_a_header_that_goes_on() -> None:
-    parsed = check(b"From joe@example.org Mon Jan  1 00:00:00 2026\r\nSubject: a\r\njunk\r\nTo: b@c\r\n\r\nbody")
+    parsed = check(
+        b"From joe@example.org Mon Jan  1 00:00:00 2026\r\nSubject: a\r\njunk\r\nTo: b@c\r\n\r\nbody"
+    )
     assert parsed.source[parsed.header_end :] == b"body"
     assert (parsed.subject, parsed.addresses("to")[0].local) == ("a", "b")
     assert [field.name for field in parsed.headers] == [b"subject", b"to"]
@@ -100,18 +104,27 @@ def test_part_without_blank_line_or_without_anything() -> None:
 def test_a_boundary_that_begins_another() -> None:
     inner = "--a\nContent-Type: multipart/mixed; boundary=ab\n\n--ab\n\ninner\n--ab--\n--a\n\nouter\n--a--\n"
     assert bodies(multipart("a", inner)) == [b"inner", b"outer"]
-    assert shape(check(multipart("a", inner)).root) == "multipart/mixed(multipart/mixed(text/plain),text/plain)"
-    reversed_roles = "--ab\nContent-Type: multipart/mixed; boundary=a\n\n--a\n\ninner\n--ab\n\nouter\n--ab--\n"
+    assert (
+        shape(check(multipart("a", inner)).root) == "multipart/mixed(multipart/mixed(text/plain),text/plain)"
+    )
+    reversed_roles = (
+        "--ab\nContent-Type: multipart/mixed; boundary=a\n\n--a\n\ninner\n--ab\n\nouter\n--ab--\n"
+    )
     assert bodies(multipart("ab", reversed_roles)) == [b"inner", b"outer"]
 
 
 def test_an_outer_delimiter_ends_all_inner_parts() -> None:
-    source = multipart("o", "--o\nContent-Type: multipart/mixed; boundary=i\n\n--i\n\none\n--o\n\ntwo\n--i\n\nno\n--o--\n")
+    source = multipart(
+        "o", "--o\nContent-Type: multipart/mixed; boundary=i\n\n--i\n\none\n--o\n\ntwo\n--i\n\nno\n--o--\n"
+    )
     assert bodies(source) == [b"one", b"two\n--i\n\nno"]
 
 
 def test_an_inner_epilogue_and_the_same_boundary_twice() -> None:
-    source = multipart("b", "--b\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nin\n--b--\nepilogue\n--b\n\nout\n--b--\n")
+    source = multipart(
+        "b",
+        "--b\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nin\n--b--\nepilogue\n--b\n\nout\n--b--\n",
+    )
     assert bodies(source) == [b"in", b"out"]
 
 
@@ -156,12 +169,15 @@ def test_messages_within_messages(kind: str) -> None:
 
 
 def test_an_encoded_message_is_opaque() -> None:
-    root = check(b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogeAoKeQo=\n").root
+    root = check(
+        b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogeAoKeQo=\n"
+    ).root
     assert (root.content_type, root.children) == ("message/rfc822", [])
 
 
 @pytest.mark.parametrize(
-    "broken", ["", "text", ";", "/", "text/", "/plain", "text plain", "=?utf-8?q?text/html?=", "\x00/\x00", "(c)"]
+    "broken",
+    ["", "text", ";", "/", "text/", "/plain", "text plain", "=?utf-8?q?text/html?=", "\x00/\x00", "(c)"],
 )
 def test_broken_content_type_means_plain_text(broken: str) -> None:
     assert check(f"Content-Type: {broken}\n\nx".encode()).root.content_type == "text/plain"
@@ -170,9 +186,9 @@ def test_broken_content_type_means_plain_text(broken: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "encoding"),
     [
-        ("BASE64", "base64"), ("base64 (comment)", "base64"), ("8-bit", "8bit"), ("quoted printable", "quoted-printable"),
-        ('"7bit"', "7bit"), ("8 bit", "8bit"), ("", "7bit"), ("x-funny", "x-funny"), ("base64;", "base64"),
-        ("uuencode", "x-uuencode"), ("\xe4", "x-unknown"),
+        ("BASE64", "base64"), ("base64 (comment)", "base64"), ("8-bit", "8bit"), ("base64;", "base64"),
+        ('"7bit"', "7bit"), ("8 bit", "8bit"), ("", "7bit"), ("x-funny", "x-funny"),
+        ("quoted printable", "quoted-printable"), ("uuencode", "x-uuencode"), ("\xe4", "x-unknown"),
     ],
 )  # fmt: skip
 def test_transfer_encodings(raw: str, encoding: str) -> None:
@@ -181,7 +197,7 @@ def test_transfer_encodings(raw: str, encoding: str) -> None:
 
 def test_all_that_a_part_says_of_itself() -> None:
     root = check(
-        b"Content-Type: image/PNG (a; comment); Name=\"a \\\"b\\\".png\"\r\n"
+        b'Content-Type: image/PNG (a; comment); Name="a \\"b\\".png"\r\n'
         b"Content-ID: <x@y>\r\nContent-Description: a\r\n picture\r\nContent-Language: de, en\r\n"
         b"Content-Location: http://example.org/\r\nContent-MD5: Q2hlY2s=\r\n"
         b"Content-Disposition: Attachment; filename=pic.png; size=4\r\n\r\nxxxx"
@@ -194,7 +210,9 @@ def test_all_that_a_part_says_of_itself() -> None:
 
 
 def test_the_first_of_two_fields_counts_but_addresses_are_joined() -> None:
-    parsed = check(b"Subject: a\nSubject: b\nTo: a@x\nTo: b@x\nContent-Type: text/html\nContent-Type: text/plain\n\n")
+    parsed = check(
+        b"Subject: a\nSubject: b\nTo: a@x\nTo: b@x\nContent-Type: text/html\nContent-Type: text/plain\n\n"
+    )
     assert parsed.subject == "a"
     assert [address.local for address in parsed.addresses("to")] == ["a", "b"]
     assert parsed.root.content_type == "text/html"
@@ -207,7 +225,9 @@ def test_mapped_files_give_the_same(tmp_path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         parsed = parse_message(mapped)
         assert repr(parsed.root) == repr(parse_message(source).root)
-        assert [part.lines for part in parsed.root.walk()] == [part.lines for part in parse_message(source).root.walk()]
+        assert [part.lines for part in parsed.root.walk()] == [
+            part.lines for part in parse_message(source).root.walk()
+        ]
         assert parsed.preview == "one"
 
 

@@ -193,27 +193,36 @@ class _Reader:
         while words and words[-1] == b" ":
             words.pop()
         if words and not self.done:
-            if host < 0:
-                self.found.append((_phrase(words) or self.comment, b"", *_split([], -1)))
-            else:
+            name = _phrase(words) or self.comment
+            if host >= 0:
                 self.bare(words, host)
+            elif name:
+                self.found.append((name, b"", b"", b""))
         self.reset()
 
     def bare(self, words: list[bytes], host: int) -> None:
         """`local @ domain`, perhaps with a name before it or behind it."""
         start = host
-        while start > 0 and words[start - 1] == b" ":
-            start -= 1
-        while start > 0 and words[start - 1] != b" ":
+        while start > 0 and (words[start - 1] != b" " or _joins_before(words, start, host)):
             start -= 1
         end = host + 1
-        while end < len(words) and words[end] == b" ":
-            end += 1
-        while end < len(words) and words[end] != b" ":
+        while end < len(words) and (words[end] != b" " or _joins_behind(words, end, host)):
             end += 1
         name = _phrase(words[:start]) or _phrase(words[end:]) or self.comment
         spec = [word for word in words[start:end] if word != b" "]
         self.found.append((name, b"", *_split(spec, len(spec) - 1 - spec[::-1].index(b"@"))))
+
+
+def _joins_before(words: list[bytes], at: int, host: int) -> bool:
+    """Whether the space at `at - 1` stands within a local part, around "." or before "@" (RFC 5322 4.4)."""
+    return at == host or words[at][:1] == b"." or (at > 1 and words[at - 2] == b".")
+
+
+def _joins_behind(words: list[bytes], at: int, host: int) -> bool:
+    """Whether the space at `at` stands within a domain, around "." or behind "@" (RFC 5322 4.4)."""
+    if at == host + 1 or words[at - 1][-1:] == b".":
+        return True
+    return at + 1 < len(words) and words[at + 1][:1] == b"."
 
 
 def _split(words: list[bytes], host: int) -> tuple[bytes, bytes]:

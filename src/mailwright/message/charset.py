@@ -36,10 +36,21 @@ _REFUSED: Final = frozenset(
         "bz2_codec", "hex_codec", "quopri_codec", "uu_codec", "zlib_codec", "mbcs", "oem", "palmos",
     )
 )  # fmt: skip
+_WITHOUT_ALIAS: Final = (
+    "koi8_u",
+    "koi8_t",
+    "cp720",
+    "cp737",
+    "cp856",
+    "cp874",
+    "cp875",
+    "cp1006",
+    "utf_8_sig",
+)
 
 
 def _key(name: str) -> str:
-    return name.strip().lower().replace("-", "_").replace(" ", "_").replace(":", "_").strip("\"'")
+    return "".join([char for char in name.lower() if char.isalnum()])
 
 
 def _known() -> dict[str, str]:
@@ -52,8 +63,10 @@ def _known() -> dict[str, str]:
     for number in range(1, 17):
         if f"iso8859_{number}" in table:
             table[f"iso_8859_{number}"] = table[f"iso8859{number}"] = f"iso8859_{number}"
-    table.update(_MEANT)
-    return table
+    table.update({codec: codec for codec in _WITHOUT_ALIAS})
+    squeezed = {_key(alias): codec for alias, codec in table.items()}
+    squeezed.update({_key(alias): codec for alias, codec in _MEANT.items()})
+    return squeezed
 
 
 # The names are looked up here and never in `codecs`, which would keep each unknown name for ever.

@@ -117,13 +117,16 @@ class _Parser:
     def close(self, index: int, end: int) -> None:
         """End all that is open from `index` in the stack on, at `end` or where it began."""
         if self.leaf is not None:
-            self.leaf.end = max(end, self.leaf.body_start)
+            end = max(
+                end, self.leaf.body_start
+            )  # an empty body's blank line may be the delimiter's line end too
+            self.leaf.end = end
             self.leaf = None
         if len(self.stack) > index:
             armed = False
             while len(self.stack) > index:
                 ended = self.stack.pop()
-                ended.part.end = max(end, ended.part.body_start)
+                ended.part.end = end = max(end, ended.part.body_start)
                 armed = armed or bool(ended.boundary)
             if armed:
                 self.rearm()

@@ -82,6 +82,8 @@ def _tree(items: list[list[Any]]) -> Part:
 
 
 def _part(item: list[Any]) -> tuple[Part, int]:
+    if len(item) < 4:
+        raise ValueError("a part without offsets")
     item = item + _DEFAULTS[len(item) :]
     kind, _, subtype = (item[0] or "text/plain").partition("/")
     start, header, size = item[1], item[2], item[3]

@@ -1,0 +1,93 @@
+"""Every script, declared and undeclared."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwright.message.charset import codec_name, decode, guess
+from mailwright.message.fold import fold
+
+CHINESE = "尊敬的客户，您好！您的订单已经发货，请注意查收。如有问题请联系我们的客服人员。"
+TRADITIONAL = "親愛的顧客，您的訂單已經寄出，請留意查收。如有任何問題，歡迎與我們聯絡。"
+JAPANESE = "お世話になっております。会議の資料を添付いたしますので、ご確認ください。"
+KOREAN = "안녕하세요. 회의 자료를 첨부하오니 확인하여 주시기 바랍니다. 감사합니다."
+RUSSIAN = "Здравствуйте! Высылаю вам материалы к совещанию, посмотрите, пожалуйста."
+ARABIC = "مرحبا، أرسل إليكم وثائق الاجتماع للاطلاع عليها مع الشكر"
+HEBREW = "שלום, מצורפים מסמכי הישיבה לעיונך בברכה"
+
+
+@pytest.mark.parametrize(
+    ("text", "charset", "codec"),
+    [
+        (CHINESE, "gb2312", "gb18030"), (CHINESE, "GBK", "gb18030"), (CHINESE, "gb18030", "gb18030"),
+        (CHINESE, "x-gbk", "gb18030"), (CHINESE, "cp936", "gb18030"), (CHINESE, "hz-gb-2312", "hz"),
+        ("𠮷镕㐀", "gb2312", "gb18030"), (TRADITIONAL, "big5", "big5"), (TRADITIONAL, "big5-hkscs", "big5"),
+        ("€", "big5", "cp950"), ("㗎", "big5", "big5hkscs"), (JAPANESE, "iso-2022-jp", "iso2022_jp"),
+        (JAPANESE, "shift_jis", "cp932"), ("①髙", "shift_jis", "cp932"), (JAPANESE, "windows-31j", "cp932"),
+        (JAPANESE, "euc-jp", "euc_jp"), (KOREAN, "ks_c_5601-1987", "cp949"), (KOREAN, "euc-kr", "euc_kr"),
+        ("뷁", "euc-kr", "cp949"), (KOREAN, "iso-2022-kr", "iso2022_kr"), (RUSSIAN, "koi8-r", "koi8_r"),
+        (RUSSIAN, "windows-1251", "cp1251"), (RUSSIAN, "iso-8859-5", "iso8859_5"), ("Ґанок", "koi8-u", "koi8_u"),
+        (ARABIC, "windows-1256", "cp1256"), (ARABIC, "iso-8859-6", "iso8859_6"), (HEBREW, "iso-8859-8-i", "iso8859_8"),
+        (HEBREW, "windows-1255", "cp1255"), ("“Preis: 5 €”", "iso-8859-1", "cp1252"), ("สวัสดี", "tis-620", "cp874"),
+        ("żółw", "iso-8859-2", "iso8859_2"), ("Ελλάδα", "iso-8859-7", "iso8859_7"), ("ğış", "iso-8859-9", "cp1254"),
+        ("😀", "utf8", "utf-8"), ("😀", '"UTF-8"', "utf-8"), ("é", "cp-850", "cp850"), ("é", "x-cp1252", "cp1252"),
+        ("ä", "macintosh", "mac_roman"),
+    ],
+)  # fmt: skip
+def test_declared(text: str, charset: str, codec: str) -> None:
+    assert decode(text.encode(codec), charset) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        (CHINESE, "utf-8"), (CHINESE, "gb18030"), ("会议通知", "gb18030"), ("关于明天的安排", "gb18030"), (JAPANESE, "euc_jp"),
+        (JAPANESE, "cp932"), (KOREAN, "euc_kr"), (RUSSIAN, "koi8_r"), (RUSSIAN, "cp1251"), (TRADITIONAL, "big5"),
+        (HEBREW, "cp1255"), ("Schöne Grüße aus München, wir hören uns nächste Woche wieder", "latin-1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("declared", ["", "us-ascii", "x-unknown", "unknown-8bit"])
+def test_undeclared(text: str, codec: str, declared: str) -> None:
+    assert decode(text.encode(codec), declared) == text
+
+
+def test_utf8_declared_as_something_else() -> None:
+    assert decode("中文".encode(), "us-ascii") == "中文"
+    assert decode("中文字符".encode("gb18030"), "utf-8") == "中文字符"
+
+
+def test_utf8_cut_within_a_character() -> None:
+    assert guess(("x" * 100 + "中").encode()[:-1]) == "x" * 100 + "\ufffd"
+
+
+@pytest.mark.parametrize(
+    "name", ["utf-7", "idna", "punycode", "unicode_escape", "rot13", "zlib", "hex", "undefined", "x" * 99, ""]
+)
+def test_refused(name: str) -> None:
+    assert codec_name(name) is None
+    assert decode(b"+AOQ- abc", name) == "+AOQ- abc"
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from(["", "gb2312", "big5", "iso-2022-jp", "hz", "utf-16", "utf-8", "euc-kr", "x"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_octets(data: bytes, charset: str) -> None:
+    decode(data, charset).encode("utf-8")
+
+
+def test_folding_is_the_same_on_both_sides() -> None:
+    assert fold("STRASSE") == fold("straße")
+    assert fold("ＡＢＣ１２３") == fold("abc123")
+    assert fold("ﾊﾝｶｸ") == fold("ハンカク")
+    assert fold("Cafe\u0301") == fold("CAFÉ")
+    assert fold("ΣΊΣΥΦΟΣ") == fold("σίσυφος")
+
+
+@given(st.text())
+@settings(max_examples=200, deadline=None)
+def test_folding_twice_changes_nothing(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
