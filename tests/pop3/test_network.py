@@ -7,58 +7,23 @@ import contextlib
 import poplib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from support.pop3 import ADDRESS, PASSWORD, Pop3House
+from support.pop3 import ADDRESS, PASSWORD, Pop3House, listening
 
-from mailwright.net.api import Stream
-from mailwright.net.listener import Connections, Listener, Refusals
 from mailwright.pop3 import responses
-from mailwright.pop3.session import Pop3Session
-from mailwright.tls.certificates import ServerContext, ensure_self_signed, server_context
+from mailwright.tls.certificates import server_context
 
 T = TypeVar("T")
 ONE = b"Subject: one\r\n\r\n.dot\r\nHello\r\n"
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return ensure_self_signed(tmp_path_factory.mktemp("tls"), ["localhost", "127.0.0.1"])
-
-
 @pytest.fixture
 def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate[0]))
-
-
-@asynccontextmanager
-async def listening(house: Pop3House, context: ServerContext, *, tls: bool) -> AsyncIterator[Listener]:
-    services = replace(house.services, tls=lambda: context)
-
-    def session(stream: Stream) -> Pop3Session:
-        return Pop3Session(stream, services, house.policy)
-
-    listener = Listener(
-        "pop3s" if tls else "pop3",
-        "127.0.0.1",
-        0,
-        session,
-        Refusals(responses.TOO_MANY_CONNECTIONS, responses.SHUTTING_DOWN),
-        Connections(services.limits),
-        services.limits,
-        tls=(lambda: context) if tls else None,
-    )
-    await listener.start()
-    try:
-        yield listener
-    finally:
-        listener.stop_accepting()
-        await listener.wait_closed(1)
 
 
 async def client(work: Callable[[], T]) -> T:

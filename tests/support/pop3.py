@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
+from mailwright.net.api import Stream
+from mailwright.net.listener import Connections, Listener, Refusals
 from mailwright.pop3 import responses
 from mailwright.pop3.lock import LocalLocks
 from mailwright.pop3.service import Policy, Services
@@ -19,6 +21,7 @@ from mailwright.sasl.secret import ScramSecret
 from mailwright.store import messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
+from mailwright.tls.certificates import ServerContext
 from support.accounts import prepared
 from support.streams import MemoryStream
 
@@ -139,3 +142,29 @@ class Pop3House:
 
 
 LOGIN = (b"USER ann", b"PASS " + PASSWORD.encode())
+
+
+@asynccontextmanager
+async def listening(house: Pop3House, context: ServerContext, *, tls: bool) -> AsyncIterator[Listener]:
+    """A listener on a free port of localhost."""
+    services = replace(house.services, tls=lambda: context)
+
+    def session(stream: Stream) -> Pop3Session:
+        return Pop3Session(stream, services, house.policy)
+
+    listener = Listener(
+        "pop3s" if tls else "pop3",
+        "127.0.0.1",
+        0,
+        session,
+        Refusals(responses.TOO_MANY_CONNECTIONS, responses.SHUTTING_DOWN),
+        Connections(services.limits),
+        services.limits,
+        tls=(lambda: context) if tls else None,
+    )
+    await listener.start()
+    try:
+        yield listener
+    finally:
+        listener.stop_accepting()
+        await listener.wait_closed(1)
