@@ -39,6 +39,10 @@ class Server(Protocol):
         """Octets that the disk gives for the account's mail, everything written out."""
         ...
 
+    def settle(self) -> None:
+        """Give back memory that earlier measurements left behind."""
+        ...
+
 
 class Pair:
     """Postfix and Dovecot, each with its own processes and its own spool."""
@@ -83,6 +87,9 @@ class Pair:
 
     def disk(self, account: Account) -> int:
         return _disk_usage(PEERS_DATA / "dovecot/mail" / account.address.partition("@")[0])
+
+    def settle(self) -> None:
+        """Each session has a process of its own, which ends with it."""
 
 
 class Ours:
@@ -143,6 +150,12 @@ class Ours:
     def disk(self, account: Account) -> int:
         return self._settled_size() - self._empty
 
+    def settle(self) -> None:
+        """A new process with the same data."""
+        assert self.demo is not None, "not started"
+        self.demo.stop()
+        self.demo.start()
+
     def _settled_size(self) -> int:
         """The size of the data after a clean stop, when the write-ahead log is folded in."""
         assert self.demo is not None, "not started"
@@ -160,14 +173,19 @@ class Ours:
 
 
 def proportional_memory(pids: list[int]) -> int:
-    """The sum of the processes' PSS in octets: a page shared by n of them counts 1/n for each."""
+    """The sum of the processes' PSS in octets: a page shared by n of them counts 1/n for each.
+
+    Pages of files are left out: they cost less or more as others who map the same libraries come and go.
+    """
     total = 0
     for pid in pids:
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:  # it ended meanwhile
             continue
-        total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+        total += sum(
+            int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))
+        )
     return total
 
 

@@ -48,7 +48,9 @@ def _cost(server: Server, account: Account, service: str, count: int) -> float:
     """KB of memory for each session more."""
     if server.name == "pair":
         count = min(count, PAIR_MOST)
+    server.settle()
     first = _open(server, account, service, 20)
+    time.sleep(1)
     before = proportional_memory(server.pids())
     with ThreadPoolExecutor(8) as pool:
         shares = pool.map(lambda n: _open(server, account, service, n), [count // 8] * 8)

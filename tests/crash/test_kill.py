@@ -80,7 +80,7 @@ def test_nothing_that_was_promised_is_lost(tmp_path: Path) -> None:
         demo.kill()
     there = set(mailbox.numbers.values())
     print(
-        f"{KILLS} kills while receiving, {KILLS // 5} while starting: {len(ledger.promised)} messages promised and kept;"
+        f"{KILLS} kills while receiving, {KILLS // 5} while starting: {len(ledger.promised)} promised and kept;"
         f" {len(there - ledger.promised)} kept whose answer was lost, {len(set(ledger.sent) - there)} neither"
     )
     assert len(ledger.promised) > KILLS * 5, "the server took too little for this to prove anything"
