@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mailwright.store import changes
+from mailwright.store import changes, search
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
@@ -421,7 +421,8 @@ def _remove_places(tx: Transaction, account: int, mailbox: int, places: Sequence
 
 def _forget_messages(tx: Transaction, account: int, messages: set[int]) -> None:
     """Remove the messages that have no place any more."""
-    freed = count = 0
+    freed = 0
+    gone: list[int] = []
     for message in messages:
         row = tx.one(
             "DELETE FROM messages WHERE id = ? AND NOT EXISTS (SELECT 1 FROM places WHERE message = ?)"
@@ -431,14 +432,16 @@ def _forget_messages(tx: Transaction, account: int, messages: set[int]) -> None:
         )
         if row is not None:
             tx.blobs.release(tx, row[0])
+            gone.append(message)
             freed += row[1]
-            count += 1
     tx.run(
         "UPDATE account_state SET bytes = bytes - ?, messages = messages - ? WHERE account = ?",
         freed,
-        count,
+        len(gone),
         account,
     )
+    if search.read_indexed(tx, account) is not None:
+        search.forget(tx, gone)
 
 
 def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:

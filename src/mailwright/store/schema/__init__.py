@@ -56,13 +56,18 @@ def migrate(tx: Transaction) -> list[str]:
 
 
 def statements(text: str, dialect: str) -> Iterator[str]:
-    """The statements of a migration in the words of a dialect."""
+    """The statements of a migration in the words of a dialect; one that begins with `@name` is for that one only."""
     text = re.sub(r"--[^\n]*", "", text)
     for word, meaning in _WORDS[dialect].items():
         text = re.sub(rf"\b{word}\b", meaning, text)
     for statement in text.split(";"):
-        if statement.strip():
-            yield statement.strip()
+        only, _, rest = statement.strip().partition(" ")
+        if not only.startswith("@"):
+            rest = statement.strip()
+        elif only != "@" + dialect:
+            continue
+        if rest:
+            yield rest
 
 
 def _migrations() -> Iterator[tuple[tuple[int, str], str]]:

@@ -1,0 +1,59 @@
+"""Keeps the search index up with the mail: in batches, beside everything else, newest last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from mailwright.store import search
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import TemporaryFailure
+from mailwright.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_BATCH = 64  # messages read, made ready and written at a time
+
+
+class Indexer:
+    """One task indexes for all accounts that have an index; `wake(account)` tells it of new mail."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[int, None] = {}
+        self._wanted = asyncio.Event()
+
+    def wake(self, account: int) -> None:
+        """There may be something to index for this account."""
+        self._waiting[account] = None
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Index for ever."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._waiting:
+                account = next(iter(self._waiting))
+                del self._waiting[account]
+                try:
+                    await self.index(account)
+                except TemporaryFailure as error:
+                    log.warning("indexing stopped, the next new message starts it again: %s", error)
+
+    async def index(self, account: int) -> int:
+        """Index all that waits for one account; how many messages that were."""
+        count = 0
+        while True:
+            batch = await self._store.read(_prepare_batch, account)
+            if not batch:
+                return count
+            await self._store.write(search.add, account, batch[-1].message, batch)
+            count += len(batch)
+
+
+def _prepare_batch(tx: Transaction, account: int) -> list[search.Indexed]:
+    return [
+        search.prepare(message, search.fold_text(b"".join(tx.blobs.read(tx, blob))))
+        for message, blob in search.read_waiting(tx, account, _BATCH)
+    ]
