@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
+SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
 _RECORD_BATCH: Final = 256
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
@@ -166,10 +167,10 @@ class Runner:
             self._fresh = True
 
     async def _time_to_wait(self) -> float:
-        if not self._fresh and not self._couriers:
-            at = await self._db.read(model.next_due)
-            return LOOK if at is None else min(LOOK, max(at - self._clock.now(), _PAUSE))
-        return _PAUSE if not self._fresh else LOOK
+        if self._fresh:  # all that may be claimed now is: whoever finishes wakes us
+            return LOOK
+        at = await self._db.read(model.next_due)
+        return LOOK if at is None else min(LOOK, max(at - self._clock.now(), _PAUSE))
 
     async def _claim(self) -> int:
         """Claim what fits in memory; how many messages."""
@@ -199,10 +200,12 @@ class Runner:
 
     async def _sweep(self) -> int:
         now = self._clock.now()
-        if now - self._swept_at < _PAUSE:
+        if now - self._swept_at < SWEEP:
             return 0
-        self._swept_at = now
-        return await self._db.write(model.sweep, now, self._rules, self._report)
+        swept = await self._db.write(model.sweep, now, self._rules, self._report)
+        if not swept:
+            self._swept_at = now
+        return swept
 
     def _start_couriers(self) -> None:
         while not self._stopping and (start := self.planner.next_start()) is not None:

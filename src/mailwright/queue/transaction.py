@@ -1,0 +1,290 @@
+"""One message over an open connection: MAIL to the end of data, a result for each recipient."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mailwright.queue.values import Message, Outcome, Recipient, Result, notify_to_text
+from mailwright.queue.wire import COMMAND_TIMEOUT, DATA_TIMEOUT, FINAL_TIMEOUT, Lost, Wire, reply_text
+from mailwright.smtp.replies import Reply
+from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
+from mailwright.smtp.syntax.path import NULL_PATH, Path, PathFault, parse_mailbox
+
+ONE_SHOT: Final = 64 * 1024  # octets up to which all of a message is sent with its envelope
+CHUNK: Final = 256 * 1024
+_CHUNKS_AHEAD: Final = 4  # chunks that may be sent before the first is answered
+
+
+@dataclass(frozen=True)
+class Body:
+    """The content to send: `whole` when it is in memory, else to be read piece by piece."""
+
+    size: int
+    whole: bytes | None
+    kind: str  # 7BIT, 8BITMIME or BINARYMIME
+    read: Callable[[], AsyncIterator[bytes]] | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        if self.whole is not None:
+            for start in range(0, len(self.whole), CHUNK):
+                yield self.whole[start : start + CHUNK]
+        elif self.read is not None:
+            async for piece in self.read():
+                yield piece
+
+
+def check_peer(wire: Wire, message: Message, recipients: Sequence[Recipient], size: int) -> Result | None:
+    """Why this peer can never take this message; None: it may."""
+    extensions = wire.machine.extensions
+    if extensions.size is not None and size > extensions.size:
+        text = f"the message has {size} octets, the server takes {extensions.size}"
+        return Result(Outcome.FAILED, "mail", "5.3.4", text)
+    if message.requiretls and "REQUIRETLS" not in extensions:
+        return Result(Outcome.FAILED, "tls", "5.7.30", "the server does not offer REQUIRETLS")
+    if message.smtputf8 and "SMTPUTF8" not in extensions:
+        addresses = [message.reverse_path, *(recipient.address for recipient in recipients)]
+        header = (message.content or b"").partition(b"\r\n\r\n")[0]
+        if message.content is None or not header.isascii() or not all(a.isascii() for a in addresses):
+            return Result(Outcome.FAILED, "mail", "5.6.7", "the server does not offer SMTPUTF8")
+    return None
+
+
+class Sender:
+    """Sends one message to some recipients; `results` fills up, in their order."""
+
+    def __init__(self, wire: Wire, message: Message, recipients: Sequence[Recipient], body: Body) -> None:
+        self._wire = wire
+        self._machine = wire.machine
+        self._message = message
+        self._recipients = recipients
+        self._body = body
+        self._phase = "mail"
+        self.answered = False  # the peer has replied to something
+        self.results: list[Result | None] = [None] * len(recipients)
+
+    async def send(self) -> list[Result]:
+        """All recipients, in as many transactions as the peer wants (RFC 9422, RFC 5321 4.5.3.1.10)."""
+        paths = self._parse_paths()
+        pending = list(paths)
+        most = self._machine.extensions.limit("RCPTMAX") or len(pending)
+        try:
+            while pending:
+                part = pending[:most]
+                again = await self._transact({n: paths[n] for n in part})
+                pending = again + pending[len(part) :]
+                most = max(1, len(part) - len(again))
+                if self._wire.is_lost:
+                    break
+        except Lost as error:
+            self._lose(str(error))
+        else:
+            self._lose("the peer closed the connection")
+        return [result for result in self.results if result is not None]
+
+    def _parse_paths(self) -> dict[int, Path]:
+        paths: dict[int, Path] = {}
+        for n, recipient in enumerate(self._recipients):
+            try:
+                paths[n] = parse_mailbox(recipient.address)
+            except PathFault as fault:
+                self.results[n] = Result(Outcome.FAILED, "rcpt", "5.1.3", reply_text(fault.reply))
+        return paths
+
+    def _lose(self, text: str) -> None:
+        """The connection is gone: whoever has no result is tried again (RFC 5321 4.5.4.1)."""
+        if self._phase == "content":
+            text += "; the message was sent whole and may have been delivered"
+        lost = Result(Outcome.DEFERRED, self._phase, "4.4.2", text)
+        self.results = [lost if result is None else result for result in self.results]
+
+    async def _transact(self, paths: dict[int, Path]) -> list[int]:
+        """One transaction; the recipients that the peer wants in a further one."""
+        wire, machine = self._wire, self._machine
+        pipelining = "PIPELINING" in machine.extensions
+        chunking = "CHUNKING" in machine.extensions
+        self._phase = "mail"
+        commands = [machine.mail_from(self._reverse_path(), self._mail_parameters())]
+        if not pipelining:
+            return await self._transact_slowly(commands[0], paths)
+        commands += [machine.rcpt_to(path, self._rcpt_parameters(n)) for n, path in paths.items()]
+        whole = self._body.whole
+        one_shot = chunking and whole is not None and len(whole) <= ONE_SHOT
+        if one_shot:
+            assert whole is not None
+            envelope = b"".join(commands)
+            wire.send(envelope + machine.bdat(whole, True), envelope + b"BDAT %d LAST" % len(whole))
+        elif not self._by_chunks:
+            wire.send(b"".join([*commands, machine.data()]))
+        else:
+            wire.send(b"".join(commands))
+        mail = (await wire.reply()).reply
+        self.answered = True
+        accepted, again = await self._read_rcpt(paths, mail)
+        if one_shot:
+            self._phase = "content"
+            await self._finish(accepted)
+        elif self._by_chunks:
+            await self._send_chunks(accepted)
+        else:
+            await self._send_data(accepted)
+        return again
+
+    @property
+    def _by_chunks(self) -> bool:
+        """DATA cannot carry lines without end or bare CR and LF."""
+        return self._body.kind == "BINARYMIME" and "CHUNKING" in self._machine.extensions
+
+    async def _transact_slowly(self, mail_command: bytes, paths: dict[int, Path]) -> list[int]:
+        """A command at a time, for peers without PIPELINING."""
+        wire, machine = self._wire, self._machine
+        wire.send(mail_command)
+        mail = (await wire.reply()).reply
+        self.answered = True
+        accepted: list[int] = []
+        again: list[int] = []
+        if not mail.is_success:
+            self._set(paths, mail, "mail")
+            return []
+        for n, path in paths.items():
+            wire.send(machine.rcpt_to(path, self._rcpt_parameters(n)))
+            self._phase = "rcpt"
+            self._take_rcpt(n, (await wire.reply()).reply, accepted, again)
+        if not accepted:
+            await self._reset()
+        elif self._by_chunks:
+            await self._send_chunks(accepted)
+        else:
+            wire.send(machine.data())
+            await self._send_data(accepted)
+        return again
+
+    def _reverse_path(self) -> Path:
+        if not self._message.reverse_path:
+            return NULL_PATH
+        try:
+            return parse_mailbox(self._message.reverse_path, True)
+        except PathFault:
+            return NULL_PATH
+
+    def _mail_parameters(self) -> MailParameters:
+        message = self._message
+        return MailParameters(
+            size=self._body.size,
+            body=self._body.kind,
+            smtputf8=message.smtputf8,
+            ret=message.ret,
+            envid=message.envid,
+            requiretls=message.requiretls,
+        )
+
+    def _rcpt_parameters(self, n: int) -> RcptParameters:
+        recipient = self._recipients[n]
+        if not recipient.notify and not recipient.orcpt:
+            return RcptParameters()
+        words = tuple(notify_to_text(recipient.notify).split(",")) if recipient.notify else ()
+        return RcptParameters(words, recipient.orcpt)
+
+    # Replies
+
+    async def _read_rcpt(self, paths: dict[int, Path], mail: Reply) -> tuple[list[int], list[int]]:
+        accepted: list[int] = []
+        again: list[int] = []
+        for n in paths:
+            self._phase = "rcpt"
+            reply = (await self._wire.reply()).reply
+            if mail.is_success:
+                self._take_rcpt(n, reply, accepted, again)
+        if not mail.is_success:
+            self._set(paths, mail, "mail")
+        return accepted, again
+
+    def _take_rcpt(self, n: int, reply: Reply, accepted: list[int], again: list[int]) -> None:
+        if reply.is_success:
+            accepted.append(n)
+        elif reply.code in (452, 552) and accepted and reply.enhanced in ("", "4.5.3", "5.5.3"):
+            again.append(n)  # too many at once: in a transaction of their own (RFC 5321 4.5.3.1.10)
+        else:
+            self._set((n,), reply, "rcpt")
+
+    def _set(self, numbers: Sequence[int] | dict[int, Path], reply: Reply, phase: str) -> None:
+        result = self.result_of(reply, phase)
+        for n in numbers:
+            if self.results[n] is None:
+                self.results[n] = result
+
+    def result_of(self, reply: Reply, phase: str) -> Result:
+        if reply.is_success and phase == "content":
+            outcome = Outcome.SENT if "DSN" in self._machine.extensions else Outcome.RELAYED
+            outcome = Outcome.DELIVERED if self._machine.lmtp else outcome
+        else:
+            outcome = Outcome.FAILED if reply.code >= 500 else Outcome.DEFERRED
+        first = "2" if reply.is_success else "5" if reply.code >= 500 else "4"
+        status = reply.enhanced if reply.enhanced[:1] == first else f"{first}.0.0"
+        return Result(outcome, phase, status, reply_text(reply), reply.code)
+
+    # The content
+
+    async def _send_data(self, accepted: list[int]) -> None:
+        wire, machine = self._wire, self._machine
+        self._phase = "data"
+        reply = (await wire.reply(DATA_TIMEOUT)).reply
+        if reply.code != 354:
+            self._set(accepted, reply, "data")
+            await self._reset()
+            return
+        if accepted:
+            async for piece in self._body.pieces():
+                wire.stream.write(machine.content(piece))
+                await wire.drain()
+        # With nobody accepted the promise of DATA is kept with nothing (RFC 2920 3.1).
+        wire.send(machine.end_content(), b".")
+        self._phase = "content"
+        await self._finish(accepted)
+
+    async def _send_chunks(self, accepted: list[int]) -> None:
+        wire, machine = self._wire, self._machine
+        if not accepted:
+            await self._reset()
+            return
+        self._phase = "data"
+        held: bytes | None = None
+        ahead = 0
+        async for piece in self._body.pieces():
+            if held is not None:
+                wire.send(machine.bdat(held, False), b"BDAT %d" % len(held))
+                await wire.drain()
+                ahead += 1
+            held = piece
+            if ahead >= _CHUNKS_AHEAD and not await self._chunk_taken(accepted):
+                return
+        wire.send(machine.bdat(held or b"", True), b"BDAT %d LAST" % len(held or b""))
+        for _ in range(machine.replies_due - 1):
+            if not await self._chunk_taken(accepted):
+                return
+        self._phase = "content"
+        await self._finish(accepted)
+
+    async def _chunk_taken(self, accepted: list[int]) -> bool:
+        reply = (await self._wire.reply(FINAL_TIMEOUT)).reply
+        if not reply.is_success:
+            self._set(accepted, reply, "data")
+            self._wire.abort()
+        return reply.is_success
+
+    async def _finish(self, accepted: list[int]) -> None:
+        """The final reply; in LMTP one for each recipient that was accepted (RFC 2033 4.2)."""
+        if not self._machine.lmtp or not accepted:
+            reply = (await self._wire.reply(FINAL_TIMEOUT)).reply
+            self._set(accepted, reply, "content")
+            if not accepted:
+                await self._reset()
+            return
+        for n in accepted:
+            self._set((n,), (await self._wire.reply(FINAL_TIMEOUT)).reply, "content")
+
+    async def _reset(self) -> None:
+        if not self._wire.is_lost:
+            self._wire.send(self._machine.rset())
+            await self._wire.reply(COMMAND_TIMEOUT)

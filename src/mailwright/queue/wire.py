@@ -1,0 +1,135 @@
+"""A connection to a peer: the client's pure machine over a stream, with deadlines and a transcript."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Final
+
+from mailwright.net.api import TLSInfo
+from mailwright.net.stream import StreamProtocol
+from mailwright.smtp.client import ClientConnection, Closed, PeerFault, ReplyReceived
+from mailwright.smtp.replies import Reply
+
+# RFC 5321 4.5.3.2, in seconds
+GREETING_TIMEOUT: Final = 300.0
+COMMAND_TIMEOUT: Final = 300.0
+DATA_TIMEOUT: Final = 120.0
+BLOCK_TIMEOUT: Final = 180.0
+FINAL_TIMEOUT: Final = 600.0
+QUIT_TIMEOUT: Final = 5.0
+
+MAX_TRANSCRIPT: Final = 200  # lines of one message
+_MAX_LINE: Final = 300
+
+
+class Lost(Exception):
+    """The connection is of no use any more. The text says what happened."""
+
+
+class Wire:
+    """Commands out, replies in. After `Lost`, or a 421, it can only be closed."""
+
+    def __init__(self, stream: StreamProtocol, *, lmtp: bool = False) -> None:
+        self.stream = stream
+        self.machine = ClientConnection(lmtp=lmtp)
+        self.is_lost = False
+        self.served = 0  # messages
+        self._transcript: list[tuple[str, bytes | Reply]] = []
+
+    @property
+    def tls(self) -> TLSInfo | None:
+        return self.stream.tls
+
+    def send(self, octets: bytes, told: bytes | None = None) -> None:
+        """Write commands; `told` stands in the transcript instead of what is secret or long."""
+        self.stream.write(octets)
+        if len(self._transcript) < MAX_TRANSCRIPT:
+            self._transcript.append(("C", octets if told is None else told))
+
+    async def reply(self, timeout: float = COMMAND_TIMEOUT) -> ReplyReceived:
+        """The next reply, complete within `timeout` however slowly it trickles in. Raises Lost."""
+        machine = self.machine
+        event = machine.next_event()
+        if event is None:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + timeout
+            while event is None:
+                try:
+                    data = await self.stream.read(deadline - loop.time())
+                except TimeoutError:
+                    self.is_lost = True
+                    raise Lost(f"no reply within {timeout:.0f} s") from None
+                except ConnectionError as error:
+                    self.is_lost = True
+                    raise Lost(f"the connection broke: {error}") from None
+                machine.receive_data(data or b"")
+                event = machine.next_event()
+                if event is None and loop.time() >= deadline:
+                    self.is_lost = True
+                    raise Lost(f"no complete reply within {timeout:.0f} s")
+        if isinstance(event, ReplyReceived):
+            if len(self._transcript) < MAX_TRANSCRIPT:
+                self._transcript.append(("S", event.reply))
+            if event.reply.code == 421:
+                self.is_lost = True
+            return event
+        self.is_lost = True
+        if isinstance(event, PeerFault):
+            raise Lost(event.text)
+        assert isinstance(event, Closed)
+        raise Lost("the peer closed the connection")
+
+    async def drain(self) -> None:
+        """Wait until the peer takes more. Raises Lost."""
+        try:
+            await self.stream.drain(BLOCK_TIMEOUT)
+        except TimeoutError:
+            self.is_lost = True
+            raise Lost(f"the peer took nothing for {BLOCK_TIMEOUT:.0f} s") from None
+        except ConnectionError as error:
+            self.is_lost = True
+            raise Lost(f"the connection broke: {error}") from None
+
+    async def start_tls(self, context: ssl.SSLContext, name: str | None) -> ssl.SSLObject:
+        """Shake hands, and forget what was said in the clear (RFC 3207 4.2). Raises Lost."""
+        try:
+            session = await self.stream.start_client_tls(context, name)
+        except (ConnectionError, TimeoutError, OSError, ValueError) as error:
+            self.is_lost = True
+            raise Lost(str(error) or "the TLS handshake took too long") from None
+        self.machine.reset()
+        return session
+
+    def take_transcript(self) -> list[str]:
+        """What was said since the last time, without contents and secrets."""
+        said, self._transcript = self._transcript, []
+        lines: list[str] = []
+        for who, what in said:
+            if isinstance(what, Reply):
+                text = reply_text(what)
+                lines.append(f"{who}: {text[:_MAX_LINE]}")
+            else:
+                lines += [
+                    f"{who}: {line[:_MAX_LINE]}" for line in what.decode("utf-8", "replace").splitlines()
+                ]
+        return lines
+
+    async def close(self) -> None:
+        """Say goodbye if that still makes sense, without waiting long for the answer."""
+        if self.is_lost:
+            self.stream.abort()
+            return
+        self.is_lost = True
+        self.stream.write(self.machine.quit())
+        await self.stream.close()
+
+    def abort(self) -> None:
+        self.is_lost = True
+        self.stream.abort()
+
+
+def reply_text(reply: Reply) -> str:
+    """A reply on one line, as it came."""
+    text = " ".join(line for line in reply.lines if line)
+    return " ".join(part for part in (str(reply.code), reply.enhanced, text) if part)
