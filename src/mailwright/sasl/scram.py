@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import binascii
 import hmac
 from typing import Final, NamedTuple
 
 from mailwright.sasl.saslprep import ProhibitedText, saslprep
 from mailwright.sasl.secret import HASH, HASH_SIZE, ScramSecret, stored_key, xor
 from mailwright.sasl.steps import Challenge, Failure, NeedScramSecret, ServerMechanism, Step, Success
+from mailwright.sasl.wire import decode, encode
 
 MAX_MESSAGE: Final = 2048  # octets; honest messages stay below 700
 MAX_NONCE: Final = 256
@@ -53,13 +53,13 @@ def parse_attributes(message: bytes) -> list[tuple[str, str]]:
 def decode_base64(text: str) -> bytes:
     """Raises InvalidMessage."""
     try:
-        return binascii.a2b_base64(text.encode(), strict_mode=True)
-    except (binascii.Error, ValueError):
+        return decode(text.encode())
+    except ValueError:
         raise InvalidMessage("a value is not valid base64") from None
 
 
 def encode_base64(data: bytes) -> str:
-    return binascii.b2a_base64(data, newline=False).decode()
+    return encode(data).decode()
 
 
 class ClientFirst(NamedTuple):

@@ -23,14 +23,22 @@ def decode_response(line: bytes) -> bytes:
     if len(line) > MAX_RESPONSE:
         raise InvalidResponse("the response is too long")
     try:
-        return binascii.a2b_base64(line, strict_mode=True)
-    except (binascii.Error, ValueError):
+        return decode(line)
+    except ValueError:
         raise InvalidResponse("the response is not valid base64") from None
 
 
 def decode_initial_response(argument: bytes) -> bytes:
     """The initial response of an AUTH command, where `=` stands for an empty one."""
     return b"" if argument == b"=" else decode_response(argument)
+
+
+def decode(data: bytes) -> bytes:
+    """Strict base64: raises ValueError for anything outside its alphabet, and for padding too short or too long."""
+    decoded = binascii.a2b_base64(data, strict_mode=True)
+    if len(data) != 4 * ((len(decoded) + 2) // 3):  # strict mode lets `AAAA=` pass
+        raise ValueError("the padding is wrong")
+    return decoded
 
 
 def encode(data: bytes) -> bytes:

@@ -20,8 +20,7 @@ from mailwright.smtp.syntax.parameters import (
 from mailwright.smtp.syntax.path import Path, PathFault, parse_path
 
 MAX_HELLO: Final = 255
-MAX_UNFIT: Final = re.compile(r'[^!-~]|[<>()\\",;@]')  # would break the trace header that names the client
-_CHUNK: Final = 2**40  # octets of one BDAT; no honest client comes near
+MAX_CHUNK: Final = 2**40  # octets of one BDAT; no honest client comes near
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 _UNFIT: Final = re.compile(r'[^!-~]|[<>()\\",;@]')  # would break the trace header that names the client
 _CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))? *", re.IGNORECASE)
