@@ -40,15 +40,6 @@ class Found(NamedTuple):
     modseq: int
 
 
-class UidRanges(keys.Key):
-    """A message set of the program, as joined ranges of UIDs."""
-
-    def __init__(self, ranges: list[Range]) -> None:
-        object.__setattr__(self, "ranges", ranges)
-
-    ranges: list[Range]
-
-
 def message_sets(key: keys.Key) -> list[keys.Messages | keys.Uids]:
     """All message sets of a program."""
     found: list[keys.Messages | keys.Uids] = []
@@ -74,7 +65,7 @@ def _below(key: keys.Key) -> tuple[keys.Key, ...]:
 def prepare(key: keys.Key, resolved: dict[keys.Key, list[Range]]) -> keys.Key:
     """The program with its message sets resolved, texts folded, and the cheap keys of each AND first."""
     if isinstance(key, keys.Messages | keys.Uids):
-        return UidRanges(resolved[key])
+        return keys.Resolved(tuple(resolved[key]))
     if isinstance(key, keys.And):
         return keys.And(tuple(sorted([prepare(one, resolved) for one in key.keys], key=cost)))
     if isinstance(key, keys.Or):
@@ -103,7 +94,7 @@ def cost(key: keys.Key) -> int:
 def bounds(key: keys.Key, last: int) -> list[Range]:
     """Ranges of UIDs outside which nothing matches, up to `last`."""
     for one in key.keys if isinstance(key, keys.And) else (key,):
-        if isinstance(one, UidRanges):
+        if isinstance(one, keys.Resolved):
             return [(low, min(high, last)) for low, high in one.ranges if low <= last]
     return [(1, last)] if last else []
 
@@ -219,7 +210,7 @@ def _recent(key: keys.Recent, candidate: Candidate) -> bool:
     return contains(candidate.wanted.recents, candidate.uid)
 
 
-def _uids(key: UidRanges, candidate: Candidate) -> bool:
+def _uids(key: keys.Resolved, candidate: Candidate) -> bool:
     return contains(key.ranges, candidate.uid)
 
 
@@ -276,7 +267,7 @@ _MATCHERS: Final[dict[type[keys.Key], Matcher]] = {
     keys.HasFlag: _flag,
     keys.HasKeyword: _keyword,
     keys.Recent: _recent,
-    UidRanges: _uids,
+    keys.Resolved: _uids,
     keys.Size: _size,
     keys.Age: _age,
     keys.ModifiedSince: _modseq,

@@ -10,7 +10,7 @@ from mailwright.imap.syntax import flags as flag
 from mailwright.imap.syntax.dates import parse_date
 from mailwright.imap.syntax.lexer import MAX_NUMBER64, BadSyntax, Lexer
 from mailwright.imap.syntax.mailbox import parse_words
-from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
+from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
 
 MAX_NESTING: Final = 50
 MAX_KEYS: Final = 2000
@@ -75,6 +75,13 @@ class Messages(Key):
 @dataclass(frozen=True)
 class Uids(Key):
     numbers: SequenceSet
+
+
+@dataclass(frozen=True)
+class Resolved(Key):
+    """A message set as joined ranges of UIDs: never parsed, but put in the place of the two above."""
+
+    ranges: tuple[Range, ...]
 
 
 @dataclass(frozen=True)
