@@ -153,7 +153,7 @@ class Listener:
                 return
             try:
                 if self.tls is not None:
-                    await stream.start_tls(self.tls())
+                    await stream.start_tls(self.tls(), implicit=True)
                 session = self.session(stream)
                 task = asyncio.current_task()
                 if task in self._tasks:

@@ -130,8 +130,11 @@ class StreamProtocol(asyncio.Protocol):
             if self._closed:
                 raise ConnectionResetError("the peer has closed the connection")
 
-    async def start_tls(self, context: ssl.SSLContext, timeout: float = 30.0) -> None:
-        self._drop_received()
+    async def start_tls(
+        self, context: ssl.SSLContext, timeout: float = 30.0, *, implicit: bool = False
+    ) -> None:
+        if not implicit:  # else what came already is the ClientHello
+            self._drop_received()
         await self._handshake(context, None, True, timeout)
 
     async def start_client_tls(
