@@ -43,8 +43,9 @@ def test_declared(text: str, charset: str, codec: str) -> None:
 @pytest.mark.parametrize(
     ("text", "codec"),
     [
-        (CHINESE, "utf-8"), (CHINESE, "gb18030"), ("会议通知", "gb18030"), ("关于明天的安排", "gb18030"), (JAPANESE, "euc_jp"),
-        (JAPANESE, "cp932"), (KOREAN, "euc_kr"), (RUSSIAN, "koi8_r"), (RUSSIAN, "cp1251"), (TRADITIONAL, "big5"),
+        (CHINESE, "utf-8"), (CHINESE, "gb18030"), ("会议通知", "gb18030"), ("关于明天的安排", "gb18030"),
+        (JAPANESE, "euc_jp"), (JAPANESE, "cp932"), (KOREAN, "euc_kr"),
+        (RUSSIAN, "koi8_r"), (RUSSIAN, "cp1251"), (TRADITIONAL, "big5"),
         (HEBREW, "cp1255"), ("Schöne Grüße aus München, wir hören uns nächste Woche wieder", "latin-1"),
     ],
 )  # fmt: skip

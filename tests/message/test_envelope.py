@@ -21,7 +21,8 @@ def test_all_fields_in_their_order() -> None:
         parse_message(
             b"Date: Mon, 7 Feb 1994 21:52:25 -0800 (PST)\r\nFrom: Fred Foobar <foobar@Blurdybloop.example>\r\n"
             b"Sender: s@x\r\nReply-To: r@x\r\nSubject: afternoon meeting\r\n"
-            b"To: mooch@owatagu.example\r\nCc: a@x, b@y\r\nBcc: c@x\r\nIn-Reply-To: <1@x>\r\nMessage-Id: <B27397-0100000@Blurdybloop.example>\r\n\r\n"
+            b"To: mooch@owatagu.example\r\nCc: a@x, b@y\r\nBcc: c@x\r\n"
+            b"In-Reply-To: <1@x>\r\nMessage-Id: <B27397-0100000@Blurdybloop.example>\r\n\r\n"
         )
     )
     assert found == (

@@ -94,7 +94,7 @@ def encode_body(body: bytes, *, eight_bit: bool = False) -> tuple[str, bytes]:
     if fits and eight_bit:
         return "8bit", body
     foreign = len(body) - len(body.decode("ascii", "ignore"))
-    if foreign * 6 > len(body):
+    if foreign * 4 > len(body):
         return "base64", base64_lines(body)
     return "quoted-printable", quoted_printable(body)
 

@@ -14,7 +14,7 @@ MAX_IDS: Final = 200  # of one field; a long thread needs its first and its last
 MAX_ID: Final = 998
 
 _ID: Final = re.compile(rb"<([^<>]{1,998})>")
-_BARE: Final = re.compile(rb"[^\s<>,;\"()]++@[^\s<>,;\"()]++")
+_BARE: Final = re.compile(rb"[^\s<>,;\"()@]++@[^\s<>,;\"()]++")
 _QUOTED: Final = re.compile(rb"\"((?:[^\"\\]|\\.)*+)\"")
 _ESCAPED: Final = re.compile(rb"\\(.)")
 _SPACE: Final = re.compile(rb"[ \t\r\n]+")
