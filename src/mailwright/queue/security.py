@@ -18,7 +18,7 @@ from mailwright.queue.wire import Lost, Wire
 
 DANE: Final = "DANE"
 STS: Final = "MTA-STS"
-_DER: Final = 1  # _ssl.ENCODING_DER
+_DER: Final = 2  # _ssl.ENCODING_DER
 
 
 @dataclass(frozen=True)

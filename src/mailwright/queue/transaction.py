@@ -191,13 +191,15 @@ class Sender:
     async def _read_rcpt(self, paths: dict[int, Path], mail: Reply) -> tuple[list[int], list[int]]:
         accepted: list[int] = []
         again: list[int] = []
+        if not mail.is_success:
+            self._set(paths, mail, "mail")
         for n in paths:
+            if self._wire.is_lost:
+                raise Lost("the peer closed the connection")
             self._phase = "rcpt"
             reply = (await self._wire.reply()).reply
             if mail.is_success:
                 self._take_rcpt(n, reply, accepted, again)
-        if not mail.is_success:
-            self._set(paths, mail, "mail")
         return accepted, again
 
     def _take_rcpt(self, n: int, reply: Reply, accepted: list[int], again: list[int]) -> None:

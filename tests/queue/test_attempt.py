@@ -1,0 +1,589 @@
+"""One attempt against real sockets: what the peer sees, and what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from support.peer import EXTENSIONS, Authority, Peer
+from support.queues import CONTENT
+from support.simulation import InlineDatabase
+
+from mailwright.base.clock import SystemClock
+from mailwright.dns.mock import MockResolver
+from mailwright.queue import attempt, wire
+from mailwright.queue.attempt import Settings, SMTPTransport
+from mailwright.queue.hosts import HostFinder
+from mailwright.queue.model import Claimed
+from mailwright.queue.planner import FRESH, Lane
+from mailwright.queue.routes import Route, Router
+from mailwright.queue.runner import Attempt
+from mailwright.queue.sts import FetchError, Policies
+from mailwright.queue.values import Message, Outcome, Recipient
+from mailwright.store.blobs.database import DatabaseBlobs
+
+MESSAGE = Message(
+    1, 0, 1, len(CONTENT), "alice@us.example", "", "", "7BIT", False, False, "en", 1.8e9, 1.9e9, CONTENT
+)
+
+
+@dataclass
+class Net:
+    """A transport in a small world."""
+
+    resolver: MockResolver
+    port: int
+    routes: tuple[Route, ...] = ()
+    authorities: str | None = None
+    policy: bytes | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        clock = SystemClock()
+        self.db = InlineDatabase()
+
+        async def fetch(url: str) -> bytes:
+            if self.policy is None:
+                raise FetchError("sts-policy-fetch-error", f"{url} is not there")
+            return self.policy
+
+        self.transport = SMTPTransport(
+            self.db,  # type: ignore[arg-type]
+            HostFinder(self.resolver, ours=("mx.us.example",)),
+            clock,
+            Settings("mx.us.example", self.port, authorities=self.authorities),
+            router=Router(self.routes),
+            policies=Policies(self.db, self.resolver, clock, fetch),  # type: ignore[arg-type]
+            **self.more,
+        )
+
+    async def send(self, *addresses: str, destination: str = "b.example", **changes: Any) -> Attempt:
+        carrier = self.transport.carrier(destination)
+        try:
+            return await carrier.deliver(claimed(*addresses or ("bob@b.example",), **changes))
+        finally:
+            await carrier.close()
+
+
+def claimed(*addresses: str, notify: int = 0, orcpt: str = "", **changes: Any) -> Claimed:
+    message = replace(MESSAGE, **changes)
+    if message.content is not None:
+        message = replace(message, size=len(message.content))
+    recipients = tuple(Recipient(n, a, orcpt, notify, 0, False) for n, a in enumerate(addresses))
+    return Claimed(Lane(FRESH, 0, "b.example"), message, recipients)
+
+
+def zone(**more: dict[str, list[str]]) -> MockResolver:
+    return MockResolver(
+        {"b.example": {"MX": ["10 mx.b.example"]}, "mx.b.example": {"A": ["127.0.0.1"]}, **more}
+    )
+
+
+def outcomes(attempt: Attempt) -> list[tuple[str, str, str]]:
+    return [(result.outcome.value, result.phase, result.status) for result in attempt.results]
+
+
+async def test_a_message_arrives_as_it_is() -> None:
+    content = CONTENT + b".a dot\r\n..two\r\nno end of line"
+    async with Peer() as peer:
+        done = await Net(zone(), peer.port).send("bob@b.example", "carol@b.example", content=content)
+    assert outcomes(done) == [("sent", "content", "2.0.0")] * 2
+    assert done.reached
+    assert [taken.content for taken in peer.taken] == [content + b"\r\n"]
+    assert peer.lines[:2] == ["EHLO mx.us.example", f"MAIL FROM:<alice@us.example> SIZE={len(content)}"]
+    assert done.event["host"] == "mx.b.example"
+    assert "S: 250 2.0.0 kept" in done.event["lines"]  # type: ignore[operator]
+
+
+async def test_without_dsn_it_is_relayed_and_with_it_the_wishes_travel() -> None:
+    wishes: dict[str, Any] = {"notify": 3, "orcpt": "rfc822;Bob+x@old.example", "envid": "E 1", "ret": "HDRS"}
+    async with Peer() as peer:
+        done = await Net(zone(), peer.port).send(**wishes)
+        assert done.results[0].outcome is Outcome.SENT
+        assert "RET=HDRS ENVID=E+201" in peer.taken[0].mail
+        assert "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Bob+2Bx@old.example" in peer.taken[0].recipients[0]
+    async with Peer(extensions=("PIPELINING",)) as peer:
+        done = await Net(zone(), peer.port).send(**wishes)
+        assert done.results[0].outcome is Outcome.RELAYED
+        assert "RET" not in peer.taken[0].mail
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, ("8BITMIME",), (*EXTENSIONS, "CHUNKING")])
+async def test_each_recipient_has_its_own_result(extensions: tuple[str, ...]) -> None:
+    replies: Any = {
+        "RCPT TO:<no@": b"550 5.1.1 no such user\r\n",
+        "RCPT TO:<later@": b"450 4.2.1 come again\r\n",
+    }
+    async with Peer(extensions=extensions, replies=replies) as peer:
+        done = await Net(zone(), peer.port).send("no@b.example", "yes@b.example", "later@b.example")
+    assert [result.outcome for result in done.results] == [
+        Outcome.FAILED,
+        Outcome.SENT if "DSN" in extensions else Outcome.RELAYED,
+        Outcome.DEFERRED,
+    ]
+    assert done.results[0].text == "550 5.1.1 no such user"
+    assert len(peer.taken) == 1
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, ()])
+async def test_when_every_recipient_is_refused_the_next_message_still_goes(
+    extensions: tuple[str, ...],
+) -> None:
+    async with Peer(extensions=extensions, replies={"RCPT TO:<no@": b"550 5.1.1 no\r\n"}) as peer:
+        net = Net(zone(), peer.port)
+        carrier = net.transport.carrier("b.example")
+        assert outcomes(await carrier.deliver(claimed("no@b.example"))) == [("failed", "rcpt", "5.1.1")]
+        assert (await carrier.deliver(claimed("yes@b.example"))).results[0].outcome in (
+            Outcome.SENT,
+            Outcome.RELAYED,
+        )
+        await carrier.close()
+        assert peer.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("begin", "reply", "expected"),
+    [
+        ("MAIL", b"451 4.3.0 trouble\r\n", ("deferred", "mail", "4.3.0")),
+        ("MAIL", b"552 too big\r\n", ("failed", "mail", "5.0.0")),
+        ("RCPT", b"550 5.7.1 not you\r\n", ("failed", "rcpt", "5.7.1")),
+        ("DATA", b"451 4.7.1 greylisted\r\n", ("deferred", "data", "4.7.1")),
+        ("DATA", b"554 5.5.1 no\r\n", ("failed", "data", "5.5.1")),
+        ("MAIL", b"421 4.3.2 closing\r\n", ("deferred", "mail", "4.3.2")),
+    ],
+)
+async def test_a_refusal_is_told_by_its_phase(
+    begin: str, reply: bytes, expected: tuple[str, str, str]
+) -> None:
+    async with Peer(replies={begin: reply}) as peer:
+        done = await Net(zone(), peer.port).send()
+    assert outcomes(done) == [expected]
+    assert done.reached
+
+
+@pytest.mark.parametrize(
+    ("final", "expected"),
+    [
+        (b"451 4.7.1 try later\r\n", ("deferred", "content", "4.7.1")),
+        (b"554 5.7.1 spam\r\n", ("failed", "content", "5.7.1")),
+    ],
+)
+async def test_a_refusal_after_the_dot(final: bytes, expected: tuple[str, str, str]) -> None:
+    async with Peer(final=final) as peer:
+        assert outcomes(await Net(zone(), peer.port).send()) == [expected]
+
+
+async def test_a_connection_lost_after_the_dot_is_tried_again_and_says_so() -> None:
+    async with Peer(lose_after_dot=True) as peer:
+        done = await Net(zone(), peer.port).send()
+    assert outcomes(done) == [("deferred", "content", "4.4.2")]
+    assert "may have been delivered" in done.results[0].text
+    assert done.reached
+    assert not done.again
+
+
+async def test_too_many_recipients_go_in_further_transactions() -> None:
+    def rcpt(line: str, seen: list[str] = []) -> bytes:  # noqa: B006 - counts on purpose
+        seen.append(line)
+        return b"452 4.5.3 too many\r\n" if len(seen) in (3, 4) else b"250 2.1.5 ok\r\n"
+
+    async with Peer(replies={"RCPT": rcpt}) as peer:
+        done = await Net(zone(), peer.port).send(*(f"u{n}@b.example" for n in range(5)))
+        assert [result.outcome for result in done.results] == [Outcome.SENT] * 5
+        assert [len(taken.recipients) for taken in peer.taken] == [3, 2]
+    async with Peer(extensions=(*EXTENSIONS, "LIMITS RCPTMAX=2")) as peer:
+        await Net(zone(), peer.port).send(*(f"u{n}@b.example" for n in range(5)))
+        assert [len(taken.recipients) for taken in peer.taken] == [2, 2, 1]
+
+
+async def test_a_connection_is_used_again_also_by_another_carrier() -> None:
+    async with Peer() as peer:
+        net = Net(zone(), peer.port)
+        for _ in range(5):
+            await net.send()
+        assert peer.connections == 1
+        assert len(peer.taken) == 5
+        await net.transport.close()
+        await asyncio.sleep(0.05)
+        assert peer.lines[-1] == "QUIT"
+
+
+async def test_two_domains_of_one_host_share_connections() -> None:
+    async with Peer() as peer:
+        net = Net(zone(**{"c.example": {"MX": ["5 mx.b.example"]}}), peer.port)
+        await net.send()
+        await net.send("carol@c.example", destination="c.example")
+        assert peer.connections == 1
+
+
+async def test_a_connection_that_was_closed_meanwhile_costs_nothing() -> None:
+    async with Peer(most_messages=1) as peer:
+        net = Net(zone(), peer.port)
+        for _ in range(3):
+            assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+            await asyncio.sleep(0.01)
+        assert peer.connections == 3
+
+
+async def test_mailmax_is_kept() -> None:
+    async with Peer(extensions=(*EXTENSIONS, "LIMITS MAILMAX=2")) as peer:
+        net = Net(zone(), peer.port)
+        for _ in range(4):
+            await net.send()
+        assert peer.connections == 2
+
+
+async def test_chunking_sends_all_at_once_and_large_ones_in_pieces() -> None:
+    db_content = CONTENT + b"0123456789abcdef\r\n" * 50_000
+    async with Peer(extensions=(*EXTENSIONS, "CHUNKING", "BINARYMIME")) as peer:
+        net = Net(zone(), peer.port)
+        await net.send()
+        assert f"BDAT {len(CONTENT)} LAST" in peer.lines
+
+        prepared = DatabaseBlobs().prepare((db_content,), len(db_content), net.db.now)
+        blob = net.db.now(lambda tx: tx.blobs.keep(tx, prepared, 1))
+        large = {"content": None, "blob": blob, "size": len(db_content)}
+        assert outcomes(await net.send(**large, body="BINARYMIME")) == [("sent", "content", "2.0.0")]
+        assert outcomes(await net.send(**large)) == [("sent", "content", "2.0.0")]
+    assert [taken.content for taken in peer.taken] == [CONTENT, db_content, db_content]
+    assert sum(line.startswith("BDAT") for line in peer.lines) == 1 + 4
+
+
+async def test_eight_bits_are_converted_for_a_peer_of_seven() -> None:
+    text = "Viele Grüße aus der Ferne\r\n".encode()
+    content = (
+        b"From: a@us.example\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        b"Content-Transfer-Encoding: 8bit\r\n\r\n" + text
+    )
+    signed: list[bytes] = []
+
+    def sign(made: bytes) -> bytes:
+        signed.append(made)
+        return b"DKIM-Signature: again\r\n" + made
+
+    async with Peer(extensions=("PIPELINING",)) as peer:
+        net = Net(zone(), peer.port, more={"sign": sign})
+        await net.send(content=content, body="8BITMIME")
+        await net.send(content=content, body="8BITMIME", account=3)
+    one, two = (taken.content for taken in peer.taken)
+    assert one.isascii()
+    assert b"Content-Transfer-Encoding: quoted-printable" in one
+    assert b"Gr=C3=BC=C3=9Fe" in one
+    assert two == b"DKIM-Signature: again\r\n" + one
+    assert len(signed) == 1, "only what is ours is signed again"
+    async with Peer() as peer:
+        await Net(zone(), peer.port).send(content=content, body="8BITMIME")
+    assert peer.taken[0].content == content
+    assert "BODY=8BITMIME" in peer.taken[0].mail
+
+
+async def test_what_a_peer_can_never_take_fails_at_once() -> None:
+    async with Peer(extensions=("PIPELINING", "SIZE 50")) as peer:
+        net = Net(zone(), peer.port)
+        assert outcomes(await net.send()) == [("failed", "mail", "5.3.4")]
+        small = b"a: b\r\n\r\nx\r\n"
+        assert outcomes(await net.send("ü@b.example", content=small, smtputf8=True)) == [
+            ("failed", "mail", "5.6.7")
+        ]
+        assert outcomes(await net.send(content=small, smtputf8=True)) == [("relayed", "content", "2.0.0")]
+    assert len(peer.taken) == 1
+
+
+async def test_smtputf8_where_it_is_offered() -> None:
+    async with Peer() as peer:
+        assert outcomes(await Net(zone(), peer.port).send("ü@b.example", smtputf8=True)) == [
+            ("sent", "content", "2.0.0")
+        ]
+    assert "SMTPUTF8" in peer.taken[0].mail
+
+
+async def test_helo_for_a_peer_that_knows_no_ehlo() -> None:
+    async with Peer(replies={"EHLO": b"502 5.5.1 what\r\n"}) as peer:
+        assert outcomes(await Net(zone(), peer.port).send()) == [("relayed", "content", "2.0.0")]
+
+
+async def test_lmtp_has_a_final_reply_for_each_recipient() -> None:
+    answers = iter([b"250 2.1.5 kept\r\n", b"452 4.2.2 full\r\n"])
+    route = Route("store", hosts=("127.0.0.1",), lmtp=True)
+    async with Peer(
+        lmtp=True, final=lambda _: next(answers), replies={"RCPT TO:<no@": b"550 5.1.1 no\r\n"}
+    ) as peer:
+        net = Net(zone(), 0, routes=(replace(route, port=peer.port),))
+        done = await net.send("a@b.example", "no@b.example", "c@b.example", destination="@store")
+    assert outcomes(done) == [
+        ("delivered", "content", "2.1.5"),
+        ("failed", "rcpt", "5.1.1"),
+        ("deferred", "content", "4.2.2"),
+    ]
+    assert peer.lines[0] == "LHLO mx.us.example"
+
+
+# Ways
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ({}, ("failed", "dns", "5.1.2")),
+        ({"b.example": {"MX": ["0 ."]}}, ("failed", "dns", "5.1.10")),
+        ({"b.example": {"TXT": ["x"]}}, ("failed", "dns", "5.4.4")),
+        ({"b.example": {"MX": ["10 nowhere.example"]}}, ("failed", "dns", "5.4.4")),
+        ({"b.example": {"MX": ["10 mx.us.example", "20 other.example"]}}, ("failed", "dns", "5.4.6")),
+    ],
+)
+async def test_domains_without_a_server(records: dict[str, Any], expected: tuple[str, str, str]) -> None:
+    done = await Net(MockResolver(records), 25).send()
+    assert outcomes(done) == [expected]
+    assert done.reached, "there is no outage to wait for"
+
+
+async def test_a_silent_name_server_is_waited_for() -> None:
+    done = await Net(MockResolver({}, failing=["b.example"]), 25).send()
+    assert outcomes(done) == [("deferred", "dns", "4.4.3")]
+    assert not done.reached
+
+
+async def test_the_implicit_mx_and_an_address_literal() -> None:
+    async with Peer() as peer:
+        net = Net(MockResolver({"b.example": {"A": ["127.0.0.1"]}}), peer.port)
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+        literal = await net.send("bob@[127.0.0.1]", destination="[127.0.0.1]")
+        assert outcomes(literal) == [("sent", "content", "2.0.0")]
+
+
+async def test_better_hosts_first_and_the_next_one_when_the_first_is_down() -> None:
+    records: Any = {
+        "b.example": {"MX": ["20 mx2.b.example", "10 mx1.b.example"]},
+        "mx1.b.example": {"A": ["127.0.0.2"]},
+        "mx2.b.example": {"A": ["127.0.0.1"]},
+    }
+    async with Peer() as peer:
+        net = Net(MockResolver(records), peer.port)
+        done = await net.send()
+        assert done.event["host"] == "mx2.b.example"
+        assert "mx1.b.example [127.0.0.2]: cannot connect" in done.event["earlier"][0]  # type: ignore[index]
+        again = await net.send()
+        assert "earlier" not in again.event, "the one that is down is not asked again soon"
+
+
+@pytest.mark.parametrize(
+    ("greeting", "expected"),
+    [
+        (b"421 4.3.2 busy\r\n", ("deferred", "greeting", "4.3.2")),
+        (b"554 5.7.1 go away\r\n", ("failed", "greeting", "5.7.1")),
+        (b"HTTP/1.1 400 Bad Request\r\n", ("deferred", "greeting", "4.4.2")),
+        (b"220-" + b"x" * 1_000_000, ("deferred", "greeting", "4.4.2")),
+    ],
+)
+async def test_a_bad_greeting(greeting: bytes, expected: tuple[str, str, str]) -> None:
+    async with Peer(greeting=greeting) as peer:
+        done = await Net(zone(), peer.port).send()
+    assert outcomes(done) == [expected]
+
+
+async def test_a_tarpit_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "GREETING_TIMEOUT", 0.2)
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(b"2")
+            await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        done = await Net(zone(), server.sockets[0].getsockname()[1]).send()
+        assert outcomes(done) == [("deferred", "greeting", "4.4.2")]
+        assert "no reply within" in done.results[0].text or "no complete reply" in done.results[0].text
+        assert wire.FINAL_TIMEOUT == 600
+
+
+async def test_nobody_listens() -> None:
+    async with Peer() as peer:
+        port = peer.port
+    done = await Net(zone(), port).send()
+    assert outcomes(done) == [("deferred", "connect", "4.4.1")]
+    assert not done.reached
+
+
+async def test_a_smarthost_with_login() -> None:
+    lines: list[str] = []
+
+    def auth(line: str) -> bytes:
+        lines.append(line)
+        return b"235 2.7.0 welcome\r\n"
+
+    async with Peer(extensions=(*EXTENSIONS, "AUTH PLAIN LOGIN"), replies={"AUTH": auth}) as peer:
+        route = Route("smart", hosts=("127.0.0.1",), port=peer.port, username="us", password="secret")
+        net = Net(MockResolver({}), 0, routes=(route,))
+        done = await net.send("a@b.example", "c@d.example", destination="@smart")
+        assert outcomes(done) == [("sent", "content", "2.0.0")] * 2
+        assert len(peer.taken) == 1, "several domains in one transaction"
+    assert lines[0].startswith("AUTH PLAIN ")
+    assert "AHVzAHNlY3JldA==" in lines[0]
+    assert not any("AHVz" in line for line in done.event["lines"])  # type: ignore[attr-defined]
+    async with Peer(extensions=(*EXTENSIONS, "AUTH PLAIN"), replies={"AUTH": b"535 5.7.8 wrong\r\n"}) as peer:
+        net = Net(MockResolver({}), 0, routes=(replace(route, port=peer.port),))
+        assert outcomes(await net.send(destination="@smart")) == [("deferred", "auth", "4.7.8")]
+    net = Net(MockResolver({}), 0)
+    assert outcomes(await net.send(destination="@gone")) == [("deferred", "route", "4.3.5")]
+
+
+async def test_a_source_address_of_ours() -> None:
+    async with Peer() as peer:
+        route = Route("other", hosts=("127.0.0.1",), port=peer.port, sources=("127.0.0.9", "::1"))
+        seen: list[str] = []
+
+        def rcpt(line: str) -> bytes:
+            seen.extend(stream.peer.address for stream in peer.streams)
+            return b"250 ok\r\n"
+
+        peer.replies["RCPT"] = rcpt
+        await Net(MockResolver({}), 0, routes=(route,)).send(destination="@other")
+    assert seen == ["127.0.0.9"]
+
+
+# Safety
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def secure_net(peer: Peer, authority: Authority, **more: Any) -> Net:
+    return Net(zone(), peer.port, authorities=str(authority.file), **more)
+
+
+async def test_tls_is_used_when_offered_whoever_the_certificate_names(authority: Authority) -> None:
+    async with Peer(context=authority.context("elsewhere.example", days=-5)[0]) as peer:
+        done = await secure_net(peer, authority).send()
+    assert outcomes(done) == [("sent", "content", "2.0.0")]
+    assert peer.taken[0].tls
+    assert str(done.event["tls"]).startswith("TLSv1.3")
+    assert done.event["policy"] == "opportunistic"
+    assert peer.lines.count("EHLO mx.us.example") == 2
+
+
+async def test_a_broken_handshake_is_forgiven_when_tls_is_chance() -> None:
+    async with Peer(extensions=(*EXTENSIONS, "STARTTLS"), replies={"STARTTLS": b"220 go\r\n"}) as peer:
+        peer.extensions = (*EXTENSIONS, "STARTTLS")
+        # It says yes and goes on in the clear.
+        done = await asyncio.wait_for(Net(zone(), peer.port).send(), 20)
+    assert outcomes(done) == [("sent", "content", "2.0.0")]
+    assert not peer.taken[0].tls
+
+
+POLICY = b"version: STSv1\r\nmode: %b\r\nmx: mx.b.example\r\nmax_age: 86400\r\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "delivered"),
+    [(("mx.b.example",), 30, True), (("other.example",), 30, False), (("mx.b.example",), -5, False)],
+)
+async def test_mta_sts_enforce(
+    authority: Authority, names: tuple[str, ...], days: int, delivered: bool
+) -> None:
+    async with Peer(context=authority.context(*names, days=days)[0]) as peer:
+        net = secure_net(peer, authority, policy=POLICY % b"enforce")
+        net.resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+        done = await net.send()
+    if delivered:
+        assert outcomes(done) == [("sent", "content", "2.0.0")]
+        assert done.event["policy"] == "MTA-STS enforce"
+    else:
+        assert outcomes(done) == [("deferred", "tls", "4.7.5")]
+        assert not peer.taken
+
+
+async def test_mta_sts_without_tls_or_with_a_foreign_host_defers_and_testing_delivers(
+    authority: Authority,
+) -> None:
+    async with Peer() as peer:
+        for mode, outcome in (
+            (b"enforce", Outcome.DEFERRED),
+            (b"testing", Outcome.SENT),
+            (b"none", Outcome.SENT),
+        ):
+            net = secure_net(peer, authority, policy=POLICY % mode)
+            net.resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+            assert (await net.send()).results[0].outcome is outcome
+    async with Peer(context=authority.context("mx.b.example")[0]) as peer:
+        net = secure_net(peer, authority, policy=(POLICY % b"enforce").replace(b"mx.b", b"mx.c"))
+        net.resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+        done = await net.send()
+        assert outcomes(done) == [("deferred", "tls", "4.7.5")]
+        assert "not in the MTA-STS policy" in done.results[0].text
+
+
+@pytest.mark.parametrize(
+    ("usage", "good", "delivered"), [(3, True, True), (3, False, False), (2, True, True), (2, False, False)]
+)
+async def test_dane(authority: Authority, usage: int, good: bool, delivered: bool) -> None:
+    context, leaf = authority.context("mx.b.example")
+    ca = authority.certificate.public_bytes(attempt_encoding())
+    digest = hashlib.sha256(leaf if usage == 3 else ca).hexdigest() if good else "00" * 32
+    async with Peer(context=context) as peer:
+        net = Net(zone(), peer.port)
+        net.resolver.secure.update({"b.example"})
+        record = f"{usage} 0 1 {digest}" if usage == 3 else f"2 0 0 {ca.hex()}" if good else f"2 0 1 {digest}"
+        net.resolver.add(f"_{peer.port}._tcp.mx.b.example", "TLSA", record)
+        done = await net.send()
+    assert outcomes(done) == [("sent", "content", "2.0.0") if delivered else ("deferred", "tls", "4.7.5")]
+    assert bool(peer.taken) is delivered
+    if delivered:
+        assert done.event["policy"] == "DANE"
+
+
+def attempt_encoding() -> Any:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return Encoding.DER
+
+
+async def test_dane_counts_only_in_a_signed_zone_and_wants_starttls() -> None:
+    async with Peer() as peer:
+        net = Net(zone(), peer.port)
+        net.resolver.add(f"_{peer.port}._tcp.mx.b.example", "TLSA", "3 1 1 " + "00" * 32)
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+        net = Net(zone(), peer.port)
+        net.resolver.add(f"_{peer.port}._tcp.mx.b.example", "TLSA", "3 1 1 " + "00" * 32)
+        net.resolver.secure.add("b.example")
+        assert outcomes(await net.send()) == [("deferred", "tls", "4.7.5")]
+
+
+async def test_requiretls(authority: Authority) -> None:
+    offers = (*EXTENSIONS, "REQUIRETLS")
+    async with Peer(extensions=offers, context=authority.context("mx.b.example")[0]) as peer:
+        net = secure_net(peer, authority)
+        assert outcomes(await net.send(requiretls=True)) == [("failed", "tls", "5.7.10")], (
+            "the MX is not vouched for"
+        )
+        net = secure_net(peer, authority)
+        net.resolver.secure.add("b.example")
+        assert outcomes(await net.send(requiretls=True)) == [("sent", "content", "2.0.0")]
+        assert peer.taken[-1].mail.endswith("REQUIRETLS")
+        peer.extensions = EXTENSIONS
+        net = secure_net(peer, authority)
+        net.resolver.secure.add("b.example")
+        assert outcomes(await net.send(requiretls=True)) == [("failed", "tls", "5.7.30")]
+    assert len(peer.taken) == 1
+
+
+@pytest.mark.parametrize(("tls", "names", "outcome"), [
+    ("none", ("mx.b.example",), Outcome.SENT),
+    ("encrypt", ("elsewhere.example",), Outcome.SENT),
+    ("verify", ("elsewhere.example",), Outcome.DEFERRED),
+    ("verify", ("mx.b.example",), Outcome.SENT),
+])  # fmt: skip
+async def test_a_route_says_how_safe(
+    authority: Authority, tls: str, names: tuple[str, ...], outcome: Outcome
+) -> None:
+    async with Peer(context=authority.context(*names)[0]) as peer:
+        routes = (Route("safe", domains=("b.example",), tls=tls, port=peer.port),)
+        net = secure_net(peer, authority, routes=routes)
+        done = await net.send(destination="b.example@safe")
+        assert done.results[0].outcome is outcome
+        assert all(taken.tls is (tls != "none") for taken in peer.taken)
