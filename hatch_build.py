@@ -7,8 +7,10 @@ MAILWRIGHT_PURE=1 asks for plain Python; MAILWRIGHT_COMPILED=1 makes it an error
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -33,41 +35,29 @@ class CompileHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
             return
-        self.work = Path(tempfile.mkdtemp(prefix="mailwright-build-"))
-        modules = find_modules(
-            Path(self.root) / "src", self.config["compile"], self.config.get("interpret", [])
-        )
-        reason = obstacle() or self.compile(modules, build_data)
+        source = Path(self.root) / "src"
+        modules = find_modules(source, self.config["compile"], self.config.get("interpret", []))
+        reason, folder = obstacle(), Path(self.root) / "build" / f"compiled-{fingerprint(source, modules)}"
+        if not reason:
+            reason = compile_into(folder, source, modules)
         if reason and os.environ.get("MAILWRIGHT_COMPILED") == "1":
             raise RuntimeError(f"MAILWRIGHT_COMPILED=1, but {reason}")
+        if not reason:
+            for built in sorted(folder.rglob("*.so")):
+                build_data["force_include"][str(built)] = str(built.relative_to(folder))
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
         self.app.display_info(f"Plain Python: {reason}" if reason else f"Compiled {len(modules)} modules")
-        record = self.work / "build.json"
-        record.write_text(json.dumps({"compiled": [] if reason else modules, "reason": reason}))
-        build_data["force_include"][str(record)] = "mailwright/build.json"
+        handle, name = tempfile.mkstemp(suffix=".json")
+        with os.fdopen(handle, "w", encoding="utf-8") as record:
+            json.dump({"compiled": [] if reason else modules, "reason": reason}, record)
+        self.record = Path(name)
+        self.record.chmod(0o644)
+        build_data["force_include"][name] = "mailwright/build.json"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        if hasattr(self, "work"):
-            shutil.rmtree(self.work, ignore_errors=True)
-
-    def compile(self, modules: list[str], build_data: dict[str, Any]) -> str:
-        """Compile into the work folder; the reason why it could not be done, or ''."""
-        tree = self.work / "tree"
-        shutil.copytree(Path(self.root) / "src", tree, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
-        command = [sys.executable, str(Path(__file__).resolve()), str(tree), *modules]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"mypyc did not finish: {error}"
-        if done.returncode:
-            self.app.display_error((done.stdout + done.stderr)[-8000:])
-            return (
-                "mypyc or the C compiler refused a module (the messages stand above; pip shows them with -v)"
-            )
-        for built in sorted(tree.rglob("*.so")):
-            build_data["force_include"][str(built)] = str(built.relative_to(tree))
-        build_data["pure_python"] = False
-        build_data["infer_tag"] = True
-        return ""
+        if hasattr(self, "record"):
+            self.record.unlink(missing_ok=True)
 
 
 def obstacle() -> str:
@@ -89,6 +79,38 @@ def find_modules(source: Path, patterns: list[str], excluded: list[str]) -> list
     found = {path for pattern in patterns for path in source.glob(pattern)}
     found -= {path for pattern in excluded for path in source.glob(pattern)}
     return sorted(str(path.relative_to(source)) for path in found if path.suffix == ".py")
+
+
+def fingerprint(source: Path, modules: list[str]) -> str:
+    """Stands for what is compiled, and for whom: pip asks twice, and most changes are elsewhere."""
+    digest = hashlib.sha256(f"{sys.version} {platform.machine()} {os.environ.get('CFLAGS')}".encode())
+    for path in [Path(__file__), *(source / module for module in modules)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def compile_into(folder: Path, source: Path, modules: list[str]) -> str:
+    """Compile the modules and leave what comes of them in `folder`; the reason why it could not be done, or ''."""
+    if folder.exists():
+        return ""
+    with tempfile.TemporaryDirectory(prefix="mailwright-build-") as work:
+        tree = Path(work) / "tree"
+        shutil.copytree(source, tree, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+        command = [sys.executable, str(Path(__file__).resolve()), str(tree), *modules]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"mypyc did not finish: {error}"
+        if done.returncode:
+            said = (done.stdout + done.stderr).strip()[-2000:]
+            return f"mypyc or the C compiler refused a module:\n{said}"
+        partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+        for built in tree.rglob("*.so"):
+            target = partial / built.relative_to(tree)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(built, target)
+        partial.rename(folder)
+    return ""
 
 
 def compile_tree(tree: Path, modules: list[str]) -> None:

@@ -106,7 +106,7 @@ def list_(config: Config, as_json: bool) -> None:
                     "address": each.address,
                     "name": each.display_name,
                     "language": each.language,
-                    "disabled": each.disabled,
+                    "disabled": bool(each.disabled),
                     "created_at": each.created_at,
                     "messages": each.messages,
                     "bytes": each.bytes,

@@ -135,7 +135,7 @@ def to_crlf(content: bytes) -> bytes:
 def write_mbox(file: IO[bytes], content: bytes, date: int, flags: int) -> None:
     """Append a message in the format mboxrd, where `>` is put before every line `>*From `."""
     stamp = email.utils.formatdate(date).split()  # Thu, 01 Jan 1970 00:00:00 -0000
-    when = f"{stamp[0][:3]} {stamp[2]} {stamp[1]:>2} {stamp[4]} {stamp[3]}"
+    when = f"{stamp[0][:3]} {stamp[2]} {int(stamp[1]):2} {stamp[4]} {stamp[3]}"
     file.write(f"From MAILER-DAEMON {when}\n".encode())
     head, gap, body = content.replace(b"\r\n", b"\n").partition(b"\n\n")
     head = re.sub(rb"(?im)^(?:X-)?Status:.*\n(?:[ \t].*\n)*", b"", head + b"\n")

@@ -1,0 +1,184 @@
+"""Domains, accounts and aliases from the command line."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+from cli.command import Shell
+
+from mailwright.base.clock import ManualClock
+from mailwright.cli.exits import Exit
+from mailwright.cli.opening import with_store
+from mailwright.config import load
+from mailwright.directory.authenticator import DirectoryAuthenticator
+from mailwright.directory.lockout import Lockout
+from mailwright.sasl.api import Denied
+from mailwright.store.store import Store
+
+
+def can_log_in(shell: Shell, address: str, password: str) -> bool:
+    """Whether the server would let them in."""
+
+    async def ask(store: Store) -> bool:
+        authenticator = DirectoryAuthenticator(store, Lockout(ManualClock(), 10, 60.0, exempt=lambda _: True))
+        answer = await authenticator.verify_password(address, password, "127.0.0.1")
+        authenticator.close()
+        return not isinstance(answer, Denied)
+
+    return with_store(load(shell.config), ask)
+
+
+def test_init_makes_an_installation_that_needs_no_more(shell: Shell) -> None:
+    done = shell(
+        "init", "--hostname", "mail.example.org", "--domain", "example.org", "--data", shell.folder / "d"
+    )
+    assert done.code == Exit.OK
+    assert "example.org. MX 10 mail.example.org." in done.out
+    assert "mailwright account add you@example.org" in done.out
+    config = load(shell.config)
+    assert config.server.hostname == "mail.example.org"
+    keys = sorted((config.dkim_directory / "example.org").glob("*.pem"))
+    assert [key.name[0] for key in keys] == ["e", "r"]
+    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
+    assert shell("domain", "list", "--json").json == ["example.org"]
+
+
+def test_init_replaces_nothing_unasked(shell: Shell) -> None:
+    shell.config.write_text("# mine\n")
+    done = shell("init", "--hostname", "a.example", "--domain", "a.example")
+    assert done.code == Exit.FAILED
+    assert "--force" in done.err
+    assert shell.config.read_text() == "# mine\n"
+
+
+def test_init_asks_for_what_is_missing(shell: Shell) -> None:
+    done = shell("init", "--data", shell.folder / "d", stdin="mx.b.example\n\n")
+    assert done.code == Exit.OK
+    assert load(shell.config).server.hostname == "mx.b.example"
+    assert shell("domain", "list", "--json").json == ["b.example"]
+
+
+def test_init_refuses_names_that_are_none(shell: Shell) -> None:
+    done = shell("init", "--hostname", "not a name", "--domain", "example.org", "--data", shell.folder / "d")
+    assert done.code == Exit.FAILED
+    assert "not a domain name" in done.err
+    assert not shell.config.exists()
+
+
+def test_records_are_the_same_each_time(mailwright: Shell) -> None:
+    first = mailwright("domain", "dns", "example.org", "--json").json
+    assert mailwright("domain", "dns", "EXAMPLE.org", "--json").json == first
+    kinds = [(record["name"], record["type"]) for record in first]
+    assert ("_dmarc.example.org", "TXT") in kinds
+    assert ("_imaps._tcp.example.org", "SRV") in kinds
+    rsa = next(record for record in first if "k=rsa" in record["value"])
+    line = next(
+        line for line in mailwright("domain", "dns", "example.org").out.splitlines() if "k=rsa" in line
+    )
+    assert all(len(text) <= 255 for text in line.split('"')[1::2])
+    assert "".join(line.split('"')[1::2]) == rsa["value"]
+
+
+def test_an_account_can_log_in_with_its_passwords_only(mailwright: Shell) -> None:
+    assert can_log_in(mailwright, "alice@example.org", "secret")
+    phone = mailwright("account", "app-password", "add", "alice@example.org", "phone", "--json").json[
+        "password"
+    ]
+    assert can_log_in(mailwright, "alice@example.org", phone)
+    new = mailwright("account", "password", "alice@example.org", "--generate").out.split("It is: ")[1].strip()
+    assert can_log_in(mailwright, "alice@example.org", new)
+    assert not can_log_in(mailwright, "alice@example.org", "secret")
+    assert can_log_in(mailwright, "alice@example.org", phone)
+    names = mailwright("account", "app-password", "list", "alice@example.org", "--json").json
+    assert [entry["name"] for entry in names] == ["phone"]
+    assert mailwright("account", "app-password", "remove", "alice@example.org", "phone").code == Exit.OK
+    assert not can_log_in(mailwright, "alice@example.org", phone)
+
+
+def test_disabling_stops_logins_and_enabling_lets_them_in_again(mailwright: Shell) -> None:
+    mailwright("account", "disable", "alice@example.org")
+    assert mailwright("account", "list", "--json").json[0]["disabled"] is True
+    assert not can_log_in(mailwright, "alice@example.org", "secret")
+    mailwright("account", "enable", "alice@example.org")
+    assert can_log_in(mailwright, "alice@example.org", "secret")
+
+
+def test_removing_an_account_asks_first(mailwright: Shell) -> None:
+    assert mailwright("account", "remove", "alice@example.org", stdin="n\n").code == Exit.FAILED
+    assert len(mailwright("account", "list", "--json").json) == 1
+    assert mailwright("account", "remove", "alice@example.org", "--yes").code == Exit.OK
+    assert mailwright("account", "list", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"), [("5GiB", 5 << 30), ("500mb", 500 << 20), ("1024", 1024), ("none", None)]
+)
+def test_quotas(mailwright: Shell, text: str, octets: int | None) -> None:
+    assert mailwright("account", "quota", "alice@example.org", text).code == Exit.OK
+    assert mailwright("account", "list", "--json").json[0]["quota_bytes"] == octets
+
+
+def test_aliases_and_the_catch_all(mailwright: Shell) -> None:
+    mailwright("alias", "add", "sales@example.org", "alice@example.org", "x@elsewhere.example")
+    mailwright("alias", "add", "@example.org", "alice@example.org")
+    assert mailwright("alias", "list", "--json").json == {
+        "@example.org": ["alice@example.org"],
+        "sales@example.org": ["alice@example.org", "x@elsewhere.example"],
+    }
+    mailwright("alias", "remove", "sales@example.org", "x@elsewhere.example")
+    assert mailwright("alias", "list", "--json").json["sales@example.org"] == ["alice@example.org"]
+    assert mailwright("domain", "remove", "example.org").code == Exit.FAILED
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "told"),
+    [
+        (("account", "add", "bob@elsewhere", "--generate"), Exit.FAILED, "mailwright domain add elsewhere"),
+        (("account", "add", "alice@example.org", "--generate"), Exit.FAILED, "is there already"),
+        (("account", "add", "bob", "--generate"), Exit.FAILED, "name@domain"),
+        (("account", "add", "bob@example.org"), Exit.USAGE, "--generate or --password-stdin"),
+        (("account", "add", "bob@example.org", "--password-stdin"), Exit.FAILED, "the password is empty"),
+        (("account", "password", "bob@example.org", "--generate"), Exit.FAILED, "no account bob@example.org"),
+        (("account", "quota", "alice@example.org", "much"), Exit.USAGE, "is no size"),
+        (("account", "app-password", "remove", "alice@example.org", "tv"), Exit.FAILED, "no app password"),
+        (("alias", "add", "alice@example.org", "b@example.org"), Exit.FAILED, "is an account"),
+        (("alias", "remove", "no@example.org"), Exit.FAILED, "no alias"),
+        (("domain", "add", "exa mple"), Exit.FAILED, "not a domain name"),
+        (("domain", "add", "example.org"), Exit.FAILED, "is there already"),
+        (("domain", "dns", "other.example"), Exit.FAILED, "it has example.org"),
+        (("domain", "remove", "other.example"), Exit.FAILED, "no domain"),
+        (("trace", "nobody@example.org"), Exit.FAILED, "nothing is known of nobody@example.org"),
+        (("queue", "hold"), Exit.USAGE, "or --all"),
+        (("acount", "list"), Exit.USAGE, "Did you mean 'account'?"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_told_with_its_remedy(
+    mailwright: Shell, args: tuple[str, ...], code: Exit, told: str
+) -> None:
+    done = mailwright(*args)
+    assert (done.code, told in done.err) == (code, True), done
+
+
+def test_a_wrong_configuration_stops_every_command(mailwright: Shell) -> None:
+    mailwright.config.write_text("[server]\nhostnme = 'x'\n")
+    done = mailwright("account", "list")
+    assert done.code == Exit.CONFIG
+    assert (
+        done.err == f"{mailwright.config}:2: [server] unknown setting 'hostnme'; did you mean 'hostname'?\n"
+    )
+
+
+def test_a_store_out_of_reach_is_a_temporary_failure(mailwright: Shell) -> None:
+    mailwright.config.write_text(
+        f'[server]\ndata = "{mailwright.folder}/data"\n[store]\ndatabase = "/dev/null/x"\n'
+    )
+    done = mailwright("account", "list")
+    assert done.code == Exit.TEMPORARY
+    assert "mailwright: " in done.err
+
+
+def test_an_empty_queue(mailwright: Shell) -> None:
+    assert mailwright("queue", "list", "--json").json == []
+    assert mailwright("queue", "counts", "--json").json == []
+    assert mailwright("queue", "retry", "--all").out == "Due now: 0 recipient(s).\n"

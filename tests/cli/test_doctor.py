@@ -1,0 +1,148 @@
+"""The doctor finds what was broken on purpose, and says how to mend it."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from cli.command import Shell
+
+from mailwright.cli.checks import Level, _host, _names_match, _published
+from mailwright.cli.exits import Exit
+from mailwright.cli.records import Record
+from mailwright.config import load
+from mailwright.dns.mock import MockResolver
+from mailwright.tls.certificates import self_signed
+
+
+def quiet_ports(shell: Shell, extra: str = "") -> None:
+    """Let the installation listen nowhere."""
+    off = "".join(
+        f"[listeners.{name}]\naddresses = []\n"
+        for name in ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s")
+        if f"[listeners.{name}]" not in extra
+    )
+    shell.config.write_text(shell.config.read_text() + off + extra)
+
+
+def findings(shell: Shell, level: Level, *options: str) -> list[dict[str, Any]]:
+    done = shell("doctor", "--offline", "--json", *options)
+    found = [check for check in done.json if check["level"] == level.value]
+    assert done.code == (Exit.FAILED if any(c["level"] == "wrong" for c in done.json) else Exit.OK)
+    return found
+
+
+def test_a_new_installation_is_well(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    assert findings(mailwright, Level.WRONG, "--deep") == []
+    (warning,) = findings(mailwright, Level.WARNING)
+    assert (warning["what"], "[tls]" in warning["remedy"]) == ("certificate", True)
+
+
+def test_the_words_are_for_people(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    done = mailwright("doctor", "--offline")
+    assert "warning certificate: none is given" in done.out
+    assert "        -> other servers" in done.out
+    assert "0 wrong, 1 warnings." in done.out
+
+
+def test_a_data_folder_open_to_others(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    data = load(mailwright.config).server.data
+    data.chmod(0o755)
+    assert any(check["remedy"] == f"chmod 700 {data}" for check in findings(mailwright, Level.WARNING))
+
+
+@pytest.mark.parametrize(
+    ("names", "age", "told"),
+    [
+        (["mail.example.org"], 400, "ended"),
+        (["other.example"], 0, "not for mail.example.org"),
+    ],
+)
+def test_a_bad_certificate(mailwright: Shell, names: list[str], age: int, told: str) -> None:
+    certificate, key = self_signed(names, datetime.now(UTC) - timedelta(days=age))
+    (mailwright.folder / "c.pem").write_bytes(certificate)
+    (mailwright.folder / "k.pem").write_bytes(key)
+    quiet_ports(mailwright, '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n')
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert told in wrong["text"]
+
+
+def test_a_certificate_that_is_missing(mailwright: Shell) -> None:
+    quiet_ports(mailwright, '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n')
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert "c.pem is missing" in wrong["text"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        ("UPDATE mailboxes SET messages = 3 WHERE name = 'INBOX'", "the mailbox INBOX of account"),
+        ("INSERT INTO places VALUES (1, 1, 1, 77, 1, 0, '', 0, 0)", "1 places without a message"),
+    ],
+)
+def test_a_store_that_contradicts_itself(mailwright: Shell, sql: str, told: str) -> None:
+    quiet_ports(mailwright)
+    connection = apsw.Connection(load(mailwright.config).database)
+    connection.execute(sql)
+    connection.close()
+    assert any(told in check["text"] for check in findings(mailwright, Level.WRONG))
+
+
+def test_a_damaged_database(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    Path(load(mailwright.config).database).write_bytes(b"not a database at all" * 500)
+    assert any("damaged" in check["text"] for check in findings(mailwright, Level.WRONG))
+
+
+def test_a_port_that_another_program_has(mailwright: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        quiet_ports(mailwright, f'[listeners.smtp]\naddresses = ["127.0.0.1:{port}"]\n')
+        (wrong,) = findings(mailwright, Level.WRONG)
+    assert (wrong["what"], "ss -ltnp" in wrong["remedy"]) == (f"smtp on 127.0.0.1:{port}", True)
+    assert findings(mailwright, Level.WRONG) == []
+
+
+def test_wildcards_stand_for_one_label() -> None:
+    assert _names_match(["*.example.org"], "mail.Example.org")
+    assert not _names_match(["*.example.org"], "a.mail.example.org")
+    assert not _names_match(["*.example.org"], "example.org")
+
+
+async def test_what_dns_lacks_is_told_as_the_line_to_publish() -> None:
+    resolver = MockResolver.from_text(
+        "example.org MX 10 mail.example.org.\nother.example MX 10 mail.b.example."
+    )
+    good = await _published(resolver, Record("example.org", "MX", "10 mail.example.org.", ""))
+    bad = await _published(resolver, Record("other.example", "MX", "10 mail.example.org.", ""))
+    none = await _published(resolver, Record("_dmarc.example.org", "TXT", "v=DMARC1; p=none", ""))
+    assert good.level is Level.OK
+    assert (bad.level, bad.text) == (Level.WRONG, "is mail.b.example")
+    assert none.remedy == 'publish: _dmarc.example.org. TXT "v=DMARC1; p=none"'
+
+
+async def test_a_policy_is_the_administrators_but_a_key_must_be_ours() -> None:
+    resolver = MockResolver.from_text(
+        'example.org TXT "v=spf1 ip4:192.0.2.1 ~all"\ne._domainkey.example.org TXT "v=DKIM1; k=rsa; p=AAAA"'
+    )
+    spf = await _published(resolver, Record("example.org", "TXT", "v=spf1 mx -all", ""))
+    key = await _published(resolver, Record("e._domainkey.example.org", "TXT", "v=DKIM1; k=rsa; p=BBBB", ""))
+    same = await _published(resolver, Record("e._domainkey.example.org", "TXT", "v=DKIM1;k=rsa;p=AAAA", ""))
+    assert (spf.level, key.level, same.level) == (Level.OK, Level.WRONG, Level.OK)
+
+
+async def test_an_address_that_does_not_resolve_back_is_a_warning() -> None:
+    resolver = MockResolver.from_text(
+        "mail.example.org A 192.0.2.1\n1.2.0.192.in-addr.arpa PTR host.provider.example."
+    )
+    (check,) = await _host(resolver, "mail.example.org")
+    assert (check.level, check.text) == (Level.WARNING, "192.0.2.1 resolves back to host.provider.example")
+    (missing,) = await _host(resolver, "mx.example.org")
+    assert missing.level is Level.WRONG

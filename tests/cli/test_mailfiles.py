@@ -1,0 +1,158 @@
+"""Maildir and mbox, as they are found and as they are written."""
+
+from __future__ import annotations
+
+import io
+import mailbox
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailwright.cli import mailfiles
+from mailwright.cli.mailfiles import Folder, folders, read
+from mailwright.store.model import Flag
+
+MESSAGE = b"From: a@example.org\nSubject: x\n\nHello\n"
+
+
+def maildir(path: Path, **messages: bytes) -> Path:
+    for part in ("cur", "new", "tmp"):
+        (path / part).mkdir(parents=True)
+    for name, content in messages.items():
+        (path / "cur" / name).write_bytes(content)
+    return path
+
+
+def mbox(path: Path, text: bytes) -> list[mailfiles.Found]:
+    path.write_bytes(text)
+    return list(read(Folder("INBOX", path, "mbox")))
+
+
+def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
+    maildir(tmp_path / "mail")
+    for name in (".Sent", ".Work.2024", "Plain/Deep"):
+        maildir(tmp_path / "mail" / name)
+    (tmp_path / "mail" / "old.mbox").write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\n" + MESSAGE)
+    (tmp_path / "mail" / "dovecot.index").write_bytes(b"\0" * 100)
+    (tmp_path / "mail" / "cur" / "1").write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\n" + MESSAGE)
+    found = [(folder.mailbox, folder.kind) for folder in folders(tmp_path / "mail", "INBOX")]
+    assert sorted(found) == [
+        ("INBOX", "maildir"),
+        ("Plain/Deep", "maildir"),
+        ("Sent", "maildir"),
+        ("Work/2024", "maildir"),
+        ("old", "mbox"),
+    ]
+    assert folders(tmp_path / "mail", "Archive")[1].mailbox.startswith("Archive/")
+
+
+def test_what_is_neither_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("hello")
+    with pytest.raises(ValueError, match="no mbox"):
+        folders(tmp_path / "x", "INBOX")
+    with pytest.raises(ValueError, match="neither a Maildir"):
+        folders(tmp_path, "INBOX")
+    with pytest.raises(ValueError, match="not there"):
+        folders(tmp_path / "y", "INBOX")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("1.a:2,FRS", Flag.FLAGGED | Flag.ANSWERED | Flag.SEEN),
+        ("1.a:2,", 0),
+        ("1.a", 0),
+        ("1.a:2,TDab", Flag.DELETED | Flag.DRAFT),
+        ("1.S:1,S", 0),
+    ],
+)
+def test_maildir_flags(name: str, flags: int) -> None:
+    assert mailfiles.maildir_flags(name) == flags
+
+
+def test_maildir_messages_come_by_date_and_what_is_new_is_unseen(tmp_path: Path) -> None:
+    box = maildir(tmp_path / "m", **{"2:2,S": MESSAGE, "1:2,F": MESSAGE})
+    (box / "new" / "3:2,S").write_bytes(MESSAGE)
+    (box / "cur" / ".hidden").write_bytes(MESSAGE)
+    for n, path in enumerate([box / "new" / "3:2,S", box / "cur" / "1:2,F", box / "cur" / "2:2,S"]):
+        os.utime(path, (1000 + n, 1000 + n))
+    found = list(read(Folder("INBOX", box, "maildir")))
+    assert [(message.date, message.flags) for message in found] == [
+        (1000, 0),
+        (1001, Flag.FLAGGED),
+        (1002, Flag.SEEN),
+    ]
+    assert found[0].content == MESSAGE.replace(b"\n", b"\r\n")
+
+
+def test_an_mbox_with_quoted_from_lines_and_status(tmp_path: Path) -> None:
+    text = (
+        b"From a@b Thu Jan  1 00:16:40 1970\nSubject: 1\nStatus: RO\nX-Status: AF\n\nbody\n>From here\n>>From there\n"
+        b"From me to you, no separator\n\n"
+        b"From c@d Tue Jan 06 12:00:00 2026 +0200\nSubject: 2\n\n\n"
+    )
+    first, second = mbox(tmp_path / "m", text)
+    assert first.content.endswith(
+        b"\r\n\r\nbody\r\nFrom here\r\n>From there\r\nFrom me to you, no separator\r\n"
+    )
+    assert (first.date, first.flags) == (1000, Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED)
+    assert (second.content, second.date, second.flags) == (b"Subject: 2\r\n\r\n", 1767693600, 0)
+
+
+def test_an_mbox_with_crlf_and_without_an_end(tmp_path: Path) -> None:
+    (only,) = mbox(tmp_path / "m", b"From a@b Thu Jan  1 00:00:00 1970\r\nSubject: 1\r\n\r\nx\ny")
+    assert only.content == b"Subject: 1\r\n\r\nx\r\ny"
+
+
+def test_python_reads_the_mbox_that_we_write(tmp_path: Path) -> None:
+    with (tmp_path / "m").open("wb") as file:
+        mailfiles.write_mbox(file, b"Subject: 1\r\n\r\nFrom x\r\n", 0, Flag.SEEN | Flag.FLAGGED)
+        mailfiles.write_mbox(file, b"Subject: 2\r\n\r\nlast", 86_400, 0)
+    first, second = mailbox.mbox(tmp_path / "m")
+    assert (first["Subject"], first.get_flags()) == ("1", "ROF")
+    assert first.get_from() == "MAILER-DAEMON Thu Jan  1 00:00:00 1970"
+    assert (second["Subject"], second.get_payload()) == ("2", "last\n")
+
+
+lines = st.lists(
+    st.sampled_from([b"", b"x", b"From a", b">From b", b"From a@b Thu Jan  1 00:00:00 1970"]), max_size=8
+)
+
+
+@given(lines, st.integers(0, 2**31), st.integers(0, 31))
+@settings(max_examples=150, deadline=None)
+def test_what_is_written_as_mbox_is_read_back(body: list[bytes], date: int, flags: int) -> None:
+    content = b"Subject: x\r\n\r\n" + b"".join(line + b"\r\n" for line in body)
+    file = io.BytesIO()
+    mailfiles.write_mbox(file, content, date, flags)
+    mailfiles.write_mbox(file, content, date, flags)
+    file.seek(0)
+    texts = [(line, mailfiles.to_crlf(text)) for line, text in mailfiles._mbox_texts(file)]
+    assert len(texts) == 2
+    for line, text in texts:
+        head, _, rest = text.partition(b"\r\n\r\n")
+        assert head.startswith(b"Subject: x\r\nStatus: ")
+        assert rest == content.partition(b"\r\n\r\n")[2]
+        assert mailfiles.from_date(line) == date
+        assert mailfiles.status_flags(text) == flags
+
+
+@given(st.binary(max_size=300))
+@settings(max_examples=150, deadline=None)
+def test_any_octets_are_read_as_something(content: bytes) -> None:
+    for text in (content, b"From a@b Thu Jan  1 00:00:00 1970\n" + content):
+        for line, message in mailfiles._mbox_texts(io.BytesIO(text)):
+            mailfiles.from_date(line)
+            assert b"\n" not in mailfiles.to_crlf(message).replace(b"\r\n", b"")
+
+
+def test_a_large_mbox_is_read_in_linear_time(tmp_path: Path) -> None:
+    text = b"From a@b Thu Jan  1 00:00:00 1970\nSubject: x\n\n" + b">From x\n" * 400_000
+    start = time.perf_counter()
+    (only,) = mbox(tmp_path / "m", text)
+    assert len(only.content) > 3_000_000
+    assert time.perf_counter() - start < 10

@@ -1,0 +1,214 @@
+"""Mail that is brought in, written out, backed up and put back."""
+
+from __future__ import annotations
+
+import hashlib
+import mailbox
+import os
+import threading
+from pathlib import Path
+
+import apsw
+import pytest
+from cli.command import Shell
+
+from mailwright.cli.exits import Exit
+from mailwright.cli.opening import read
+from mailwright.cli.running import lock_data
+from mailwright.config import load
+from mailwright.store.db.api import Transaction
+from mailwright.store.model import Flag
+
+TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
+
+
+def kept(shell: Shell) -> dict[str, list[tuple[str, int, int]]]:
+    """Subject, flags and date of all messages, by mailbox."""
+
+    def all_of(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
+        found: dict[str, list[tuple[str, int, int]]] = {}
+        for name, subject, flags, date in tx.all(
+            "SELECT b.name, m.subject, p.flags, p.internal_date FROM places p JOIN messages m ON m.id = p.message"
+            " JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
+        ):
+            found.setdefault(name, []).append((subject.lower(), flags, date))
+        return found
+
+    return read(load(shell.config), all_of)
+
+
+@pytest.fixture
+def maildir(tmp_path: Path) -> Path:
+    """A Maildir as Python's mailbox module makes it: 3 messages in INBOX, 2 in Work/2024."""
+    box = mailbox.Maildir(tmp_path / "Maildir")
+    folder = mailbox.Maildir(tmp_path / "Maildir" / ".Work.2024")
+    for n in range(5):
+        message = mailbox.MaildirMessage(TEXT.format(n=n).encode())
+        message.set_subdir("cur")
+        message.set_flags("S" if n % 2 else "FR")
+        message.set_date(1_700_000_000 + n)
+        (box if n < 3 else folder).add(message)
+    return tmp_path / "Maildir"
+
+
+def test_a_maildir_comes_in_with_flags_and_dates(mailwright: Shell, maildir: Path) -> None:
+    done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert done.json == {"imported": 5, "known": 0, "failed": 0}
+    assert kept(mailwright) == {
+        "INBOX": [
+            ("mail 0", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_000),
+            ("mail 1", Flag.SEEN, 1_700_000_001),
+            ("mail 2", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_002),
+        ],
+        "Work/2024": [
+            ("mail 3", Flag.SEEN, 1_700_000_003),
+            ("mail 4", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_004),
+        ],
+    }
+
+
+def test_a_second_import_brings_only_what_is_new(mailwright: Shell, maildir: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    (maildir / "new" / "9.x").write_text(TEXT.format(n=9))
+    assert mailwright("import", "alice@example.org", maildir, "--json").json == {
+        "imported": 1,
+        "known": 5,
+        "failed": 0,
+    }
+
+
+def test_out_and_in_again_is_the_same(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    before = kept(mailwright)
+    for kind in ("maildir", "mbox"):
+        out = tmp_path / kind
+        assert mailwright("export", "alice@example.org", out, "--format", kind, "--json").json["written"] == 5
+        name = f"{kind}@example.org"
+        mailwright("account", "add", name, "--generate")
+        mailwright("import", name, out)
+        mailwright("account", "remove", "alice@example.org", "--yes") if kind == "mbox" else None
+    mailwright("account", "remove", "maildir@example.org", "--yes")
+    assert kept(mailwright) == before
+
+
+def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    out = tmp_path / "out"
+    mailwright("export", "alice@example.org", out)
+    box = mailbox.Maildir(out, create=False)
+    assert sorted(message["Subject"] for message in box) == ["Mail 0", "Mail 1", "Mail 2"]
+    assert "Work.2024" in box.list_folders()
+    (first,) = [message for message in box if message["Subject"] == "Mail 0"]
+    assert (first.get_flags(), first.get_date()) == ("FR", 1_700_000_000)
+    assert mailwright("export", "alice@example.org", out, "--json").json == {"written": 0, "known": 5}
+
+
+def test_one_mailbox_only(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    out = tmp_path / "out"
+    assert (
+        mailwright("export", "alice@example.org", out, "--mailbox", "Work/2024", "--json").json["written"]
+        == 2
+    )
+    done = mailwright("export", "alice@example.org", out, "--mailbox", "Wrk")
+    assert (done.code, "no mailbox Wrk" in done.err) == (Exit.FAILED, True)
+
+
+def test_a_message_over_quota_is_told_and_the_others_come_in(mailwright: Shell, maildir: Path) -> None:
+    mailwright("account", "quota", "alice@example.org", "300")
+    done = mailwright("import", "alice@example.org", maildir)
+    assert done.code == Exit.FAILED
+    assert "no room" in done.err
+    assert 0 < sum(len(messages) for messages in kept(mailwright).values()) < 5
+
+
+def test_an_account_that_is_not_there(mailwright: Shell, maildir: Path) -> None:
+    done = mailwright("import", "bob@example.org", maildir)
+    assert (done.code, done.err) == (Exit.FAILED, "mailwright: no account bob@example.org\n")
+
+
+def test_a_large_message_comes_back_octet_for_octet(mailwright: Shell, tmp_path: Path) -> None:
+    body = b"".join(hashlib.sha256(n.to_bytes(4, "big")).hexdigest().encode() + b"\n" for n in range(30_000))
+    for part in ("cur", "new", "tmp"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+    (tmp_path / "in" / "cur" / "1:2,").write_bytes(b"Subject: large\n\n" + body)
+    mailwright("import", "alice@example.org", tmp_path / "in")
+    mailwright("export", "alice@example.org", tmp_path / "out")
+    (file,) = (tmp_path / "out" / "cur").iterdir()
+    assert file.read_bytes() == b"Subject: large\n\n" + body
+
+
+def test_a_backup_while_others_write_is_whole(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    database = load(mailwright.config).database
+    stop = threading.Event()
+
+    def write() -> None:
+        connection = apsw.Connection(database)
+        connection.set_busy_timeout(5000)
+        connection.execute("CREATE TABLE IF NOT EXISTS noise (n INTEGER, data BLOB)")
+        n = 0
+        while not stop.is_set():
+            connection.execute("INSERT INTO noise VALUES (?, ?)", (n, os.urandom(5000)))
+            n += 1
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        done = mailwright("backup", tmp_path / "backup", "--json")
+    finally:
+        stop.set()
+        writer.join()
+    assert (done.json["messages"], done.json["contents_verified"]) == (5, 5)
+    assert (tmp_path / "backup" / "dkim" / "example.org").is_dir()
+
+
+def test_a_restored_backup_is_the_store_of_then(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    before = kept(mailwright)
+    assert mailwright("backup", tmp_path / "backup").code == Exit.OK
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    done = mailwright("restore", tmp_path / "backup", "--yes")
+    assert done.code == Exit.OK, done
+    assert kept(mailwright) == before
+    (aside,) = (mailwright.folder / "data").glob("before-restore-*")
+    assert (aside / "mail.sqlite").exists()
+    assert str(aside) in done.out
+
+
+def test_a_backup_never_overwrites(mailwright: Shell, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x").write_text("mine")
+    assert mailwright("backup", tmp_path / "b").code == Exit.FAILED
+    assert (tmp_path / "b" / "x").read_text() == "mine"
+
+
+def test_a_damaged_message_stops_the_backup(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    connection = apsw.Connection(load(mailwright.config).database)
+    connection.execute(
+        "UPDATE chunks SET data = zeroblob(length(data)) WHERE id = (SELECT max(id) FROM chunks)"
+    )
+    connection.close()
+    done = mailwright("backup", tmp_path / "b")
+    assert done.code != Exit.OK
+    assert "damaged" in done.err
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_changed_backup_is_not_restored(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    with (tmp_path / "b" / "mail.sqlite").open("r+b") as file:
+        file.seek(9000)
+        file.write(b"?")
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, "was changed" in done.err) == (Exit.FAILED, True)
+    assert mailwright("account", "list", "--json").json[0]["address"] == "alice@example.org"
+
+
+def test_no_restore_under_a_running_server(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    with lock_data(load(mailwright.config)):
+        done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, "stop it first" in done.err) == (Exit.FAILED, True)
