@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Final
+from typing import Final, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -15,8 +15,8 @@ ED25519_SHA256: Final = "ed25519-sha256"
 MIN_RSA_BITS: Final = 1024  # RFC 8301 3.2, for verifying
 SIGNING_RSA_BITS: Final = 2048
 
-PrivateKey = RSAPrivateKey | Ed25519PrivateKey
-PublicKey = RSAPublicKey | Ed25519PublicKey
+PrivateKey: TypeAlias = RSAPrivateKey | Ed25519PrivateKey
+PublicKey: TypeAlias = RSAPublicKey | Ed25519PublicKey
 
 
 class InvalidKey(ValueError):
