@@ -49,13 +49,13 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(st.tuples(LINES, st.sampled_from(["\n", "\r\n", "\r", ""])), max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_any_lines(lines: list[tuple[str, str]]) -> None:
     check("".join(line + end for line, end in lines).encode("latin-1"))
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_octets(source: bytes) -> None:
     check(source)
     check(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" + source + b"\n--b\n" + source)
@@ -116,7 +116,7 @@ def same(ours: Part, theirs: Message) -> None:
 
 
 @given(TREES, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_generated_trees(tree: Message, crlf: bool) -> None:
     source = tree.as_bytes()
     if crlf:

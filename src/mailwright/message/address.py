@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from mailwright.message.header import decode_header, unfold
@@ -28,6 +29,7 @@ _TOKEN: Final = re.compile(
 _PAREN: Final = re.compile(rb"[()\\]")
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _SPACES: Final = re.compile(rb"[ \t\r\n]+")
+_SHORT: Final = 256  # octets of a field that is worth remembering
 _GROUP_END: Final[RawAddress] = (b"", b"", None, None)
 
 
@@ -54,6 +56,10 @@ def parse_addresses(raw: bytes) -> list[Address]:
 
 def parse_raw(raw: bytes) -> list[RawAddress]:
     """The addresses of a field, groups marked, encoded-words as they are. Never raises; linear time."""
+    return list(_cached(raw)) if len(raw) <= _SHORT else _read(raw)
+
+
+def _read(raw: bytes) -> list[RawAddress]:
     raw = unfold(raw)
     found: list[RawAddress] = []
     at, size = 0, len(raw)
@@ -71,6 +77,13 @@ def parse_raw(raw: bytes) -> list[RawAddress]:
             found.append((b"", b"", bare_local, bare_domain))
         at = match.end()
     return found
+
+
+@lru_cache(
+    maxsize=512
+)  # ENVELOPE and addresses are asked for the same fields, and many messages share theirs
+def _cached(raw: bytes) -> tuple[RawAddress, ...]:
+    return tuple(_read(raw))
 
 
 def _decoded(raw: bytes) -> str:
