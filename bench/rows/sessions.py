@@ -32,7 +32,7 @@ def sessions(bench: Bench) -> None:
 
 
 def _rows(bench: Bench, accounts: dict[str, Account], count: int) -> None:
-    rounds = bench.rounds if count <= 500 else min(bench.rounds, 3)
+    rounds = bench.rounds if count <= 500 else 1
     result = Result(f"memory of an idle IMAP session, {count:,} of them", "KB", goal=25, relative=False)
     if count > PAIR_MOST and bench.pair:
         result.note = f"the pair with {PAIR_MOST:,}"
