@@ -120,6 +120,38 @@ def test_lmtp_has_a_reply_for_each_accepted_recipient() -> None:
     assert connection.replies_due == 0
 
 
+@pytest.mark.parametrize("between", ["rset", "nothing"])
+def test_lmtp_forgets_the_recipients_of_an_earlier_message(between: str) -> None:
+    connection = greeted(lmtp=True)
+    connection.mail_from(ALICE)
+    connection.rcpt_to(ALICE)
+    connection.rcpt_to(BOB)
+    feed(connection, b"250 ok\r\n250 ok\r\n250 ok\r\n")
+    if between == "rset":
+        connection.rset()
+        feed(connection, b"250 ok\r\n")
+    connection.mail_from(ALICE)
+    connection.rcpt_to(CAROL)
+    connection.bdat(b"x", True)
+    events = feed(connection, b"250 ok\r\n250 ok\r\n250 kept\r\n")
+    assert events[-1] == ReplyReceived(Reply(250, "", ("kept",)), Sent("BDAT", CAROL))
+    assert connection.replies_due == 0
+
+
+def test_replies_injected_before_tls_are_dropped() -> None:
+    connection = greeted()
+    connection.starttls()
+    connection.receive_data(b"220 ready\r\n250-evil\r\n250-AUTH PLAIN\r\n250 X")
+    (event,) = [connection.next_event()]
+    assert event == ReplyReceived(Reply(220, "", ("ready",)), Sent("STARTTLS"))
+    connection.reset()
+    connection.hello("client.example")
+    assert feed(connection, b"250 mx.example.net\r\n") == [
+        ReplyReceived(Reply(250, "", ("mx.example.net",)), Sent("EHLO"))
+    ]
+    assert connection.extensions.mechanisms == ()
+
+
 def test_lmtp_with_chunks_all_pipelined() -> None:
     connection = greeted(lmtp=True)
     sent = connection.mail_from(NULL_PATH) + connection.rcpt_to(ALICE) + connection.rcpt_to(BOB)

@@ -17,7 +17,7 @@ from mailwright.net.api import Peer, TLSInfo
 from mailwright.sasl.client import ScramClient
 from mailwright.sasl.wire import decode_response, encode
 from mailwright.smtp.api import Policy, Role, SessionInfo, with_protocol
-from mailwright.smtp.session import Session
+from mailwright.smtp.session import WRITTEN, Session
 
 QUICK = Policy(
     Role.RELAY,
@@ -195,6 +195,32 @@ def test_25_megabytes_take_little_memory(begin: bytes, piece: bytes, end: bytes,
         tracemalloc.stop()
     assert stream.said.splitlines()[-2][:3] == code
     assert peak < 1_500_000
+
+
+def test_starttls_forgets_who_spoke() -> None:
+    house = House()
+    stream = MemoryStream([[b"EHLO before\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n"], [b"STARTTLS\r\n"]])
+    policy = QUICK._replace(role=Role.SUBMISSION, allow_plaintext_auth=True)
+    session = Session(stream, policy, house, house, house.clock)
+    asyncio.run(session.run())
+    assert b"235 2.7.0" in stream.said
+    info = session.info
+    assert (info.hello, info.extended, info.tls, info.account) == ("", False, TLS_INFO, None)
+
+
+def test_replies_to_a_pipelined_flood_are_sent_in_small_portions() -> None:
+    house = House()
+    portions: list[int] = []
+
+    class Watched(MemoryStream):
+        def write(self, data: bytes) -> None:
+            portions.append(len(data))
+            super().write(data)
+
+    stream = Watched([[b"EHLO me\r\n" * 1000 + b"QUIT\r\n"]])
+    asyncio.run(Session(stream, QUICK, house, house, house.clock).run())
+    assert sum(portions) > 10 * WRITTEN
+    assert max(portions) < WRITTEN + 1024
 
 
 def test_too_big_a_message_is_freed_before_its_end() -> None:
