@@ -156,8 +156,8 @@ def retry(config: Config, picked: Selection) -> None:
 @with_config
 def reroute(config: Config, picked: Selection, to: str) -> None:
     """Send mail another way than was decided when it was queued."""
-    from mailwright.app import queue_rules
     from mailwright.cli.opening import write
+    from mailwright.outgoing import queue_rules
     from mailwright.queue import operations
 
     moved = write(config, operations.reroute, picked, time.time(), queue_rules(config), to)
@@ -169,15 +169,18 @@ def reroute(config: Config, picked: Selection, to: str) -> None:
 @with_config
 def expire(config: Config, picked: Selection) -> None:
     """Give up now; the senders get the reports that are due."""
-    from mailwright.app import queue_reporter, queue_rules
+    from mailwright.cli.domain import hostname
     from mailwright.cli.opening import with_store
+    from mailwright.outgoing import queue_reports, queue_rules
     from mailwright.queue import operations
     from mailwright.store.store import Store
 
+    rules = queue_rules(config)
+    report = queue_reports(config, hostname(config), rules)
+
     async def run(store: Store) -> int:
         total = 0
-        report = queue_reporter(config, store)
-        while done := await store.write(operations.expire, picked, time.time(), queue_rules(config), report):
+        while done := await store.write(operations.expire, picked, time.time(), rules, report):
             total += done
         return total
 

@@ -154,10 +154,10 @@ class Queue:
     connections_per_destination: int = setting(20, "Outbound connections to one destination.")
     messages_per_account: int = setting(40, "Messages of one account on their way at the same time.")
     port: int = setting(25, "The port of the world's servers; only tests change it.")
-    source_addresses: tuple[str, ...] = setting(
-        (), "Addresses to send from, one per family. Empty: the system's."
+    sources: tuple[str, ...] = setting(
+        (), "Local addresses to send from, of both families. Empty: the system's."
     )
-    socks: str = setting("", '`"socks5://[user:password@]host:port"` to send through a proxy.')
+    proxy: str = setting("", '`"socks5://[user:password@]host:port"` to send through a proxy.')
     messages_per_hour: int = setting(300, "Per account; 0: no limit.")
     messages_per_day: int = setting(2000, "Per account; 0: no limit.")
     recipients_per_hour: int = setting(1000, "Per account; 0: no limit.")

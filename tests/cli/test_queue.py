@@ -1,0 +1,103 @@
+"""The queue from the command line: looked at, held, released, sent another way, given up."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from cli.command import Shell
+
+from mailwright.cli.exits import Exit
+from mailwright.cli.opening import write
+from mailwright.config import load
+from mailwright.directory.accounts import find_account
+from mailwright.outgoing import queue_rules
+from mailwright.queue.model import enqueue
+from mailwright.queue.values import NewMessage, NewRecipient
+from mailwright.store.db.api import Transaction
+
+CONTENT = b"From: alice@example.org\r\nSubject: hello\r\n\r\nx\r\n"
+
+
+@pytest.fixture
+def queued(mailwright: Shell) -> Shell:
+    """alice's mail to two people elsewhere, of which nothing was tried."""
+    config = load(mailwright.config)
+
+    def add(tx: Transaction) -> None:
+        blob = tx.blobs.keep(
+            tx, tx.blobs.prepare((CONTENT,), len(CONTENT), lambda *_: None), int(time.time())
+        )
+        message = NewMessage(
+            blob=blob,
+            size=len(CONTENT),
+            reverse_path="alice@example.org",
+            recipients=(NewRecipient("bob@b.example"), NewRecipient("carol@c.example")),
+            received_at=time.time(),
+            account=find_account(tx, "alice@example.org").id,
+            message_id="1@example.org",
+            origin="alice@example.org from 192.0.2.1",
+        )
+        enqueue(tx, message, time.time(), queue_rules(config))
+
+    write(config, add)
+    return mailwright
+
+
+def waiting(shell: Shell) -> list[tuple[str, bool]]:
+    return [(entry["address"], entry["held"]) for entry in shell("queue", "list", "--json").json]
+
+
+def test_what_waits_is_listed_and_counted(queued: Shell) -> None:
+    assert waiting(queued) == [("bob@b.example", False), ("carol@c.example", False)]
+    assert [
+        entry["address"] for entry in queued("queue", "list", "--recipient", "@c.example", "--json").json
+    ] == ["carol@c.example"]
+    counts = queued("queue", "counts", "--json").json
+    assert [(count["destination"], count["recipients"]) for count in counts] == [
+        ("b.example", 1),
+        ("c.example", 1),
+    ]
+    assert "not tried yet" in queued("queue", "counts").out
+
+
+def test_hold_and_release(queued: Shell) -> None:
+    assert queued("queue", "hold", "--destination", "b.example").out == "Held 1 recipient(s).\n"
+    assert waiting(queued) == [("bob@b.example", True), ("carol@c.example", False)]
+    assert queued("queue", "release", "--all").out == "Released 1 recipient(s).\n"
+    assert waiting(queued) == [("bob@b.example", False), ("carol@c.example", False)]
+
+
+def test_mail_takes_the_route_that_was_made_meanwhile(queued: Shell) -> None:
+    queued.config.write_text(
+        queued.config.read_text()
+        + '[[queue.routes]]\nname = "smart"\nhosts = ["smart.example"]\ndomains = ["b.example"]\n'
+    )
+    assert queued("queue", "reroute", "--all").out == "Rerouted 1 recipient(s).\n"
+    found = {entry["address"]: entry["destination"] for entry in queued("queue", "list", "--json").json}
+    assert found == {"bob@b.example": "@smart", "carol@c.example": "c.example"}
+
+
+def test_to_give_up_tells_the_sender(queued: Shell) -> None:
+    assert queued("queue", "expire", "--recipient", "bob@b.example").out == "Expired 1 recipient(s).\n"
+    assert waiting(queued) == [("carol@c.example", False)]
+    (account,) = queued("account", "list", "--json").json
+    assert account["messages"] == 1  # the report
+
+
+def test_to_delete_tells_nobody_and_asks_first(queued: Shell) -> None:
+    assert queued("queue", "delete", "--all", stdin="n\n").code == Exit.FAILED
+    assert len(waiting(queued)) == 2
+    assert queued("queue", "delete", "--all", "--yes").out == "Deleted 2 recipient(s).\n"
+    assert waiting(queued) == []
+    assert queued("account", "list", "--json").json[0]["messages"] == 0
+
+
+def test_the_trace_tells_the_story(queued: Shell) -> None:
+    queued("queue", "hold", "--recipient", "bob@b.example")
+    told = queued("trace", "<1@example.org>")
+    assert "Accepted alice@example.org from 192.0.2.1." in told.out
+    assert "Held by the administrator: bob@b.example." in told.out
+    (record,) = queued("trace", "bob@b.example", "--json").json
+    assert [event["kind"] for event in record["events"]] == ["accepted", "held"]
+    assert record["waiting"] == 2
