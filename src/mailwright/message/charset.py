@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Final
@@ -175,12 +174,3 @@ def looks_gb18030(sample: bytes) -> bool:
     if low == 0 and pairs >= 3:  # KOI8-R and windows-1251 keep to the upper half
         return False
     return not (pairs >= 6 and korean * 100 >= pairs * 97)
-
-
-def encodable(text: str, charset: str) -> bool:
-    """Whether `text` can be written in `charset`."""
-    try:
-        codecs.encode(text, charset)
-    except (UnicodeError, LookupError):
-        return False
-    return True

@@ -13,7 +13,7 @@ from mailwright.message.part import Part
 MAX_PREVIEW: Final = 256  # characters
 _TEXT_OCTETS: Final = 8192  # of the encoded body
 _HTML_OCTETS: Final = 65_536
-_ENOUGH: Final = 2048  # characters, from which a preview surely fills
+_ENOUGH: Final = 768  # characters, which mostly fill a preview
 
 _ATTRIBUTION: Final = re.compile(
     r"^(?:On\b.{0,200}\bwrote|Am\b.{0,200}\bschrieb\b.{0,80}|.{0,200}\bwrote|.{0,200}写道)\s*[:：]$"
@@ -87,15 +87,13 @@ def _own_words(text: str) -> str:
 
 def _squeeze(text: str) -> str:
     """The beginning of a text on one line, without what fills space unseen (mailers pad previews with it)."""
-    if text.isascii():
-        line = " ".join(text[:_ENOUGH].split())
-        return line if line.isprintable() else _INVISIBLE.sub("", line)
-    line = text[:_ENOUGH]
-    if _INVISIBLE.search(line):
-        line = _INVISIBLE.sub("", " ".join(text[:_TEXT_OCTETS].split()))
-    if "\u200c" in line or "\u200d" in line:
-        line = _LONE_JOINER.sub("", line)
-    return " ".join(line.split())
+    line = " ".join(text[:_ENOUGH].split())
+    if len(line) <= MAX_PREVIEW < len(text):
+        line = " ".join(text[:_TEXT_OCTETS].split())
+    if line.isprintable() or (not _INVISIBLE.search(line, 0, _ENOUGH) and "\u200c" not in line):
+        return line
+    line = _INVISIBLE.sub("", " ".join(text[:_TEXT_OCTETS].split()))
+    return " ".join(_LONE_JOINER.sub("", line).split())
 
 
 def _cut(text: str) -> str:
