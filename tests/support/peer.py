@@ -178,7 +178,9 @@ class Peer:
 
     async def _read_content(self, reader: Lines) -> bytes:
         lines: list[bytes] = []
-        while (line := await reader.line()) not in (b".\r\n", b""):
+        while (line := await reader.line()) != b".\r\n":
+            if not line:
+                raise ConnectionError("cut off")
             lines.append(line.removeprefix(b".") if line.startswith(b".") else line)
         return b"".join(lines)
 

@@ -25,6 +25,7 @@ LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
+_QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
 _RECORD_BATCH: Final = 256
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
 
@@ -203,7 +204,9 @@ class Runner:
         if now - self._swept_at < SWEEP:
             return 0
         swept = await self._db.write(model.sweep, now, self._rules, self._report)
-        if not swept:
+        if swept:
+            self._fresh = True  # reports may have been queued
+        else:
             self._swept_at = now
         return swept
 
@@ -305,6 +308,8 @@ class Runner:
                     await self._record_singly(batch)
                 else:
                     log.exception("the result of an attempt cannot be recorded; its lease will end")
+            if any(r.notify or result.outcome not in _QUIET for f in batch for r, result, _ in f.results):
+                self.wake()  # something is due again, or a report was queued
             del self._findings[: len(batch)]
             if len(self._findings) <= _UNRECORDED // 2:
                 self._room.set()

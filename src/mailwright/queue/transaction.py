@@ -236,12 +236,16 @@ class Sender:
             self._set(accepted, reply, "data")
             await self._reset()
             return
-        if accepted:
-            async for piece in self._body.pieces():
-                wire.stream.write(machine.content(piece))
-                await wire.drain()
-        # With nobody accepted the promise of DATA is kept with nothing (RFC 2920 3.1).
-        wire.send(machine.end_content(), b".")
+        whole = self._body.whole
+        if accepted and whole is not None and len(whole) <= ONE_SHOT:
+            wire.send(machine.content(whole) + machine.end_content(), b".")
+        else:
+            if accepted:
+                async for piece in self._body.pieces():
+                    wire.stream.write(machine.content(piece))
+                    await wire.drain()
+            # With nobody accepted the promise of DATA is kept with nothing (RFC 2920 3.1).
+            wire.send(machine.end_content(), b".")
         self._phase = "content"
         await self._finish(accepted)
 

@@ -1,0 +1,202 @@
+"""The whole queue over real sockets and databases: in by `enqueue`, out at a peer, and what is told of it."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from support.peer import Peer
+from support.queues import CONTENT, enqueue
+
+from mailwright.base.clock import SystemClock
+from mailwright.dns.mock import MockResolver
+from mailwright.queue import dsn, trace
+from mailwright.queue.attempt import Settings, SMTPTransport
+from mailwright.queue.hosts import HostFinder
+from mailwright.queue.limits import BreakerLimits
+from mailwright.queue.model import Rules
+from mailwright.queue.planner import Limits
+from mailwright.queue.reports import Reports
+from mailwright.queue.runner import Runner
+from mailwright.queue.schedule import Schedule
+from mailwright.queue.values import NewRecipient, parse_notify
+from mailwright.store.db.api import Database, Transaction
+from mailwright.store.errors import StoreBusy
+
+CLOCK = SystemClock()
+RULES = Rules(schedule=Schedule(delays=(0.2,), jitter=0.0), breaker=BreakerLimits(0, 0, 0, 0))
+
+
+@asynccontextmanager
+async def running(
+    db: Database, peer: Peer, rules: Rules = RULES, kept: list[tuple[str, bytes]] | None = None, **more: Any
+) -> AsyncIterator[Runner]:
+    resolver = MockResolver({"b.example": {"MX": ["10 mx.b.example"]}, "mx.b.example": {"A": ["127.0.0.1"]}})
+    transport = SMTPTransport(db, HostFinder(resolver), CLOCK, Settings("mx.us.example", peer.port))
+
+    def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
+        if kept is None or not address.endswith("@us.example"):
+            return False
+        kept.append((address, content))
+        return True
+
+    report = Reports(rules, dsn.Origin("mx.us.example", "postmaster@us.example"), keep)
+    runner = Runner(db, transport, CLOCK, rules=rules, report=report, **more)
+    await runner.start()
+    try:
+        yield runner
+    finally:
+        await runner.stop(timeout=2.0)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def drained(db: Database) -> None:
+    async with asyncio.timeout(15):
+        while (await db.read(lambda tx: tx.one("SELECT COUNT(*) FROM queue_recipients"))) != (0,):
+            await asyncio.sleep(0.02)
+
+
+async def put(db: Database, *addresses: str | NewRecipient, **more: Any) -> int:
+    return await db.write(lambda tx: enqueue(tx, CLOCK.now(), *addresses, rules=RULES, **more))
+
+
+async def test_fresh_mail_leaves_at_once_and_many_messages_share_connections(db: Database) -> None:
+    async with Peer() as peer, running(db, peer) as runner:
+        await put(db, "bob@b.example")
+        runner.wake()
+        await until(lambda: len(peer.taken) == 1, 5.0)
+        for n in range(100):
+            await put(db, f"u{n}@b.example")
+        runner.wake()
+        await drained(db)
+    assert len(peer.taken) == 101
+    assert peer.connections <= 20
+    assert len({taken.recipients[0] for taken in peer.taken}) == 101
+
+
+async def test_a_greylisted_message_is_delivered_later_and_the_story_is_told(db: Database) -> None:
+    seen: list[str] = []
+
+    def rcpt(line: str) -> bytes:
+        seen.append(line)
+        return b"450 4.2.0 greylisted\r\n" if len(seen) == 1 else b"250 2.1.5 ok\r\n"
+
+    async with Peer(replies={"RCPT": rcpt}) as peer, running(db, peer) as runner:
+        number = await put(db, "bob@b.example", origin="from 192.0.2.1 as alice@us.example")
+        runner.wake()
+        await drained(db)
+    record = await db.read(trace.read, number)
+    assert record is not None
+    story = trace.tell(record, lines=True)
+    assert "Accepted from 192.0.2.1 as alice@us.example." in story
+    assert "bob@b.example: deferred at rcpt, 450 4.2.0 greylisted; next attempt" in story
+    assert "bob@b.example: sent, 250 2.0.0 kept" in story
+    assert "mx.b.example [127.0.0.1]" in story
+    assert "C: RCPT TO:<bob@b.example>" in story
+    assert "Nothing is waiting any more." in story
+
+
+async def test_a_bounce_goes_to_the_local_sender_or_back_through_the_queue(db: Database) -> None:
+    kept: list[tuple[str, bytes]] = []
+    async with (
+        Peer(replies={"RCPT TO:<no@": b"550 5.1.1 no such user\r\n"}) as peer,
+        running(db, peer, kept=kept) as runner,
+    ):
+        await put(db, "no@b.example", "yes@b.example")
+        await put(db, "no@b.example", sender="stranger@b.example")
+        runner.wake()
+        await drained(db)
+        assert [address for address, _ in kept] == ["alice@us.example"]
+        parsed = email.message_from_bytes(kept[0][1])
+        assert parsed.get_content_type() == "multipart/report"
+        assert b"no@b.example" in kept[0][1]
+        assert b"yes@b.example" not in kept[0][1].split(b"message/rfc822")[0]
+        assert CONTENT in kept[0][1]
+        bounced = [taken for taken in peer.taken if taken.mail.startswith("MAIL FROM:<>")]
+        assert [taken.recipients[0] for taken in bounced] == ["RCPT TO:<stranger@b.example>"]
+
+
+async def test_no_bounce_for_a_bounce(db: Database) -> None:
+    kept: list[tuple[str, bytes]] = []
+    async with Peer(replies={"RCPT": b"550 5.1.1 no\r\n"}) as peer, running(db, peer, kept=kept) as runner:
+        await put(db, "no@b.example", sender="")
+        runner.wake()
+        await drained(db)
+    assert not kept
+    assert not peer.taken
+
+
+async def test_success_is_reported_when_the_peer_cannot(db: Database) -> None:
+    kept: list[tuple[str, bytes]] = []
+    async with Peer(extensions=("PIPELINING",)) as peer, running(db, peer, kept=kept) as runner:
+        await put(db, NewRecipient("bob@b.example", notify=parse_notify("SUCCESS")))
+        runner.wake()
+        await drained(db)
+    assert b"Action: relayed" in kept[0][1]
+
+
+async def test_stopping_gives_the_leases_back(db: Database) -> None:
+    hang = asyncio.Event()
+    async with Peer(replies={"MAIL": b"250-wait\r\n"}) as peer:
+        async with running(db, peer) as runner:
+            await put(db, "bob@b.example")
+            runner.wake()
+            await until(lambda: any(line.startswith("MAIL") for line in peer.lines))
+            hang.set()
+        assert await db.read(lambda tx: tx.one("SELECT owner, attempts FROM queue_recipients")) == ("", 0)
+        peer.replies.clear()
+        async with running(db, peer):
+            await drained(db)
+    assert len(peer.taken) == 1
+
+
+class Flaky:
+    """A database that cannot write now and then."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.dialect = db.dialect
+        self.calls = 0
+
+    async def write(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        if self.calls % 3 == 1 and self.calls > 1:
+            raise StoreBusy("busy; try again")
+        return await self._db.write(operation, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+async def test_results_survive_a_store_that_is_busy(db: Database) -> None:
+    async with Peer() as peer, running(Flaky(db), peer) as runner:
+        for n in range(5):
+            await put(db, f"u{n}@b.example")
+        runner.wake()
+        await drained(db)
+    assert len(peer.taken) == 5
+
+
+async def test_two_runners_share_one_queue(db: Database) -> None:
+    """Each recipient is attempted by one; over SQLite that is one process, so only PostgreSQL is shared."""
+    if db.dialect.name == "sqlite":
+        return
+    async with Peer() as peer:
+        for n in range(200):
+            await put(db, f"u{n}@b.example")
+        limits = Limits(per_destination=3)
+        async with (
+            running(db, peer, owner="one", limits=limits),
+            running(db, peer, owner="two", limits=limits),
+        ):
+            await drained(db)
+        assert len(peer.taken) == 200
+        assert len({taken.recipients[0] for taken in peer.taken}) == 200
