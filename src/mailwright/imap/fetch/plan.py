@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from mailwright.imap import responses
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.syntax.dates import format_date_time
-from mailwright.imap.syntax.fetch import Attribute
+from mailwright.imap.syntax.fetch import Attribute, Section
 from mailwright.imap.view import Run, View
 from mailwright.message.structure import body, from_record
 from mailwright.store.db.api import Row
@@ -57,6 +57,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_content",
         "_recents",
         "_sources",
         "_template",
@@ -65,6 +66,7 @@ class Plan:
         "columns",
         "contents",
         "joined",
+        "whole",
     )
 
     def __init__(
@@ -88,6 +90,8 @@ class Plan:
         if self.contents:
             _places(columns, _CONTENT)
         self.columns = tuple(columns)
+        self._content = tuple([columns.index(name) for name in _CONTENT]) if self.contents else ()
+        self.whole = _whole(self.contents, bool(shown))
         self.joined = any(column.startswith("m.") for column in columns)
         self._template = b"* %d FETCH (" + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
@@ -98,7 +102,8 @@ class Plan:
 
     def content_columns(self, row: Row) -> tuple[int, int, bytes]:
         """Blob, size and structure record of a row, in a plan with contents."""
-        return tuple(row[self.columns.index(name)] for name in _CONTENT)
+        blob, size, record = self._content
+        return row[blob], row[size], row[record]
 
     def render(self, numbers: Iterable[int], rows: Sequence[Row]) -> Iterator[bytes]:
         """For each row its response; with contents, only up to them."""
@@ -134,6 +139,13 @@ class Plan:
         numbers = dict(zip(run.uids, range(run.number, run.number + len(run.uids)), strict=True))
         rows = [row for row in rows if row[0] in numbers]
         return [numbers[row[0]] for row in rows], rows
+
+
+def _whole(contents: tuple[Attribute, ...], follows: bool) -> bytes:
+    """What goes before the octets of a message when nothing but BODY[] is asked for; else b''."""
+    if len(contents) != 1 or contents[0].name != "BODY[]" or contents[0].section != Section():
+        return b""
+    return (b" " if follows else b"") + contents[0].label + b" {%d}\r\n"
 
 
 def _places(columns: list[str], wanted: tuple[str, ...]) -> tuple[int, ...]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 from mailwright.imap.syntax.fetch import Section
-from mailwright.message.header import iterate_fields
 from mailwright.message.part import Part, find_message, find_part
 
 MAX_HEADER: Final = 1024 * 1024  # octets of a header that are looked through for fields
@@ -40,10 +41,13 @@ def cut(span: Span, partial: tuple[int, int] | None) -> Span:
 
 def choose_fields(block: bytes, fields: tuple[bytes, ...], inverted: bool) -> bytes:
     """The named fields of a header (or all others), with the blank line that ends it."""
-    wanted = frozenset(fields)
-    found = [
-        block[field.start : field.end]
-        for field in iterate_fields(block)
-        if (field.name.lower() in wanted) is not inverted
-    ]
-    return b"".join(found) + b"\r\n"
+    chosen = b"".join(_field_pattern(fields, inverted).findall(block))
+    return chosen + (b"\r\n" if chosen.endswith(b"\n") or not chosen else b"\r\n\r\n")
+
+
+@lru_cache(maxsize=500)
+def _field_pattern(fields: tuple[bytes, ...], inverted: bool) -> re.Pattern[bytes]:
+    names = b"|".join([re.escape(name) for name in fields])
+    # Possessive, so that matching is linear whatever the header holds.
+    name = rb"(?!(?:%b)[ \t]*+:)[!-9;-~]++" % names if inverted else rb"(?:%b)" % names
+    return re.compile(rb"^%b[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+\n?" % name, re.IGNORECASE | re.MULTILINE)
