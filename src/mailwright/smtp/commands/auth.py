@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mailwright.sasl.api import Account, Denied
@@ -47,25 +48,13 @@ async def run(session: Session, command: Auth) -> Reply:
         nonce=secrets.token_urlsafe(18),
         server_secret=session.policy.server_secret,
     )
-
-    async def converse(challenge: bytes) -> bytes:
-        session.write(replies.challenge(encode(challenge).decode()))
-        session.connection.expect_auth_response()
-        try:
-            event = await session.next_event()
-        except Exception as error:
-            raise _ConnectionOver(error) from error
-        if not isinstance(event, AuthResponse):
-            raise _ConnectionOver(ConnectionResetError("closed in the middle of AUTH"))
-        if event.line is None:
-            raise _LineTooLong
-        return decode_response(event.line)
-
     try:
         initial = (
             None if command.initial_response is None else decode_initial_response(command.initial_response)
         )
-        result = await log_in(machine, initial, converse, session.authenticator, session.info.peer.address)
+        result = await log_in(
+            machine, initial, partial(_converse, session), session.authenticator, session.info.peer.address
+        )
     except InvalidResponse as fault:
         return replies.malformed_response(str(fault))
     except Cancelled:
@@ -78,6 +67,21 @@ async def run(session: Session, command: Auth) -> Reply:
         log.exception("%s: the login could not be checked", session.info.id)
         return replies.LOGIN_UNAVAILABLE
     return await _answer(session, command.mechanism, result)
+
+
+async def _converse(session: Session, challenge: bytes) -> bytes:
+    """Send a challenge; the client's answer, decoded. Raises what `run` catches."""
+    session.write(replies.challenge(encode(challenge).decode()))
+    session.connection.expect_auth_response()
+    try:
+        event = await session.next_event()
+    except Exception as error:
+        raise _ConnectionOver(error) from error
+    if not isinstance(event, AuthResponse):
+        raise _ConnectionOver(ConnectionResetError("closed in the middle of AUTH"))
+    if event.line is None:
+        raise _LineTooLong
+    return decode_response(event.line)
 
 
 async def _answer(session: Session, mechanism: str, result: Account | Denied) -> Reply:
