@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from collections.abc import Sequence
@@ -80,6 +81,8 @@ class DeliveryMailroom:
         self._keys = keys
         self._rules = rules
         self._clock = clock
+        self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
+        self._numbers = itertools.count(0x100)
         self.on_queued = _nothing  # called after a message was put into the queue
 
     async def check_sender(
@@ -141,7 +144,7 @@ class DeliveryMailroom:
         work = await self._plan(envelope)
         if work.forwarded and self._came_back(header, envelope):
             return replies.MAIL_LOOP
-        mail_id = secrets.token_hex(6)
+        mail_id = f"{self._run}{next(self._numbers):x}"
         skip = len(header)
         if info.role is Role.SUBMISSION and header:
             sender = str(envelope.reverse_path)

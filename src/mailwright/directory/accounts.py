@@ -8,7 +8,7 @@ from mailwright.directory.addresses import normal_address, split
 from mailwright.directory.domains import is_local
 from mailwright.directory.errors import AlreadyExists, NotFound, NotLocal
 from mailwright.sasl.secret import ScramSecret
-from mailwright.store import mailboxes, messages
+from mailwright.store import acl, mailboxes, messages
 from mailwright.store.db.api import Transaction
 
 MAX_APP_PASSWORDS = 20
@@ -137,6 +137,7 @@ def remove_account(tx: Transaction, address: str) -> None:
     account = find_account(tx, address)
     for box in mailboxes.list_mailboxes(tx, account.id):
         messages.expunge(tx, account.id, box.id, None)
+    acl.forget_account(tx, account.id, account.address)
     for table in ("mailboxes", "subscriptions", "changes", "threads", "credentials", "account_state"):
         tx.run(f"DELETE FROM {table} WHERE account = ?", account.id)  # noqa: S608
     tx.run("DELETE FROM aliases WHERE target = ?", account.address)

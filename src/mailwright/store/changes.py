@@ -30,18 +30,15 @@ def append(
 ) -> None:
     """Add a row to the log and announce it."""
     tx.run(
-        "INSERT INTO changes (account, modseq, n, mailbox, kind, uids, messages) VALUES (?, ?,"
-        " (SELECT count(*) FROM changes WHERE account = ? AND modseq = ?), ?, ?, ?, ?)",
+        "INSERT INTO changes (account, modseq, n, mailbox, kind, uids, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
         account,
         modseq,
-        account,
-        modseq,
+        tx.announce(account, modseq),
         mailbox,
         int(kind),
         pack(uids or ()),
         pack(message & ID_MASK for message in messages or ()),
     )
-    tx.announce(account, modseq)
 
 
 def read_modseq(tx: Transaction, account: int) -> int:

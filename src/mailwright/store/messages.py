@@ -76,7 +76,7 @@ def add(
     if state is None:
         raise NoSuchMailbox("the account was removed")
     modseq, number, used, count, quota_bytes, quota_messages = state
-    if enforce_quota and _is_full(used, count, quota_bytes, quota_messages):
+    if enforce_quota and is_full(used, count, quota_bytes, quota_messages):
         raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
     message_id = account << ID_BITS | number
     place = Place(
@@ -84,7 +84,7 @@ def add(
     )
     uidvalidity, uid = _take_uids(tx, account, mailbox, modseq, [(place, message.size)])
     blob = tx.blobs.keep(tx, message.blob, now)
-    thread = _find_thread(tx, account, message, message_id)
+    thread = find_thread(tx, account, message.thread_keys, message_id)
     _insert_message(tx, message_id, blob, thread, message, now)
     _insert_places(tx, account, mailbox, [place._replace(uid=uid)])
     changes.append(tx, account, modseq, mailbox, Kind.ARRIVED, [uid], [message_id])
@@ -113,7 +113,7 @@ def copy(
     """
     places = read_places(tx, account, mailbox, uids)
     modseq = changes.next_modseq(tx, account)
-    return _put(tx, account, places, target, modseq, now)
+    return put(tx, account, places, target, modseq, now)
 
 
 def move(
@@ -122,7 +122,7 @@ def move(
     """Copy and expunge as one change (RFC 6851 3.3). `now` None keeps the date of saving. Raises NoSuchMailbox."""
     places = read_places(tx, account, mailbox, uids)
     modseq = changes.next_modseq(tx, account)
-    copied = _put(tx, account, places, target, modseq, now)
+    copied = put(tx, account, places, target, modseq, now)
     _remove_places(tx, account, mailbox, places, modseq)
     return copied
 
@@ -159,8 +159,14 @@ def store_flags(
     keywords: Sequence[str] = (),
     *,
     unchanged_since: int | None = None,
+    kept: int = 0,
+    keep_keywords: bool = False,
 ) -> Changed:
-    """Set, add or remove flags and keywords (RFC 3501 6.4.6, RFC 7162 3.1.3). Raises NotAllowed for bad keywords."""
+    """Set, add or remove flags and keywords (RFC 3501 6.4.6, RFC 7162 3.1.3).
+
+    To set leaves the flags of `kept`, and with `keep_keywords` all keywords, as they are. Raises NotAllowed for bad
+    keywords.
+    """
     check_keywords(" ".join(keywords))
     places = read_places(tx, account, mailbox, uids)
     refused: list[int] = []
@@ -170,7 +176,7 @@ def store_flags(
     after: list[Place] = []
     touched: list[tuple[Place, Place]] = []
     for place in places:
-        new = _apply(place, action, flags, keywords)
+        new = _apply(place, action, flags, keywords, kept, keep_keywords)
         if new is not place:
             check_keywords(new.keywords)
             touched.append((place, new))
@@ -312,9 +318,10 @@ def _take_uids(
     return int(row[0]), int(row[1]) - len(places)
 
 
-def _put(
+def put(
     tx: Transaction, account: int, places: list[Place], target: int, modseq: int, now: int | None
 ) -> Copied:
+    """Give messages of the account new places like these in `target`. Raises NoSuchMailbox."""
     sizes = _sizes(tx, places)
     counted = [(place, sizes[place.message]) for place in places]
     uidvalidity, first = _take_uids(tx, account, target, modseq, counted)
@@ -337,10 +344,11 @@ def _put(
 
 
 def _insert_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place]) -> None:
-    tx.many(
-        f"INSERT INTO places (account, mailbox, {_PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        [(account, mailbox, *place) for place in places],
-    )
+    sql = f"INSERT INTO places (account, mailbox, {_PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    if len(places) == 1:
+        tx.run(sql, account, mailbox, *places[0])
+    else:
+        tx.many(sql, [(account, mailbox, *place) for place in places])
 
 
 def _insert_message(
@@ -368,22 +376,29 @@ def _insert_message(
     )
 
 
-def _find_thread(tx: Transaction, account: int, message: PreparedMessage, message_id: int) -> int:
-    """The thread that one of its message-ids belongs to, else a new one, named by this message."""
-    keys = [_thread_key(key) for key in message.thread_keys[:_MAX_THREAD_KEYS]]
-    if not keys:
-        return message_id
-    marks = ", ".join("?" * len(keys))
-    row = tx.one(
-        f"SELECT min(thread) FROM threads WHERE account = ? AND message_id IN ({marks})",  # noqa: S608
-        account,
-        *keys,
-    )
-    thread = int(row[0]) if row is not None and row[0] is not None else message_id
-    tx.many(
-        "INSERT INTO threads (account, message_id, thread) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [(account, key, thread) for key in keys],
-    )
+def find_thread(tx: Transaction, account: int, thread_keys: Sequence[str], message_id: int) -> int:
+    """The thread that one of these message-ids belongs to, else a new one, named by this message."""
+    keys = [_thread_key(key) for key in thread_keys[:_MAX_THREAD_KEYS]]
+    thread = message_id
+    if len(keys) > 1:
+        marks = ", ".join("?" * len(keys))
+        row = tx.one(
+            f"SELECT min(thread) FROM threads WHERE account = ? AND message_id IN ({marks})",  # noqa: S608
+            account,
+            *keys,
+        )
+        if row is not None and row[0] is not None:
+            thread = int(row[0])
+    for key in keys:
+        row = tx.one(
+            "INSERT INTO threads (account, message_id, thread) VALUES (?, ?, ?)"
+            " ON CONFLICT (account, message_id) DO UPDATE SET thread = threads.thread RETURNING thread",
+            account,
+            key,
+            thread,
+        )
+        if len(keys) == 1 and row is not None:
+            thread = int(row[0])
     return thread
 
 
@@ -452,11 +467,17 @@ def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:
 
 
 def _apply(
-    place: Place, action: Literal["set", "add", "remove"], flags: int, keywords: Sequence[str]
+    place: Place,
+    action: Literal["set", "add", "remove"],
+    flags: int,
+    keywords: Sequence[str],
+    kept: int,
+    keep_keywords: bool,
 ) -> Place:
     words = set(place.keywords.split(" ")) if place.keywords else set()
     if action == "set":
-        new_flags, words = flags, set(keywords)
+        new_flags = flags & ~kept | place.flags & kept
+        words = words if keep_keywords else set(keywords)
     elif action == "add":
         new_flags, words = place.flags | flags, words | set(keywords)
     else:
@@ -475,7 +496,7 @@ def _deleted(place: Place) -> int:
     return 1 if place.flags & Flag.DELETED else 0
 
 
-def _is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:
+def is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:
     return (quota_bytes is not None and used > quota_bytes) or (
         quota_messages is not None and count > quota_messages
     )

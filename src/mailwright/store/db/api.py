@@ -50,8 +50,11 @@ class Transaction(Protocol):
         """Run a statement once for each row of parameters."""
         ...
 
-    def announce(self, account: int, modseq: int) -> None:
-        """Tell the subscribers of `account` that it reached `modseq`, once the transaction is durable."""
+    def announce(self, account: int, modseq: int) -> int:
+        """Tell the subscribers of `account` that it reached `modseq`, once the transaction is durable.
+
+        How often that was called before in this transaction: it numbers the rows of the change log.
+        """
         ...
 
 

@@ -41,12 +41,13 @@ def _translate(sql: str) -> bytes:
 class PostgresTransaction:
     """A transaction on one connection."""
 
-    __slots__ = ("_connection", "announced", "blobs", "dialect")
+    __slots__ = ("_calls", "_connection", "announced", "blobs", "dialect")
 
     def __init__(self, connection: _Connection, blobs: BlobStore) -> None:
         self.dialect = DIALECT
         self.blobs = blobs
         self.announced: dict[int, int] = {}
+        self._calls = 0
         self._connection = connection
 
     def all(self, sql: str, *params: Value) -> list[Row]:
@@ -66,8 +67,10 @@ class PostgresTransaction:
         with self._connection.cursor() as cursor:
             cursor.executemany(_translate(sql), rows)
 
-    def announce(self, account: int, modseq: int) -> None:
+    def announce(self, account: int, modseq: int) -> int:
         self.announced[account] = modseq
+        self._calls += 1
+        return self._calls - 1
 
 
 class PostgresDatabase:

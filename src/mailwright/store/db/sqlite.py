@@ -1,8 +1,8 @@
 """SQLite through apsw: one writer thread with group commit, a small pool of readers, one file in WAL mode.
 
-All writes that wait go into one transaction, each in a savepoint of its own, and one fsync answers them all. When the
-transaction fails as a whole, each of its operations is tried once more alone, so that one that cannot be kept
-(a full disk met by a large message) does not take the others with it.
+All writes that wait go into one transaction, and one fsync answers them all. When an operation refuses, the batch is
+run again with a savepoint for each; when the transaction fails as a whole, each is tried once more alone, so that one
+that cannot be kept (a full disk met by a large message) does not take the others with it. So operations may run twice.
 """
 
 from __future__ import annotations
@@ -49,12 +49,13 @@ _StorageErrors = tuple(error for error, _ in _FAILURES)
 class SQLiteTransaction:
     """A transaction on one connection."""
 
-    __slots__ = ("_connection", "announced", "blobs", "dialect")
+    __slots__ = ("_calls", "_connection", "announced", "blobs", "dialect")
 
     def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
         self.dialect = DIALECT
         self.blobs = blobs
         self.announced: dict[int, int] = {}
+        self._calls = 0
         self._connection = connection
 
     def all(self, sql: str, *params: Value) -> list[Row]:
@@ -75,8 +76,14 @@ class SQLiteTransaction:
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         self._connection.executemany(sql, rows)
 
-    def announce(self, account: int, modseq: int) -> None:
+    def announce(self, account: int, modseq: int) -> int:
         self.announced[account] = modseq
+        self._calls += 1
+        return self._calls - 1
+
+
+class _Refused(Exception):
+    """An operation raised: its batch is run again with savepoints."""
 
 
 @dataclass(slots=True)
@@ -222,39 +229,64 @@ class SQLiteDatabase:
 
     def _run_batch(self, batch: list[_Job]) -> None:
         try:
-            self._commit(batch)
+            self._commit(batch, savepoints=False)
+        except _Refused:
+            self._run_again(batch)
         except apsw.Error as error:
             if len(batch) == 1:
                 _fail(batch[0], error)
-                return
-            for job in batch:
-                self._run_batch([job])
+            else:
+                self._run_again(batch)
         except BaseException as error:  # the writer must outlive whatever an operation does
             for job in batch:
                 job.error = error
             log.exception("the writer met an unexpected error")
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _run_again(self, batch: list[_Job]) -> None:
+        try:
+            self._commit(batch, savepoints=True)
+        except apsw.Error as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            for job in batch:
+                self._run_again([job])
+
+    def _commit(self, batch: list[_Job], *, savepoints: bool) -> None:
         connection = self._connection
         assert connection is not None
         connection.execute("BEGIN IMMEDIATE")
         try:
             for job in batch:
-                self._run_job(connection, job)
+                if savepoints:
+                    self._run_in_savepoint(connection, job)
+                else:
+                    self._run(connection, job)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
 
-    def _run_job(self, connection: apsw.Connection, job: _Job) -> None:
+    def _run(self, connection: apsw.Connection, job: _Job) -> None:
+        tx = SQLiteTransaction(connection, self.blobs)
+        try:
+            job.result = job.operation(tx, *job.args, **job.kwargs)
+        except _StorageErrors:
+            raise
+        except Exception as error:
+            raise _Refused from error
+        job.error = None
+        job.announced = tx.announced
+
+    def _run_in_savepoint(self, connection: apsw.Connection, job: _Job) -> None:
         job.error = None
         tx = SQLiteTransaction(connection, self.blobs)
         connection.execute("SAVEPOINT job")
         try:
             job.result = job.operation(tx, *job.args, **job.kwargs)
         except _StorageErrors:
-            raise  # the transaction itself may be lost: `_run_batch` tries each job alone
+            raise  # the transaction itself may be lost: `_run_again` tries each job alone
         except Exception as error:
             connection.execute("ROLLBACK TO job")
             job.error = error
