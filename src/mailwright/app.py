@@ -39,6 +39,7 @@ from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Database
+from mailwright.store.indexer import Indexer
 from mailwright.store.notify.local import LocalNotifier
 from mailwright.store.settings import secret
 from mailwright.store.store import Store
@@ -71,7 +72,8 @@ class App:
         self.store = open_store(config)
         self.certificates = self._certificates()
         self.listeners: list[Listener] = []
-        self._chores: asyncio.Task[None] | None = None
+        self.indexer = Indexer(self.store)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Open the store and listen. Raises OSError, StoreError, BadCertificate."""
@@ -93,16 +95,17 @@ class App:
         self._plain_imap.allow_plaintext_auth = True
         self._pop3 = self._pop3_services()
         await self._listen()
-        self._chores = asyncio.get_running_loop().create_task(self._do_chores())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._do_chores()), loop.create_task(self.indexer.run())]
 
     async def stop(self) -> None:
         """Take no more connections, let the sessions end, keep what was accepted, close the store."""
         for listener in self.listeners:
             listener.stop_accepting()
-        if self._chores is not None:
-            self._chores.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._chores
+                await task
         await asyncio.gather(*(listener.wait_closed(_GRACE) for listener in self.listeners))
         self.authenticator.close()
         await self.store.close()
@@ -152,6 +155,7 @@ class App:
             server_secret=self._secret,
             limits=self.config.limits,
             tls=self.certificates.context,
+            wake_indexer=self.indexer.wake,
         )
 
     def _pop3_services(self) -> Pop3Services:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mailwright.base.clock import Clock
 from mailwright.base.limits import Limits
@@ -34,6 +34,7 @@ class Service:
         tls: ssl.SSLContext | None = None,
         allow_plaintext_auth: bool = False,
         mechanisms: Sequence[str] = MECHANISMS,
+        wake_indexer: Callable[[int], None] = lambda account: None,
     ) -> None:
         self.store = store
         self.authenticator = authenticator
@@ -44,6 +45,7 @@ class Service:
         self.tls = tls
         self.allow_plaintext_auth = allow_plaintext_auth
         self.mechanisms = tuple(mechanisms)
+        self.wake_indexer = wake_indexer  # an account has been given a search index
         self.pool = Pool()
         self.recents = Recents(clock.now())
         self.flag_texts = FlagTexts()

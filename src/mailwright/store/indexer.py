@@ -13,23 +13,33 @@ from mailwright.store.store import Store
 log = logging.getLogger(__name__)
 
 _BATCH = 64  # messages read, made ready and written at a time
+_PAUSE = 0.5  # seconds in which new mail gathers to a batch; what is not indexed is found all the same
 
 
 class Indexer:
-    """One task indexes for all accounts that have an index; `wake(account)` tells it of new mail."""
+    """One task indexes for all accounts that have an index; `wake(account)` tells it that one has been given one."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._followed: set[int] = set()
         self._waiting: dict[int, None] = {}
         self._wanted = asyncio.Event()
 
     def wake(self, account: int) -> None:
-        """There may be something to index for this account."""
+        """There may be something to index for this account, now and after each change."""
+        if account not in self._followed:
+            self._followed.add(account)
+            self._store.notify.subscribe(account, self._heard)
         self._waiting[account] = None
         self._wanted.set()
 
+    def _heard(self, account: int, modseq: int) -> None:
+        self.wake(account)
+
     async def run(self) -> None:
         """Index for ever."""
+        for account in await self._store.read(search.read_accounts):
+            self.wake(account)
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -40,6 +50,7 @@ class Indexer:
                     await self.index(account)
                 except TemporaryFailure as error:
                     log.warning("indexing stopped, the next new message starts it again: %s", error)
+            await asyncio.sleep(_PAUSE)
 
     async def index(self, account: int) -> int:
         """Index all that waits for one account; how many messages that were."""
@@ -54,6 +65,6 @@ class Indexer:
 
 def _prepare_batch(tx: Transaction, account: int) -> list[search.Indexed]:
     return [
-        search.prepare(message, search.fold_text(b"".join(tx.blobs.read(tx, blob))))
-        for message, blob in search.read_waiting(tx, account, _BATCH)
+        search.prepare(message, search.fold_blob(tx, blob, size))
+        for message, blob, size in search.read_waiting(tx, account, _BATCH)
     ]

@@ -6,7 +6,10 @@ yet is for the caller to scan. So mail that nobody searches costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import mmap
+import tempfile
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +25,10 @@ from mailwright.store.grams import ALWAYS, grams, query
 from mailwright.store.model import ID_BITS
 
 TEXT_OCTETS = 8 * 1024 * 1024  # of a message, encoded, that are searched
+_IN_MEMORY = 1024 * 1024  # octets; a larger message is read from a temporary file
 _LEVEL = 3
+_TOKENS_CHECKED = 100  # in one statement
+_MAX_CANDIDATES = 200_000  # for one needle; of one that more messages may hold, the index has little to say
 
 
 class FoldedText(NamedTuple):
@@ -60,9 +66,22 @@ class Indexed:
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Header).decode
+_local = threading.local()
 
 
-def fold_text(source: bytes) -> FoldedText:
+def fold_blob(tx: Transaction, blob: int, size: int) -> FoldedText:
+    """The searchable text of a message of `size` octets, folded."""
+    if size <= _IN_MEMORY:
+        return fold_text(b"".join(tx.blobs.read(tx, blob)))
+    with tempfile.TemporaryFile() as file:
+        for piece in tx.blobs.read(tx, blob):
+            file.write(piece)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
+            return fold_text(source)
+
+
+def fold_text(source: bytes | mmap.mmap) -> FoldedText:
     """The searchable text of a message, folded."""
     text = search_text(parse_message(source), source, TEXT_OCTETS)
     return FoldedText(
@@ -78,7 +97,7 @@ def fold_text(source: bytes) -> FoldedText:
 
 def prepare(message: int, text: FoldedText) -> Indexed:
     """Make a message ready for the index. It takes a millisecond or more: do it outside a write."""
-    every = "\n".join(value for _, value in text.headers)
+    every = "\n".join(f"{name}: {value}" for name, value in text.headers)
     header = Header(text.sender, text.to, text.cc, text.bcc, text.subject, text.headers)
     return Indexed(
         message,
@@ -106,28 +125,35 @@ def begin(tx: Transaction, account: int) -> None:
     )
 
 
-def read_waiting(tx: Transaction, account: int, limit: int) -> list[tuple[int, int]]:
-    """The next messages to be indexed, and their blobs, rising by id."""
+def read_accounts(tx: Transaction) -> list[int]:
+    """The accounts that have an index."""
+    return [account for (account,) in tx.all("SELECT account FROM search_state ORDER BY account")]
+
+
+def read_waiting(tx: Transaction, account: int, limit: int) -> list[tuple[int, int, int]]:
+    """The next messages to be indexed, their blobs and sizes, rising by id."""
     indexed = read_indexed(tx, account)
     if indexed is None:
         return []
     rows = tx.all(
-        "SELECT id, blob FROM messages WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
+        "SELECT id, blob, size FROM messages WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
         indexed,
         (account + 1) << ID_BITS,
         limit,
     )
-    return [(message, blob) for message, blob in rows]
+    return [(message, blob, size) for message, blob, size in rows]
 
 
 def add(tx: Transaction, account: int, upto: int, messages: Sequence[Indexed]) -> None:
     """Put messages into the index, and note that all up to the id `upto` are there.
 
-    Messages that were removed meanwhile, and those that another process indexed first, are passed over.
+    Messages that were removed meanwhile, and those that another process indexed first, are passed over. What stood
+    in the index in their places goes (see `restart`).
     """
     indexed = read_indexed(tx, account)
     if indexed is None or upto <= indexed:
         return
+    _clear(tx, indexed, upto)
     for message in messages:
         if (
             message.message <= indexed
@@ -154,18 +180,70 @@ def forget(tx: Transaction, messages: Sequence[int]) -> None:
 
 def drop(tx: Transaction, account: int) -> None:
     """Remove an account's index; the next search of text makes it anew."""
-    first, last = account << ID_BITS, (account + 1) << ID_BITS
-    column = "rowid" if tx.dialect.name == "sqlite" else "message"
-    tx.run(f"DELETE FROM search_grams WHERE {column} > ? AND {column} < ?", first, last)  # noqa: S608
-    tx.run("DELETE FROM search_texts WHERE message > ? AND message < ?", first, last)
+    _clear(tx, account << ID_BITS, (account + 1 << ID_BITS) - 1)
     tx.run("DELETE FROM search_state WHERE account = ?", account)
+
+
+def restart(tx: Transaction, account: int) -> None:
+    """Index an account anew while it is in use: the indexer puts new entries in the places of the old ones.
+
+    Until it comes to a message, that message is searched as one that is not indexed.
+    """
+    tx.run("UPDATE search_state SET indexed = ? WHERE account = ?", account << ID_BITS, account)
+
+
+def check(tx: Transaction, account: int, limit: int) -> list[str]:
+    """What is wrong with an account's index, in at most `limit` sentences: each indexed message is read again.
+
+    `restart` mends it all.
+    """
+    indexed = read_indexed(tx, account)
+    found: list[str] = []
+    if indexed is None:
+        return found
+    first = account << ID_BITS
+    for table, word in (("search_texts", "text"), ("search_grams", "tokens")):
+        column = "rowid" if (table, tx.dialect.name) == ("search_grams", "sqlite") else "message"
+        rows = tx.all(
+            f"SELECT {column} FROM {table} WHERE {column} > ? AND {column} <= ? AND NOT EXISTS"  # noqa: S608
+            f" (SELECT 1 FROM messages WHERE id = {column}) LIMIT ?",
+            first,
+            indexed,
+            limit,
+        )
+        found += [f"the index holds the {word} of message {message}, which is gone" for (message,) in rows]
+    for message, blob, size in tx.all(
+        "SELECT id, blob, size FROM messages WHERE id > ? AND id <= ? ORDER BY id", first, indexed
+    ):
+        if len(found) >= limit:
+            break
+        wrong = _check_message(tx, account, message, fold_blob(tx, blob, size))
+        found += [f"message {message}: {wrong}"] if wrong else []
+    return found[:limit]
+
+
+def _check_message(tx: Transaction, account: int, message: int, text: FoldedText) -> str:
+    """What is wrong with the entry of a message; '' for nothing."""
+    try:
+        kept = read_text(tx, message)
+    except StoreFailed as error:
+        return str(error)
+    if kept is None:
+        return "it is not in the index"
+    if kept != text:
+        return "the index holds another text"
+    tokens = sorted(prepare(message, text).grams)
+    for start in range(0, len(tokens), _TOKENS_CHECKED):
+        if not _has_tokens(tx, message, tokens[start : start + _TOKENS_CHECKED]):
+            return "tokens are missing in the index"
+    return ""
 
 
 # Searching
 
 
 def candidates(tx: Transaction, account: int, needle: str) -> set[int] | None:
-    """The indexed messages whose text may hold a folded needle; None when the index cannot tell."""
+    """The indexed messages whose text may hold a folded needle; None when the index cannot tell, or not usefully."""
     wanted = query(needle)
     if wanted is None:
         return None
@@ -175,27 +253,36 @@ def candidates(tx: Transaction, account: int, needle: str) -> set[int] | None:
         match = " AND ".join([f'"{token}"' for token in tokens] + [f'"{prefix}" *' for prefix in prefixes])
         match = f'({match}) OR "{ALWAYS}"'
         rows = tx.all(
-            "SELECT rowid FROM search_grams WHERE search_grams MATCH ? AND rowid > ? AND rowid < ?",
+            "SELECT rowid FROM search_grams WHERE search_grams MATCH ? AND rowid > ? AND rowid < ? LIMIT ?",
             match,
             first,
             last,
+            _MAX_CANDIDATES + 1,
         )
     else:
         match = " & ".join([f"'{token}'" for token in tokens] + [f"'{prefix}':*" for prefix in prefixes])
         match = f"({match}) | '{ALWAYS}'"
         rows = tx.all(
-            "SELECT message FROM search_grams WHERE grams @@ CAST(? AS tsquery) AND message > ? AND message < ?",
+            "SELECT message FROM search_grams WHERE grams @@ CAST(? AS tsquery) AND message > ? AND message < ?"
+            " LIMIT ?",
             match,
             first,
             last,
+            _MAX_CANDIDATES + 1,
         )
-    return {message for (message,) in rows}
+    return {message for (message,) in rows} if len(rows) <= _MAX_CANDIDATES else None
 
 
-def read_body(tx: Transaction, message: int) -> str | None:
-    """The folded body text of a message; None when it is not in the index."""
+def read_body(tx: Transaction, message: int) -> bytes | None:
+    """The folded body text of a message, in UTF-8; None when it is not in the index."""
     row = tx.one("SELECT body FROM search_texts WHERE message = ?", message)
-    return None if row is None else _text(row[0])
+    return None if row is None else _decompress(row[0])
+
+
+def read_header(tx: Transaction, message: int) -> list[tuple[str, str]] | None:
+    """The names and folded values of a message's header fields; None when it is not in the index."""
+    row = tx.one("SELECT header FROM search_texts WHERE message = ?", message)
+    return None if row is None else _decode(_decompress(row[0])).headers
 
 
 def read_text(tx: Transaction, message: int) -> FoldedText | None:
@@ -209,14 +296,21 @@ def read_text(tx: Transaction, message: int) -> FoldedText | None:
     )
 
 
-def read_bodies(tx: Transaction, first: int, last: int) -> Iterator[tuple[int, str]]:
-    """The ids and folded bodies of the indexed messages from id `first` to `last`."""
-    for message, body in tx.rows(
-        "SELECT message, body FROM search_texts WHERE message >= ? AND message <= ? ORDER BY message",
-        first,
-        last,
-    ):
-        yield message, _text(body)
+def _clear(tx: Transaction, above: int, upto: int) -> None:
+    """Remove the entries of the messages with ids in this range."""
+    column = "rowid" if tx.dialect.name == "sqlite" else "message"
+    for table, key in (("search_grams", column), ("search_texts", "message")):
+        tx.run(f"DELETE FROM {table} WHERE {key} > ? AND {key} <= ?", above, upto)  # noqa: S608
+
+
+def _has_tokens(tx: Transaction, message: int, tokens: Sequence[str]) -> bool:
+    if tx.dialect.name == "sqlite":
+        match = " AND ".join(f'"{token}"' for token in tokens)
+        sql = "SELECT 1 FROM search_grams WHERE search_grams MATCH ? AND rowid = ?"
+    else:
+        match = " & ".join(f"'{token}'" for token in tokens)
+        sql = "SELECT 1 FROM search_grams WHERE grams @@ CAST(? AS tsquery) AND message = ?"
+    return tx.one(sql, match, message) is not None
 
 
 def _insert_grams(tx: Transaction, message: Indexed) -> None:
@@ -242,7 +336,10 @@ def _compress(data: bytes) -> bytes:
 
 
 def _decompress(data: bytes) -> bytes:
+    decompressor = getattr(_local, "decompressor", None)
+    if decompressor is None:
+        decompressor = _local.decompressor = zstandard.ZstdDecompressor()
     try:
-        return zstandard.decompress(data)
+        return bytes(decompressor.decompress(data))
     except zstandard.ZstdError as error:
         raise StoreFailed(f"the search index is damaged ({error}); run `mailwright doctor`") from error

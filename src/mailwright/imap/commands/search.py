@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
-from mailwright.imap.news import find_messages, load_from_uid
+from mailwright.imap.news import load_from_uid
 from mailwright.imap.reply import Refused, Reply
-from mailwright.imap.search import Found, Wanted, bounds, message_sets, prepare, search_slice
+from mailwright.imap.search.find import find
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.lexer import Lexer
-from mailwright.imap.syntax.search import Key, SearchArgs, Uids, parse_search
-from mailwright.imap.syntax.sequence import Range, join_ranges
+from mailwright.imap.syntax.search import SearchArgs, parse_search
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -29,14 +28,14 @@ async def run(session: Session, command: Command) -> Reply:
     selected = session.open_mailbox()
     saving = args.returns is not None and "SAVE" in args.returns.names
     try:
-        found = await find(session, selected, args.key)
+        found = await find(session, selected, args.key, command.tag, args.uses_modseq)
     except Refused:
         if saving:
             selected.saved = array("I")  # RFC 5182 2.1: a search that fails leaves nothing saved
         raise
     if args.uses_modseq:
         session.enabled |= {"CONDSTORE"}
-    numbers = found.uids if command.uid else await _numbers(session, selected, found.uids)
+    numbers = found.uids.tolist() if command.uid else await _numbers(session, selected, found.uids)
     modseq = found.modseq if args.uses_modseq else 0
     if args.returns is None:
         session.write(responses.search(numbers, modseq))
@@ -49,38 +48,17 @@ async def run(session: Session, command: Command) -> Reply:
     return Reply("SEARCH completed")
 
 
-async def find(session: Session, selected: Selected, program: Key) -> Found:
-    """The messages of the client's view that match. Raises Bad for sequence numbers that are not there."""
-    resolved: dict[Key, list[Range]] = {}
-    for one in message_sets(program):
-        runs = await find_messages(session, one.numbers, uid=isinstance(one, Uids))
-        resolved[one] = join_ranges([(run.uids[0], run.uids[-1]) for run in runs])
-    view = selected.view
-    wanted = Wanted(prepare(program, resolved), session.service.now(), view.recents)
-    uids: list[int] = []
-    modseq = 0
-    last = view.uidnext - 1
-    for low, high in bounds(wanted.key, last):
-        first = low
-        while first:
-            done = await session.service.store.read(search_slice, selected.key, wanted, first, high)
-            uids += done.found.uids
-            modseq = max(modseq, done.found.modseq)
-            first = done.next_uid
-    return Found(uids, modseq)
-
-
-async def _numbers(session: Session, selected: Selected, uids: list[int]) -> list[int]:
+async def _numbers(session: Session, selected: Selected, uids: array[int]) -> list[int]:
     view = selected.view
     if uids and view.missing(uids[0]):
         await load_from_uid(session, uids[0])
     return [number for uid in uids if (number := view.number(uid))]
 
 
-def _save(selected: Selected, uids: list[int], names: frozenset[str]) -> None:
+def _save(selected: Selected, uids: array[int], names: frozenset[str]) -> None:
     """Keep the result for `$` (RFC 5182 2.1): with only MIN or MAX just those."""
     chosen = uids
     if uids and names & {"MIN", "MAX"} and not names & {"ALL", "COUNT"}:
         ends = ([uids[0]] if "MIN" in names else []) + ([uids[-1]] if "MAX" in names else [])
-        chosen = sorted(set(ends))
-    selected.saved = array("I", chosen)
+        chosen = array("I", sorted(set(ends)))
+    selected.saved = chosen

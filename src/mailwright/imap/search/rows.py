@@ -1,0 +1,110 @@
+"""Reads the rows that a plan asks for, highest UID first, in portions that leave readers to others.
+
+From the top, because the indexer comes from the bottom: what one has done the other need not do.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, NamedTuple
+
+from mailwright.imap.search.match import COLUMNS, ROW_COLUMNS, Candidate, matches
+from mailwright.imap.search.program import Plan
+from mailwright.imap.search.texts import Chosen, Hits, Texts, choose, read_hits
+from mailwright.imap.view import Key
+from mailwright.store.db.api import Row, Transaction
+
+BLOCK: Final = 50_000  # rows read at a time
+_SLICE: Final = 0.1  # seconds of deciding after which others get their turn
+_LOOKUPS: Final = 200  # messages in one statement
+
+
+class Start(NamedTuple):
+    """What is known before the first row is read."""
+
+    hits: Hits | None
+    chosen: Chosen
+
+
+class Block(NamedTuple):
+    """Rows, falling by UID; `last` is the UID up to which to go on, 0 at the end."""
+
+    rows: list[Row]
+    last: int
+
+
+def start(tx: Transaction, key: Key, plan: Plan, count: int) -> Start:
+    """Ask the index. `count` is the number of messages in the mailbox."""
+    if not plan.texts or plan.rest is None:
+        return Start(None, Chosen())
+    hits = read_hits(tx, key[0], plan.texts)
+    return Start(hits, choose(tx, key[0], plan.rest, hits, count))
+
+
+def read_block(tx: Transaction, key: Key, plan: Plan, chosen: Chosen, last: int) -> Block:
+    """The next rows from UID `last` down."""
+    if chosen.few is not None:
+        return Block(_read_few(tx, key, plan, chosen.few), 0)
+    sql, params = _select(plan, key, last)
+    rows = tx.all(
+        f"{sql} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)} ORDER BY p.uid DESC LIMIT {BLOCK}",
+        *params,
+    )
+    following = rows[-1][0] - 1 if len(rows) == BLOCK else 0
+    if chosen.indexed is not None:
+        indexed, limit = chosen.indexed, chosen.limit
+        rows = [row for row in rows if row[1] in indexed or row[1] > limit]
+    return Block(rows, following if following >= plan.low else 0)
+
+
+def _read_few(tx: Transaction, key: Key, plan: Plan, messages: list[int]) -> list[Row]:
+    rows: list[Row] = []
+    sql, params = _select(plan, key, plan.high)
+    for at in range(0, len(messages), _LOOKUPS):
+        some = ", ".join(map(str, messages[at : at + _LOOKUPS]))
+        # The plus signs keep the database from the index of the whole mailbox.
+        rows += tx.all(
+            f"{sql} WHERE +p.account = ? AND +p.mailbox = ? AND {_where(plan)} AND p.message IN ({some})",
+            *params,
+        )
+    rows.sort(reverse=True)
+    return rows
+
+
+def _select(plan: Plan, key: Key, last: int) -> tuple[str, tuple[int | str, ...]]:
+    columns = COLUMNS if plan.rest is not None else "p.uid, p.modseq" if plan.with_modseq else "p.uid"
+    if plan.needs_rows:
+        columns = ROW_COLUMNS
+    join = " JOIN messages m ON m.id = p.message" if plan.needs_rows or plan.where.joined else ""
+    params = (*key, plan.low, min(last, plan.high), *plan.where.params)
+    return f"SELECT {columns} FROM places p{join}", params  # noqa: S608 - no word of it comes from a peer
+
+
+def _where(plan: Plan) -> str:
+    return f"p.uid >= ? AND p.uid <= ? AND {plan.where.text}"
+
+
+class Decided(NamedTuple):
+    """The rows that match, and how many were looked at."""
+
+    rows: list[Row]
+    looked: int
+
+
+def decide(
+    tx: Transaction, account: int, plan: Plan, hits: Hits | None, rows: list[Row], first: int
+) -> Decided:
+    """Look at rows from index `first` on, for a while; at least at one."""
+    assert plan.rest is not None
+    until = time.monotonic() + _SLICE
+    texts = Texts(tx, account, hits)
+    found: list[Row] = []
+    count = 0
+    for index in range(first, len(rows)):
+        row = rows[index]
+        if matches(plan.rest, Candidate(tx, plan, texts, row)):
+            found.append(row)
+        count += 1
+        if count % 8 == 0 and time.monotonic() > until:
+            break
+    return Decided(found, count)
