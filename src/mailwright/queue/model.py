@@ -322,7 +322,7 @@ def read_messages(tx: Transaction, numbers: set[int], *, content: bool = True) -
         for row in tx.all(f"SELECT {_MESSAGE} FROM queue_messages WHERE id IN ({marks})", *part):  # noqa: S608
             small = tx.blobs.read_whole(tx, row[2]) if content and row[3] <= IN_MEMORY else None
             # The compiled rooms insist on a bool where the database has 0 and 1.
-            messages[row[0]] = Message(*row[:8], bool(row[8]), bool(row[9]), *row[10:], small)
+            messages[row[0]] = Message(*row[:8], bool(row[8]), bool(row[9]), *row[10:], small)  # type: ignore[call-arg]
     return messages
 
 
