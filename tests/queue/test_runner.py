@@ -200,3 +200,36 @@ async def test_two_runners_share_one_queue(db: Database) -> None:
             await drained(db)
         assert len(peer.taken) == 200
         assert len({taken.recipients[0] for taken in peer.taken}) == 200
+
+
+async def test_a_peer_that_closes_every_few_messages_gets_each_message_once(db: Database) -> None:
+    async with Peer(most_messages=3) as peer, running(db, peer, limits=Limits(per_destination=2)) as runner:
+        for n in range(60):
+            await put(db, f"u{n}@b.example")
+        runner.wake()
+        await drained(db)
+    assert sorted(taken.recipients[0] for taken in peer.taken) == sorted(
+        f"RCPT TO:<u{n}@b.example>" for n in range(60)
+    )
+
+
+async def test_the_next_envelope_goes_along_with_the_content(db: Database) -> None:
+    """RFC 2920 3.1: the end of the content may be followed by the next group of commands."""
+    refused = {"RCPT TO:<u7@": b"550 5.1.1 no such user\r\n"}
+    async with (
+        Peer(replies=dict(refused)) as peer,
+        running(db, peer, limits=Limits(per_destination=1)) as runner,
+    ):
+        numbers = [await put(db, f"u{n}@b.example", sender="") for n in range(30)]
+        runner.wake()
+        await drained(db)
+        assert peer.connections == 1
+        assert len(peer.taken) == 29
+        record = await db.read(trace.read, numbers[20])
+        assert record is not None
+        said = record.events[-1].data["lines"]
+        assert said[0].startswith("C: MAIL FROM:<>")
+        assert said[-1] == "S: 250 2.0.0 kept"
+        assert sum(line.startswith("C: RCPT") for line in said) == 1, (
+            "each record tells of its own message only"
+        )

@@ -148,7 +148,7 @@ class ScriptedCarrier:
         self.peer = world.peer(destination)
         self.connected = False
 
-    async def deliver(self, claimed: Claimed) -> Attempt:
+    async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
         world, account = self.world, claimed.lane.account
         world.attempts += 1
         world.running_of_account[account] += 1

@@ -282,16 +282,19 @@ class _Courier:
         self._transport = transport
         self._destination = destination
         self._target: _Target | None = None
+        self._next: tuple[Claimed, Wire, Sender] | None = None  # whose envelope may be on its way
 
     async def close(self) -> None:
         target, self._target = self._target, None
-        if target is not None:
+        if target is not None and self._next is not None and self._next[2].is_begun:
+            target.wire.abort()
+        elif target is not None:
             self._transport.keep(target)
 
-    async def deliver(self, claimed: Claimed) -> Attempt:
+    async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
         tried = _Try(self._transport.clock.monotonic())
         try:
-            return await self._deliver(claimed, tried)
+            return await self._deliver(claimed, ahead, tried)
         except NoHosts as fault:
             # A name server that is silent is worth a rest, a domain that does not exist is not.
             return self._same_for_all(claimed, fault.result, tried, reached=fault.result.is_final)
@@ -310,7 +313,7 @@ class _Courier:
             result = Result(Outcome.DEFERRED, "route", "4.3.5", f"unexpected {type(error).__name__}: {error}")
             return self._same_for_all(claimed, result, tried, reached=True)
 
-    async def _deliver(self, claimed: Claimed, tried: _Try) -> Attempt:
+    async def _deliver(self, claimed: Claimed, ahead: Claimed | None, tried: _Try) -> Attempt:
         try:
             route, domain = self._transport.router.route(self._destination)
         except KeyError:
@@ -322,7 +325,7 @@ class _Courier:
             if target is None:
                 target, is_reused = await self._connect(route, domain, claimed.message, tried)
                 self._target = target
-            results, answered = await self._send(target, claimed)
+            results, answered = await self._send(target, claimed, ahead)
             if answered or not is_reused or not target.wire.is_lost:
                 return self._attempt(claimed, target, results, tried)
             # The peer had closed the connection while it was idle: that says nothing about this message.
@@ -334,28 +337,57 @@ class _Courier:
         target = self._target
         if target is None:
             return None
-        if target.wire.is_lost or message.requiretls != target.security.label.startswith("REQUIRETLS"):
+        if self._is_unfit(target, message):
             self._target = None
             self._transport.keep(target)
             return None
         return target
 
-    async def _send(self, target: _Target, claimed: Claimed) -> tuple[list[Result], bool]:
+    def _is_unfit(self, target: _Target, message: Message) -> bool:
+        most = target.wire.machine.extensions.limit("MAILMAX")
+        spent = most is not None and target.wire.served >= most
+        wrong = message.requiretls != target.security.label.startswith("REQUIRETLS")
+        return target.wire.is_lost or spent or wrong
+
+    async def _send(
+        self, target: _Target, claimed: Claimed, ahead: Claimed | None
+    ) -> tuple[list[Result], bool]:
         """The results, and whether the peer has answered anything."""
-        wire, message, count = target.wire, claimed.message, len(claimed.recipients)
+        wire = target.wire
         wire.served += 1
+        begun, self._next = self._next, None
+        if begun is not None and begun[0] is claimed and begun[1] is wire:
+            sender: Sender | Result = begun[2]
+        else:
+            sender = await self._sender(target, claimed)
+        if isinstance(sender, Result):
+            return [replace(sender, host=target.host.name)] * len(claimed.recipients), True
+        following: Sender | None = None
+        if ahead is not None and self._suits(target, ahead):
+            made = await self._sender(target, ahead)
+            if isinstance(made, Sender):
+                following = made
+                self._next = (ahead, wire, made)
+        results = await sender.send(following)
+        name = target.host.name or target.place.address
+        return [replace(result, host=name) for result in results], sender.answered
+
+    async def _sender(self, target: _Target, claimed: Claimed) -> Sender | Result:
+        """Who sends the message, or why this peer can never take it."""
+        wire, message = target.wire, claimed.message
         try:
             body = await self._transport.body(message, wire.machine.extensions.keywords)
         except Unconvertible as error:
             text = f"the server takes 7-bit mail only, and the message cannot be converted: {error}"
-            return [Result(Outcome.FAILED, "mail", "5.6.3", text, host=target.host.name)] * count, True
+            return Result(Outcome.FAILED, "mail", "5.6.3", text)
         refusal = check_peer(wire, message, claimed.recipients, body.size)
-        if refusal is not None:
-            return [replace(refusal, host=target.host.name)] * count, True
-        sender = Sender(wire, message, claimed.recipients, body)
-        results = await sender.send()
-        name = target.host.name or target.place.address
-        return [replace(result, host=name) for result in results], sender.answered
+        return Sender(wire, message, claimed.recipients, body) if refusal is None else refusal
+
+    def _suits(self, target: _Target, ahead: Claimed) -> bool:
+        """Whether the next message may use this very connection."""
+        most = target.wire.machine.extensions.limit("MAILMAX")
+        room = most is None or target.wire.served < most
+        return room and not ahead.message.requiretls and ahead.message.content is not None
 
     # Connecting
 

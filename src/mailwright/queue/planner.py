@@ -258,6 +258,18 @@ class Planner:
                 return self._take(lane, destination, account)
         return None
 
+    def take_ahead(self, name: str, served: int) -> Work | None:
+        """The work that a connection is to do next, if so much waits that nobody else is faster with it."""
+        destination = self._destinations.get(name)
+        if destination is None or destination.ready <= 2 * destination.running:
+            return None
+        return self.take(name, served)
+
+    def put_back(self, work: Work) -> None:
+        """The work was taken ahead and will not be done by that connection."""
+        self.done(work, reached=False)
+        self.add(work)
+
     def _must_yield(self, destination: _Destination, served: int) -> bool:
         if served >= self.limits.connection_messages:
             return True

@@ -46,8 +46,11 @@ class Attempt:
 class Carrier(Protocol):
     """A connection's worth of deliveries to one destination."""
 
-    async def deliver(self, claimed: Claimed) -> Attempt:
-        """Try once. Every failure is a result; nothing is raised but CancelledError."""
+    async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
+        """Try once. Every failure is a result; nothing is raised but CancelledError.
+
+        `ahead` is what comes next, if that is known: its delivery may begin.
+        """
         ...
 
     async def close(self) -> None:
@@ -223,30 +226,39 @@ class Runner:
         planner = self.planner
         carrier = self._transport.carrier(start.destination)
         served = 0
+        ahead: Work | None = None
         try:
-            while not self._stopping and (work := planner.take(start.destination, served)) is not None:
+            while not self._stopping:
+                work = ahead or planner.take(start.destination, served)
+                if work is None:
+                    break
+                served += 1
+                ahead = planner.take_ahead(start.destination, served)
                 if self._fresh and planner.is_low(start.destination):
                     self._woken.set()
                 await self._room.wait()
-                served += 1
-                if not await self._deliver(carrier, work):
+                if not await self._deliver(carrier, work, ahead):
                     break
         finally:
+            if ahead is not None and ahead.key in self._claimed:
+                planner.put_back(ahead)
             planner.closed(start)
             self._woken.set()
             await carrier.close()
 
-    async def _deliver(self, carrier: Carrier, work: Work) -> bool:
+    async def _deliver(self, carrier: Carrier, work: Work, ahead: Work | None) -> bool:
         """Whether the connection may go on."""
         claimed = self._claimed.pop(work.key)
         reached = False
         try:
-            attempt = await carrier.deliver(claimed)
+            attempt = await carrier.deliver(claimed, None if ahead is None else self._claimed[ahead.key])
             reached = attempt.reached
         finally:
             self.planner.done(work, reached=reached)
         self._found_out(claimed, attempt)
         if not reached and not all(result.is_final for result in attempt.results):
+            if ahead is not None:
+                self.planner.put_back(ahead)
             await self._rest(work.lane.destination)
         return reached and attempt.again
 

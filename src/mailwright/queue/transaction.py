@@ -61,14 +61,22 @@ class Sender:
         self._recipients = recipients
         self._body = body
         self._phase = "mail"
+        self._envelope = b""  # sent already, behind the content of the message before
+        self._ahead: Sender | None = None
         self.answered = False  # the peer has replied to something
         self.results: list[Result | None] = [None] * len(recipients)
+        self._paths = self._parse_paths()
 
-    async def send(self) -> list[Result]:
-        """All recipients, in as many transactions as the peer wants (RFC 9422, RFC 5321 4.5.3.1.10)."""
-        paths = self._parse_paths()
+    async def send(self, ahead: Sender | None = None) -> list[Result]:
+        """All recipients, in as many transactions as the peer wants (RFC 9422, RFC 5321 4.5.3.1.10).
+
+        `ahead` is the next message on this wire: its envelope goes along with this content, where that may be
+        (RFC 2920 3.1); then its own `send` has to come next.
+        """
+        paths = self._paths
         pending = list(paths)
-        most = self._machine.extensions.limit("RCPTMAX") or len(pending)
+        most = self._most_recipients
+        self._ahead = ahead
         try:
             while pending:
                 part = pending[:most]
@@ -82,6 +90,30 @@ class Sender:
         else:
             self._lose("the peer closed the connection")
         return [result for result in self.results if result is not None]
+
+    @property
+    def is_begun(self) -> bool:
+        """Its envelope was sent, and nothing read of the replies."""
+        return bool(self._envelope)
+
+    @property
+    def _most_recipients(self) -> int:
+        return self._machine.extensions.limit("RCPTMAX") or max(1, len(self._paths))
+
+    def _take_envelope(self) -> bytes:
+        """MAIL to DATA, if all of it may be sent before the message in front is answered; else nothing."""
+        extensions = self._machine.extensions
+        fits = 0 < len(self._paths) <= self._most_recipients
+        if not fits or "PIPELINING" not in extensions or "CHUNKING" in extensions:
+            return b""
+        self._envelope = b"".join([*self._commands(self._paths), self._machine.data()])
+        return self._envelope
+
+    def _commands(self, paths: dict[int, Path]) -> list[bytes]:
+        machine = self._machine
+        commands = [machine.mail_from(self._reverse_path(), self._mail_parameters())]
+        commands += [machine.rcpt_to(path, self._rcpt_parameters(n)) for n, path in paths.items()]
+        return commands
 
     def _parse_paths(self) -> dict[int, Path]:
         paths: dict[int, Path] = {}
@@ -102,26 +134,27 @@ class Sender:
     async def _transact(self, paths: dict[int, Path]) -> list[int]:
         """One transaction; the recipients that the peer wants in a further one."""
         wire, machine = self._wire, self._machine
-        pipelining = "PIPELINING" in machine.extensions
-        chunking = "CHUNKING" in machine.extensions
         self._phase = "mail"
-        commands = [machine.mail_from(self._reverse_path(), self._mail_parameters())]
-        if not pipelining:
-            return await self._transact_slowly(commands[0], paths)
-        commands += [machine.rcpt_to(path, self._rcpt_parameters(n)) for n, path in paths.items()]
+        if "PIPELINING" not in machine.extensions:
+            return await self._transact_slowly(paths)
         whole = self._body.whole
-        one_shot = chunking and whole is not None and len(whole) <= ONE_SHOT
-        if one_shot:
+        one_shot = "CHUNKING" in machine.extensions and whole is not None and len(whole) <= ONE_SHOT
+        if self._envelope:
+            wire.note(self._envelope)
+            self._envelope = b""
+        elif one_shot:
             assert whole is not None
-            envelope = b"".join(commands)
+            envelope = b"".join(self._commands(paths))
             wire.send(envelope + machine.bdat(whole, True), envelope + b"BDAT %d LAST" % len(whole))
-        elif not self._by_chunks:
-            wire.send(b"".join([*commands, machine.data()]))
+        elif self._by_chunks:
+            wire.send(b"".join(self._commands(paths)))
         else:
-            wire.send(b"".join(commands))
+            wire.send(b"".join([*self._commands(paths), machine.data()]))
         mail = (await wire.reply()).reply
         self.answered = True
         accepted, again = await self._read_rcpt(paths, mail)
+        if again:
+            self._ahead = None  # they come first
         if one_shot:
             self._phase = "content"
             await self._finish(accepted)
@@ -136,10 +169,10 @@ class Sender:
         """DATA cannot carry lines without end or bare CR and LF."""
         return self._body.kind == "BINARYMIME" and "CHUNKING" in self._machine.extensions
 
-    async def _transact_slowly(self, mail_command: bytes, paths: dict[int, Path]) -> list[int]:
+    async def _transact_slowly(self, paths: dict[int, Path]) -> list[int]:
         """A command at a time, for peers without PIPELINING."""
         wire, machine = self._wire, self._machine
-        wire.send(mail_command)
+        wire.send(machine.mail_from(self._reverse_path(), self._mail_parameters()))
         mail = (await wire.reply()).reply
         self.answered = True
         accepted: list[int] = []
@@ -238,7 +271,10 @@ class Sender:
             return
         whole = self._body.whole
         if accepted and whole is not None and len(whole) <= ONE_SHOT:
-            wire.send(machine.content(whole) + machine.end_content(), b".")
+            octets = machine.content(whole) + machine.end_content()
+            if self._ahead is not None:
+                octets += self._ahead._take_envelope()
+            wire.send(octets, b".")
         else:
             if accepted:
                 async for piece in self._body.pieces():

@@ -44,8 +44,12 @@ class Wire:
     def send(self, octets: bytes, told: bytes | None = None) -> None:
         """Write commands; `told` stands in the transcript instead of what is secret or long."""
         self.stream.write(octets)
+        self.note(octets if told is None else told)
+
+    def note(self, told: bytes) -> None:
+        """Put a line into the transcript."""
         if len(self._transcript) < MAX_TRANSCRIPT:
-            self._transcript.append(("C", octets if told is None else told))
+            self._transcript.append(("C", told))
 
     async def reply(self, timeout: float = COMMAND_TIMEOUT) -> ReplyReceived:
         """The next reply, complete within `timeout` however slowly it trickles in. Raises Lost."""
