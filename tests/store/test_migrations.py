@@ -16,7 +16,8 @@ async def test_all_migrations_ran_and_run_once(db: Database) -> None:
     files = sorted(
         f.name for f in resources.files("mailwright.store.schema").iterdir() if f.name.endswith(".sql")
     )
-    assert await db.read(versions) == [int(name[:4]) for name in files] == list(range(1, len(files) + 1))
+    numbers = [int(name[:4]) for name in files]
+    assert await db.read(versions) == numbers == sorted(set(numbers))
     assert await db.write(schema.migrate) == []
 
 

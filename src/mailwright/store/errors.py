@@ -31,6 +31,10 @@ class NotAllowed(StoreError):
     """The operation is forbidden on this object (INBOX cannot be deleted, ...)."""
 
 
+class NoRight(StoreError):
+    """The owner of a mailbox has not granted the right that this needs (RFC 4314)."""
+
+
 class OverQuota(StoreError):
     """The account's quota does not leave room for this."""
 

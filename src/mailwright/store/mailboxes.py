@@ -131,6 +131,8 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
     messages.expunge(tx, account, mailbox.id, None)
     modseq = changes.next_modseq(tx, account)
     tx.run("DELETE FROM mailboxes WHERE account = ? AND id = ?", account, mailbox.id)
+    tx.run("DELETE FROM acl WHERE account = ? AND mailbox = ?", account, mailbox.id)  # RFC 4314 4
+    tx.run("DELETE FROM annotations WHERE account = ? AND mailbox = ?", account, mailbox.id)  # RFC 5464 4.3
     changes.append(tx, account, modseq, mailbox.id, Kind.GONE)
 
 
@@ -219,6 +221,15 @@ def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: 
         mailbox,
         modseq,
         account,
+    )
+    # RFC 4314 4: a new mailbox inherits the rights on the one above it.
+    tx.run(
+        "INSERT INTO acl (account, mailbox, identifier, rights) SELECT account, ?, identifier, rights FROM acl"
+        " WHERE account = ? AND mailbox = coalesce((SELECT id FROM mailboxes WHERE account = ? AND name = ?), 0)",
+        mailbox,
+        account,
+        account,
+        name.rpartition("/")[0],
     )
     changes.append(tx, account, modseq, mailbox, Kind.MAILBOX)
     return mailbox

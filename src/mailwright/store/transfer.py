@@ -1,0 +1,91 @@
+"""COPY and MOVE into any mailbox that one may insert into, whoever owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mailwright.message.parser import parse_message
+from mailwright.message.thread import thread_keys
+from mailwright.store import changes, messages
+from mailwright.store.acl import RIGHTS, Access, permitted_flags
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import NoSuchMailbox, OverQuota
+from mailwright.store.model import ID_BITS, Copied, Place
+
+_HEADER = 64 * 1024  # octets in which the message-ids are looked for
+_DESCRIPTION = (
+    "size, received_at, sent_at, attachment, envelope, bodystructure, structure, preview, subject, senders,"
+    " recipients, copies"
+)
+
+
+def copy(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: Access, *, now: int
+) -> Copied:
+    """Copy from a mailbox of `account`. Flags that one may not set in the target are left out (RFC 4314 4).
+
+    Raises NoSuchMailbox, NoRight, OverQuota (by the target's owner's quota).
+    """
+    target.need("i")
+    if target.account == account and target.rights == RIGHTS:
+        return messages.copy(tx, account, mailbox, uids, target.mailbox.id, now=now)
+    places = [permitted(place, target.rights) for place in messages.read_places(tx, account, mailbox, uids)]
+    if target.account != account:
+        places = list(_adopt(tx, target.account, places))
+    modseq = changes.next_modseq(tx, target.account)
+    return messages.put(tx, target.account, places, target.mailbox.id, modseq, now)
+
+
+def move(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: Access, *, now: int
+) -> Copied:
+    """As `copy`, and expunge what was copied, in the same transaction."""
+    target.need("i")
+    if target.account == account and target.rights == RIGHTS:
+        return messages.move(tx, account, mailbox, uids, target.mailbox.id, now=now)
+    copied = copy(tx, account, mailbox, uids, target, now=now)
+    messages.expunge(tx, account, mailbox, copied.sources)
+    return copied
+
+
+def permitted(place: Place, rights: str) -> Place:
+    """A place with only those flags that one may set."""
+    return place._replace(
+        flags=place.flags & permitted_flags(rights), keywords=place.keywords if "w" in rights else ""
+    )
+
+
+def _adopt(tx: Transaction, account: int, places: list[Place]) -> Iterator[Place]:
+    """The places with messages of the account's own, which share the others' blobs. Raises OverQuota."""
+    adopted: dict[int, int] = {}
+    for place in places:
+        if place.message not in adopted:
+            adopted[place.message] = _adopt_message(tx, account, place.message)
+        yield place._replace(message=adopted[place.message])
+
+
+def _adopt_message(tx: Transaction, account: int, message: int) -> int:
+    row = tx.one("SELECT blob, size FROM messages WHERE id = ?", message)
+    assert row is not None
+    blob, size = row
+    state = tx.one(
+        "UPDATE account_state SET last_id = last_id + 1, bytes = bytes + ?, messages = messages + 1"
+        " WHERE account = ? RETURNING last_id, bytes, messages, quota_bytes, quota_messages",
+        size,
+        account,
+    )
+    if state is None:
+        raise NoSuchMailbox("the account was removed")
+    if messages.is_full(*state[1:]):
+        raise OverQuota("the mailbox's owner has no room for this; they must delete some mail")
+    new = account << ID_BITS | int(state[0])
+    tx.run("UPDATE blobs SET refs = refs + 1 WHERE id = ?", blob)
+    parsed = parse_message(b"".join(tx.blobs.read(tx, blob, 0, min(size, _HEADER))))
+    tx.run(
+        f"INSERT INTO messages (id, blob, thread, {_DESCRIPTION})"  # noqa: S608
+        f" SELECT ?, blob, ?, {_DESCRIPTION} FROM messages WHERE id = ?",
+        new,
+        messages.find_thread(tx, account, thread_keys(parsed), new),
+        message,
+    )
+    return new
