@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mailwright.directory.resolve import Destination
+from mailwright.delivery import trace
+from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
+from mailwright.directory.resolve import Destination, resolve
 from mailwright.queue.model import Rules, enqueue
-from mailwright.queue.values import NewMessage
+from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store import messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox, OverQuota
+from mailwright.store.incoming import prepare_small
 from mailwright.store.messages import PreparedMessage
 
 
@@ -63,3 +67,33 @@ def _deliver_one(
     if room is not None and room < content.size:
         raise OverQuota("the account has no room for this message")
     messages.add(tx, destination.account, int(row[0]), content, now=now, enforce_quota=False)
+
+
+def keep_report(
+    tx: Transaction, address: str, content: bytes, rules: Rules, now: float, separator: str
+) -> bool:
+    """Put a report of our own into the mailboxes behind an address of ours; False when it is none.
+
+    What is full or disabled is passed over: of a report's fate nobody is told.
+    """
+    try:
+        resolution = resolve(tx, address, separator)
+    except NotLocal:
+        return False
+    except (DirectoryError, NotFound):
+        return True
+    message = prepare_small(tx.blobs, trace.return_path("") + content)
+    for destination in resolution.accounts:
+        with contextlib.suppress(NoSuchMailbox):
+            _deliver_one(tx, message, destination, int(now), enforce_quota=False)
+    if resolution.remote:
+        outbound = NewMessage(
+            blob=tx.blobs.keep(tx, message.blob, int(now)),
+            size=message.size,
+            reverse_path="",
+            recipients=tuple(NewRecipient(target) for target in resolution.remote),
+            received_at=now,
+            origin=f"forwarded for {address}",
+        )
+        enqueue(tx, outbound, now, rules)
+    return True

@@ -13,10 +13,9 @@ from mailwright.delivery import trace
 from mailwright.delivery.inbound import Arrival, Step, run_steps
 from mailwright.delivery.local import Outbound, deliver
 from mailwright.delivery.routing import Route, Router
-from mailwright.delivery.signing import KeyRing
+from mailwright.delivery.signing import KeyRing, author_domain
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend
 from mailwright.directory.resolve import Destination, may_send_as
-from mailwright.message.address import parse_addresses
 from mailwright.message.header import iterate_fields
 from mailwright.queue.limits import Refusal, SendingLimits
 from mailwright.queue.model import Rules
@@ -270,7 +269,7 @@ class DeliveryMailroom:
     async def _sign(
         self, head: bytes, envelope: Envelope, message: IncomingMessage, skip: int, now: float
     ) -> bytes:
-        domain = _author_domain(head) or envelope.reverse_path.domain
+        domain = author_domain(head) or envelope.reverse_path.domain
         if not domain:
             return b""
         # Signed in front of our Received field, which later hops may change: it is not among the signed fields.
@@ -281,14 +280,6 @@ def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, ski
     if not keys.signers(domain):
         return b""
     return keys.sign(domain, head, message.pieces(skip), now)
-
-
-def _author_domain(header: bytes) -> str:
-    for found in iterate_fields(header):
-        if found.name == b"from":
-            addresses = parse_addresses(header[found.value_start : found.value_end])
-            return addresses[0].domain.lower() if addresses else ""
-    return ""
 
 
 def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:

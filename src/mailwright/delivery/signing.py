@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mailwright.delivery.submission import header_section
 from mailwright.mailauth.dkim.canonical import BodyHasher
 from mailwright.mailauth.dkim.key import InvalidKey
 from mailwright.mailauth.dkim.sign import Signer, sign
+from mailwright.message.address import parse_addresses
+from mailwright.message.header import iterate_fields
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +22,16 @@ _LOOK_AGAIN = 60.0  # seconds between two looks at a domain's folder
 class KeyRing:
     """Signers by domain. `selectors` names the keys to sign with; empty: all of the domain."""
 
-    def __init__(self, folder: Path, selectors: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, selectors: tuple[str, ...] = (), *, enabled: bool = True) -> None:
         self._folder = folder
         self._selectors = selectors
+        self._enabled = enabled
         self._signers: dict[str, tuple[float, list[Signer]]] = {}
 
     def signers(self, domain: str) -> list[Signer]:
         """The signers of a domain in A-labels; may read files."""
+        if not self._enabled:
+            return []
         now = time.monotonic()
         found = self._signers.get(domain)
         if found is None or now > found[0]:
@@ -43,6 +49,11 @@ class KeyRing:
             hasher.update(piece)
         return sign(header, hasher.digest(), signers, timestamp=int(now))
 
+    def sign_message(self, content: bytes, now: float) -> bytes:
+        """DKIM-Signature fields for a whole message, by the keys of its author's domain."""
+        header = header_section(content) or content
+        return self.sign(author_domain(header), header, (content[len(header) :],), now)
+
     def _load(self, domain: str) -> list[Signer]:
         signers = []
         for path in sorted((self._folder / domain).glob("*.pem")):
@@ -53,3 +64,15 @@ class KeyRing:
             except (OSError, InvalidKey) as error:
                 log.warning("the DKIM key %s cannot be used: %s", path, error)
         return signers
+
+
+def author_domain(header: bytes) -> str:
+    """The domain of the first address in From, in lower case; '' without one.
+
+    It decides whose keys sign: DMARC compares it with the signature's domain (RFC 7489 3.1.1).
+    """
+    for field in iterate_fields(header):
+        if field.name == b"from":
+            addresses = parse_addresses(header[field.value_start : field.value_end])
+            return addresses[0].domain.lower() if addresses else ""
+    return ""

@@ -15,7 +15,7 @@ from mailwright.message.parsed import ParsedMessage
 from mailwright.message.parser import parse_message
 from mailwright.message.structure import bodystructure, envelope, to_record
 from mailwright.message.thread import thread_keys
-from mailwright.store.blobs.api import Blob, BlobStore, WriteNow
+from mailwright.store.blobs.api import CHUNK, Blob, BlobStore, WriteNow
 from mailwright.store.errors import StoreFailed, StoreFull
 from mailwright.store.messages import PreparedMessage
 
@@ -133,6 +133,17 @@ class IncomingMessage:
     def _prepare(self, content: bytes) -> PreparedMessage:
         parsed = parse_message(content)
         return describe(parsed, self._blobs.prepare((content,), len(content), self._write_now))
+
+
+def prepare_small(blobs: BlobStore, content: bytes) -> PreparedMessage:
+    """Make a message of our own ready, within a transaction: at most CHUNK octets."""
+    if len(content) > CHUNK:
+        raise ValueError(f"a message of {len(content)} octets must come as an IncomingMessage")
+    return describe(parse_message(content), blobs.prepare((content,), len(content), _no_upload))
+
+
+def _no_upload(*_: object) -> object:
+    raise AssertionError("a small message is not uploaded")
 
 
 def describe(parsed: ParsedMessage, blob: Blob) -> PreparedMessage:

@@ -1,4 +1,4 @@
-"""The composition root: the only place that builds objects and wires them."""
+"""A whole server: its rooms, its listeners, its start and its end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mailwright.app.outbound import Outbound, queue_rules, sending_limits
 from mailwright.base.clock import SystemClock
 from mailwright.config import Config
 from mailwright.config import Listener as ListenerConfig
@@ -30,7 +31,6 @@ from mailwright.pop3.lock import LocalLocks
 from mailwright.pop3.service import Policy as Pop3Policy
 from mailwright.pop3.service import Services as Pop3Services
 from mailwright.pop3.session import Pop3Session
-from mailwright.queue.limits import SendingLimits
 from mailwright.queue.srs import Rewriter
 from mailwright.smtp import replies
 from mailwright.smtp.api import Policy, Role
@@ -73,6 +73,9 @@ class App:
         self.certificates = self._certificates()
         self.listeners: list[Listener] = []
         self.indexer = Indexer(self.store)
+        self._keys = KeyRing(config.dkim_directory, config.dkim.selectors, enabled=config.dkim.enabled)
+        self._queue_rules = queue_rules(config)
+        self.outbound: Outbound | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -90,6 +93,7 @@ class App:
         )
         self.authenticator = DirectoryAuthenticator(self.store, lockout)
         self.mailroom = self._mailroom()
+        await self._start_queue()
         self._imap = self._imap_service()
         self._plain_imap = copy.copy(self._imap)  # shares what the sessions share
         self._plain_imap.allow_plaintext_auth = True
@@ -107,6 +111,8 @@ class App:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await asyncio.gather(*(listener.wait_closed(_GRACE) for listener in self.listeners))
+        if self.outbound is not None:
+            await self.outbound.stop()
         self.authenticator.close()
         await self.store.close()
 
@@ -131,20 +137,23 @@ class App:
             return rewriters[domain]
 
         router = Router(self.store, self.clock, config.delivery.separator, self.hostname, rewriter)
-        keys = KeyRing(config.dkim_directory, config.dkim.selectors)
-        queue = config.queue
         rules = MailroomRules(
             hostname=self.hostname,
             separator=config.delivery.separator,
             steps=(loop_step(config.delivery.received_limit),),
-            sending=SendingLimits(
-                queue.messages_per_hour,
-                queue.messages_per_day,
-                queue.recipients_per_hour,
-                queue.recipients_per_day,
-            ),
+            queue=self._queue_rules,
+            sending=sending_limits(config),
         )
-        return DeliveryMailroom(self.store, router, keys, rules, self.clock)
+        return DeliveryMailroom(self.store, router, self._keys, rules, self.clock)
+
+    async def _start_queue(self) -> None:
+        if not self.config.queue.deliver:
+            return
+        self.outbound = Outbound(
+            self.config, self.store, self._keys, self._queue_rules, self.clock, self.hostname
+        )
+        self.mailroom.on_queued = self.outbound.runner.wake
+        await self.outbound.start()
 
     def _imap_service(self) -> ImapService:
         return ImapService(
@@ -245,7 +254,7 @@ class App:
     async def _do_chores(self) -> None:
         """What is done every minute: follow a renewed certificate, sweep unfinished uploads."""
         while True:
-            for chore in (self._follow_certificate, self._sweep):
+            for chore in (self._follow_certificate, self._sweep, self._flush_reports):
                 try:
                     await chore()
                 except Exception:
@@ -255,6 +264,10 @@ class App:
     async def _follow_certificate(self) -> None:
         if await asyncio.to_thread(self.certificates.reload):
             log.info("a new certificate is in use")
+
+    async def _flush_reports(self) -> None:
+        if self.outbound is not None:
+            await self.outbound.flush()
 
     async def _sweep(self) -> None:
         before = int(self.clock.now()) - _UPLOADS_KEPT

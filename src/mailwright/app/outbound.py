@@ -1,0 +1,134 @@
+"""Builds the way out: routes and rules from the configuration, the resolver, the transport, the queue's runner."""
+
+from __future__ import annotations
+
+from mailwright.base.clock import Clock
+from mailwright.config import Config
+from mailwright.config import Route as RouteConfig
+from mailwright.delivery.local import keep_report
+from mailwright.delivery.signing import KeyRing
+from mailwright.dns.resolver import StubResolver
+from mailwright.queue.attempt import SMTPTransport
+from mailwright.queue.dsn import Origin
+from mailwright.queue.hosts import HostFinder
+from mailwright.queue.limits import BreakerLimits, SendingLimits
+from mailwright.queue.model import Rules
+from mailwright.queue.opening import Settings
+from mailwright.queue.planner import Limits as PlannerLimits
+from mailwright.queue.reports import Reports
+from mailwright.queue.routes import Route, Router
+from mailwright.queue.runner import Runner
+from mailwright.queue.schedule import Schedule
+from mailwright.queue.sts import Policies
+from mailwright.queue.tlsreports import TLSReports
+from mailwright.store.db.api import Transaction
+from mailwright.store.store import Store
+
+
+def queue_rules(config: Config) -> Rules:
+    """When, how long and which way mail is tried."""
+    queue = config.queue
+    return Rules(
+        schedule=Schedule(queue.retries, queue.jitter, queue.warning_after, queue.expire_after),
+        breaker=BreakerLimits(queue.strangers_per_hour, failures_per_hour=queue.failures_per_hour),
+        router=Router(tuple(_route(route) for route in queue.routes)),
+    )
+
+
+def sending_limits(config: Config) -> SendingLimits:
+    """What one account may send."""
+    queue = config.queue
+    return SendingLimits(
+        queue.messages_per_hour, queue.messages_per_day, queue.recipients_per_hour, queue.recipients_per_day
+    )
+
+
+class Outbound:
+    """The queue's runner and what it needs. `start` and `stop` it; `wake` it after something was queued."""
+
+    def __init__(
+        self, config: Config, store: Store, keys: KeyRing, rules: Rules, clock: Clock, hostname: str
+    ) -> None:
+        queue = config.queue
+        self.resolver = StubResolver(
+            [str(server) for server in config.dns.servers],
+            timeout=config.dns.timeout,
+            trust_ad=config.dns.trust_ad,
+            clock=clock,
+        )
+        origin = Origin(hostname, config.server.postmaster or f"postmaster@{hostname}")
+
+        def sign(content: bytes) -> bytes:
+            return keys.sign_message(content, clock.now()) + content
+
+        def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
+            return keep_report(tx, address, content, rules, now, config.delivery.separator)
+
+        reports = Reports(rules, origin, keep_local, sign)
+        self.tls_reports = (
+            TLSReports(store.db, self.resolver, clock, origin, reports) if queue.tlsrpt else None
+        )
+        transport = SMTPTransport(
+            store.db,
+            HostFinder(self.resolver, ours=(hostname,), dane=queue.dane),
+            clock,
+            Settings(hostname, queue.port, queue.sources, queue.proxy),
+            router=rules.router,
+            policies=Policies(store.db, self.resolver, clock) if queue.mta_sts else None,
+            tls_reports=self.tls_reports,
+            sign=sign,
+        )
+        self.runner = Runner(
+            store.db,
+            transport,
+            clock,
+            rules=rules,
+            limits=PlannerLimits(
+                connections=queue.connections,
+                per_destination=queue.connections_per_destination,
+                per_account=queue.messages_per_account,
+            ),
+            report=reports,
+            daily=self._daily,
+            trace_for=queue.keep_traces,
+        )
+
+    async def start(self) -> None:
+        """Begin to send."""
+        await self.runner.start()
+
+    async def stop(self) -> None:
+        """Let what is on its way come to an end, then stop."""
+        await self.runner.stop()
+        await self.flush()
+        await self.resolver.close()
+
+    async def _daily(self) -> None:
+        if self.tls_reports is not None:
+            await self.tls_reports.send()
+
+    async def flush(self) -> None:
+        """Write what was counted for TLS reports."""
+        if self.tls_reports is not None:
+            await self.tls_reports.flush()
+
+
+def _route(config: RouteConfig) -> Route:
+    password = config.password
+    if config.password_file is not None:
+        password = config.password_file.read_text("utf-8").partition("\n")[0].strip()
+    return Route(
+        name=config.name,
+        domains=config.domains,
+        senders=config.senders,
+        hosts=config.hosts,
+        port=config.port,
+        lmtp=config.protocol == "lmtp",
+        tls=config.tls,
+        implicit_tls=config.implicit_tls,
+        username=config.username,
+        password=password,
+        sources=config.sources,
+        proxy=config.proxy,
+        helo=config.helo,
+    )
