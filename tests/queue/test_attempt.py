@@ -14,10 +14,11 @@ from support.simulation import InlineDatabase
 
 from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
-from mailwright.queue import attempt, wire
-from mailwright.queue.attempt import Settings, SMTPTransport
+from mailwright.queue import opening, wire
+from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.hosts import HostFinder
 from mailwright.queue.model import Claimed
+from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.runner import Attempt
@@ -385,7 +386,7 @@ async def test_a_bad_greeting(greeting: bytes, expected: tuple[str, str, str]) -
 
 
 async def test_a_tarpit_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "GREETING_TIMEOUT", 0.2)
+    monkeypatch.setattr(opening, "GREETING_TIMEOUT", 0.2)
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():

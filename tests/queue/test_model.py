@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.queues import CONTENT, enqueue, keep
 
-from mailwright.queue import model, trace, usage
+from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Claimed, Finding, Notice, Rules
 from mailwright.queue.planner import FRESH, RETRY, Claim, Lane
@@ -21,8 +21,8 @@ UNKNOWN = Result(Outcome.FAILED, "rcpt", "5.1.1", "550 5.1.1 no such user", 550,
 
 
 def claim_all(tx: Transaction, now: float, owner: str = "me", lease: float = 900.0) -> list[Claimed]:
-    lanes = model.due_lanes(tx, now, [], [])
-    return model.claim(tx, owner, [Claim(lane, 1000) for lane in lanes], now, lease)
+    due = lanes.due_lanes(tx, now, [], [])
+    return model.claim(tx, owner, [Claim(lane, 1000) for lane in due], now, lease)
 
 
 def record(
@@ -74,8 +74,8 @@ async def test_a_deferred_recipient_comes_back_in_the_other_tier(db: Database) -
         enqueue(tx, NOW, "bob@b.example")
         (claimed,) = claim_all(tx, NOW)
         assert not record(tx, claimed, LATER, NOW, NOW + 300)
-        assert model.due_lanes(tx, NOW + 299, [], []) == []
-        assert model.due_lanes(tx, NOW + 300, [], []) == [Lane(RETRY, 0, "b.example")]
+        assert lanes.due_lanes(tx, NOW + 299, [], []) == []
+        assert lanes.due_lanes(tx, NOW + 300, [], []) == [Lane(RETRY, 0, "b.example")]
         (again,) = claim_all(tx, NOW + 300)
         assert again.recipients[0].attempts == 1
         record(tx, again, SENT, NOW + 300)
@@ -117,13 +117,13 @@ async def test_leases_are_extended_and_given_back(db: Database) -> None:
 
 async def test_the_next_time_is_known_without_looking_at_every_recipient(db: Database) -> None:
     def run(tx: Transaction) -> None:
-        assert model.next_due(tx) is None
+        assert lanes.next_due(tx) is None
         enqueue(tx, NOW, "bob@b.example")
-        assert model.next_due(tx) == NOW
+        assert lanes.next_due(tx) == NOW
         (claimed,) = claim_all(tx, NOW, lease=10_000)
         record(tx, claimed, LATER, NOW, NOW + 300)
         claim_all(tx, NOW + 1)
-        assert model.next_due(tx) == NOW + 300
+        assert lanes.next_due(tx) == NOW + 300
 
     await db.write(run)
 
@@ -138,9 +138,9 @@ async def test_due_lanes_are_fair_to_accounts_and_to_destinations(db: Database) 
         enqueue(tx, NOW + 2, "x@quiet.example", account=2, rules=NO_BREAKER)
         served: list[Lane] = []
         for n in range(16):
-            lanes = model.due_lanes(tx, NOW + 3, [], [], limit=16)[:16]
-            served += lanes
-            model.claim(tx, "me", [Claim(lane, 1) for lane in lanes], NOW + 3 + n / 100, 900)
+            due = lanes.due_lanes(tx, NOW + 3, [], [], limit=16)[:16]
+            served += due
+            model.claim(tx, "me", [Claim(lane, 1) for lane in due], NOW + 3 + n / 100, 900)
             if Lane(FRESH, 2, "quiet.example") in served and Lane(FRESH, 500, "d1.example") in served:
                 break
         assert Lane(FRESH, 500, "d1.example") in served
@@ -156,9 +156,9 @@ async def test_full_accounts_and_destinations_are_passed_over(db: Database) -> N
     def run(tx: Transaction) -> None:
         enqueue(tx, NOW, "x@a.example", account=1)
         enqueue(tx, NOW, "x@b.example", account=2)
-        assert model.due_lanes(tx, NOW, ["a.example"], []) == [Lane(FRESH, 2, "b.example")]
-        assert model.due_lanes(tx, NOW, [], [2]) == [Lane(FRESH, 1, "a.example")]
-        assert model.due_lanes(tx, NOW, ["b.example"], [1]) == []
+        assert lanes.due_lanes(tx, NOW, ["a.example"], []) == [Lane(FRESH, 2, "b.example")]
+        assert lanes.due_lanes(tx, NOW, [], [2]) == [Lane(FRESH, 1, "a.example")]
+        assert lanes.due_lanes(tx, NOW, ["b.example"], [1]) == []
 
     await db.write(run)
 
@@ -168,10 +168,10 @@ async def test_a_destination_rests_without_touching_its_recipients(db: Database)
         for account in range(5):
             enqueue(tx, NOW, "x@dead.example", account=account)
         enqueue(tx, NOW, "x@b.example", account=1)
-        model.rest(tx, "dead.example", NOW + 600)
-        assert {lane.destination for lane in model.due_lanes(tx, NOW + 1, [], [])} == {"b.example"}
+        lanes.rest(tx, "dead.example", NOW + 600)
+        assert {lane.destination for lane in lanes.due_lanes(tx, NOW + 1, [], [])} == {"b.example"}
         claim_all(tx, NOW + 1)
-        assert model.next_due(tx) == NOW + 600
+        assert lanes.next_due(tx) == NOW + 600
         assert len(claim_all(tx, NOW + 600)) == 5
         enqueue(tx, NOW + 601, "y@dead.example")
         assert len(claim_all(tx, NOW + 601)) == 1, "new mail may try at once"
@@ -182,7 +182,7 @@ async def test_a_destination_rests_without_touching_its_recipients(db: Database)
 async def test_the_sweep_warns_once_then_ends_even_what_was_never_tried(db: Database) -> None:
     def run(tx: Transaction) -> None:
         number = enqueue(tx, NOW, NewRecipient("bob@b.example", notify=4))
-        model.rest(tx, "b.example", NOW + 30 * DAY)
+        lanes.rest(tx, "b.example", NOW + 30 * DAY)
         told: list[tuple[str, list[Outcome]]] = []
 
         def report(_tx: Transaction, notice: Notice, _now: float) -> None:
@@ -266,7 +266,7 @@ async def test_a_destination_of_many_messages_is_claimed_in_order_and_in_part(db
         lane = Lane(FRESH, 0, "b.example")
         first = model.claim(tx, "me", [Claim(lane, 4)], NOW + 20, 900)
         assert [c.message.id for c in first] == numbers[:4]
-        assert model.due_lanes(tx, NOW + 20, [], []) == [lane]
+        assert lanes.due_lanes(tx, NOW + 20, [], []) == [lane]
         second = model.claim(tx, "me", [Claim(lane, 100)], NOW + 20, 900)
         assert [c.message.id for c in second] == numbers[4:]
 

@@ -6,7 +6,7 @@ import json
 
 from support.queues import enqueue
 
-from mailwright.queue import model, operations, trace, usage
+from mailwright.queue import lanes, model, operations, trace, usage
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Finding, Notice, Rules
 from mailwright.queue.operations import Selection
@@ -28,17 +28,17 @@ def fill(tx: Transaction) -> list[int]:
     ]
 
 
-def due(tx: Transaction, now: float) -> list[str]:
-    lanes = model.due_lanes(tx, now, [], [])
-    claimed = model.claim(tx, "me", [Claim(lane, 100) for lane in lanes], now, 60)
+def take_due(tx: Transaction, now: float) -> list[str]:
+    due = lanes.due_lanes(tx, now, [], [])
+    claimed = model.claim(tx, "me", [Claim(lane, 100) for lane in due], now, 60)
     found = sorted(r.address for c in claimed for r in c.recipients)
     model.release_leases(tx, "me", now)
     return found
 
 
 def defer_all(tx: Transaction, now: float) -> None:
-    lanes = model.due_lanes(tx, now, [], [])
-    for c in model.claim(tx, "me", [Claim(lane, 100) for lane in lanes], now, 60):
+    due = lanes.due_lanes(tx, now, [], [])
+    for c in model.claim(tx, "me", [Claim(lane, 100) for lane in due], now, 60):
         rows = tuple((r, DOWN, now + 900) for r in c.recipients)
         model.record(tx, "me", [Finding(c.lane, c.message, now, rows, {"host": "mx.b.example"})], RULES)
 
@@ -88,11 +88,11 @@ async def test_hold_and_release(db: Database) -> None:
         first, _, _ = fill(tx)
         assert operations.hold(tx, Selection(recipient="@b.example"), NOW + 3) == 3
         assert operations.hold(tx, Selection(recipient="@b.example"), NOW + 3) == 0
-        assert due(tx, NOW + 4) == ["dave@d.example"]
+        assert take_due(tx, NOW + 4) == ["dave@d.example"]
         assert model.sweep(tx, NOW + 30 * 86_400, RULES) == 1, "what is held does not expire"
         assert [e.held for e in operations.entries(tx, Selection(held=True))] == [True] * 3
         assert operations.release(tx, Selection(id=first), NOW + 5) == 2
-        assert due(tx, NOW + 6) == ["bob@b.example", "carol@b.example"]
+        assert take_due(tx, NOW + 6) == ["bob@b.example", "carol@b.example"]
 
     await db.write(run)
 
@@ -101,13 +101,13 @@ async def test_retry_now_also_where_the_destination_rests(db: Database) -> None:
     def run(tx: Transaction) -> None:
         fill(tx)
         defer_all(tx, NOW + 3)
-        model.rest(tx, "b.example", NOW + 5000)
-        assert due(tx, NOW + 4) == []
+        lanes.rest(tx, "b.example", NOW + 5000)
+        assert take_due(tx, NOW + 4) == []
         assert operations.retry(tx, Selection(destination="b.example"), NOW + 4) == 3
-        assert due(tx, NOW + 4) == ["bob@b.example", "bob@b.example", "carol@b.example"]
-        model.rest(tx, "b.example", NOW + 9000)
+        assert take_due(tx, NOW + 4) == ["bob@b.example", "bob@b.example", "carol@b.example"]
+        lanes.rest(tx, "b.example", NOW + 9000)
         operations.retry(tx, Selection(destination="b.example"), NOW + 5)
-        assert len(due(tx, NOW + 5)) == 3, "due already, but resting"
+        assert len(take_due(tx, NOW + 5)) == 3, "due already, but resting"
 
     await db.write(run)
 
@@ -120,7 +120,7 @@ async def test_reroute_by_hand_and_by_new_rules(db: Database) -> None:
         defer_all(tx, NOW + 3)
         assert operations.reroute(tx, Selection(), NOW + 4, rules) == 3
         assert {c.destination for c in operations.counts(tx)} == {"@smart", "d.example"}
-        assert due(tx, NOW + 4) == ["bob@b.example", "bob@b.example", "carol@b.example"]
+        assert take_due(tx, NOW + 4) == ["bob@b.example", "bob@b.example", "carol@b.example"]
         assert operations.reroute(tx, Selection(destination="d.example"), NOW + 5, rules, "@smart") == 1
         assert {c.destination for c in operations.counts(tx)} == {"@smart"}
 
@@ -162,10 +162,10 @@ async def test_an_account_that_was_stopped_is_released(db: Database) -> None:
         fill(tx)
         usage.stop_account(tx, 1, NOW + 3, "stolen password")
         enqueue(tx, NOW + 4, "x@b.example", account=1, rules=RULES)
-        assert due(tx, NOW + 5) == ["bob@b.example", "dave@d.example"]
+        assert take_due(tx, NOW + 5) == ["bob@b.example", "dave@d.example"]
         assert [(s.account, s.reason) for s in usage.stops(tx)] == [(1, "stolen password")]
         assert operations.release_account(tx, 1, NOW + 6) == 3
-        assert len(due(tx, NOW + 7)) == 5
+        assert len(take_due(tx, NOW + 7)) == 5
         assert not usage.stops(tx)
 
     await db.write(run)

@@ -14,10 +14,11 @@ from support.queues import CONTENT, enqueue
 from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
 from mailwright.queue import dsn, trace
-from mailwright.queue.attempt import Settings, SMTPTransport
+from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.hosts import HostFinder
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Rules
+from mailwright.queue.opening import Settings
 from mailwright.queue.planner import Limits
 from mailwright.queue.reports import Reports
 from mailwright.queue.runner import Runner

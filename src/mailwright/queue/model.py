@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mailwright.queue import trace, usage
+from mailwright.queue import lanes, trace, usage
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.planner import FRESH, RETRY, Claim, Lane
 from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
 from mailwright.queue.values import Message, NewMessage, Outcome, Recipient, Result
-from mailwright.store.db.api import Row, Transaction
+from mailwright.store.db.api import Transaction
 
-ANY_ACCOUNT: Final = -1
-ANY_DESTINATION: Final = "*"
 GRACE: Final = 900.0  # the last attempt at the time of expiry may take so long before the sweep ends it
 IN_MEMORY: Final = 32 * 1024  # content up to this size is read along with a claim
 _MANY: Final = 400  # values in one IN (...)
@@ -104,28 +102,10 @@ def enqueue(tx: Transaction, message: NewMessage, now: float, rules: Rules) -> i
         ],
     )
     if not held:
-        touch(tx, ((Lane(FRESH, message.account, destination), now) for destination in set(destinations)))
-    return number
-
-
-def touch(tx: Transaction, lanes: Iterable[tuple[Lane, float]]) -> None:
-    """Something in these lanes is due at these times."""
-    rows: dict[tuple[int, int, str], float] = {}
-    for (tier, account, destination), at in lanes:
-        sums = (
-            (tier, account, destination),
-            (tier, account, ANY_DESTINATION),
-            (tier, ANY_ACCOUNT, destination),
+        lanes.touch(
+            tx, ((Lane(FRESH, message.account, destination), now) for destination in set(destinations))
         )
-        for key in sums:
-            rows[key] = min(at, rows.get(key, at))
-    # In one order everywhere, so that two processes do not wait for each other.
-    tx.many(
-        "INSERT INTO queue_lanes (tier, account, destination, next_at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (tier, account, destination) DO UPDATE SET next_at = excluded.next_at"
-        " WHERE queue_lanes.next_at > excluded.next_at",
-        [(*key, rows[key]) for key in sorted(rows)],
-    )
+    return number
 
 
 def _deadline(schedule: Schedule, received_at: float, expires_at: float, *, warned: bool) -> float:
@@ -134,89 +114,6 @@ def _deadline(schedule: Schedule, received_at: float, expires_at: float, *, warn
 
 
 # Claiming
-
-
-def due_lanes(
-    tx: Transaction,
-    now: float,
-    full_destinations: Sequence[str],
-    full_accounts: Sequence[int],
-    limit: int = 64,
-) -> list[Lane]:
-    """Lanes in which something is due, those that waited longest first, fair to accounts and to destinations."""
-    lanes: list[list[Lane]] = []
-    for tier in (FRESH, RETRY):
-        lanes.append(_due_by(tx, _BY_ACCOUNT, tier, now, full_accounts, full_destinations, limit))
-        lanes.append(_due_by(tx, _BY_DESTINATION, tier, now, full_destinations, full_accounts, limit))
-    ordered: dict[Lane, None] = {}
-    for n in range(max(len(row) for row in lanes)):
-        for row in lanes:
-            if n < len(row):
-                ordered[row[n]] = None
-    return list(ordered)
-
-
-_BY_ACCOUNT: Final = ("account", "destination", ANY_DESTINATION)
-_BY_DESTINATION: Final = ("destination", "account", ANY_ACCOUNT)
-
-
-def _due_by(
-    tx: Transaction,
-    words: tuple[str, str, str | int],
-    tier: int,
-    now: float,
-    full: Sequence[str | int],
-    full_others: Sequence[str | int],
-    limit: int,
-) -> list[Lane]:
-    """The due lanes of the `limit` keys that waited longest; each key gives its share of them."""
-    key, other, sums = words
-    heads = tx.all(
-        f"SELECT {key} FROM queue_lanes WHERE tier = ? AND {other} = ? AND next_at <= ?"  # noqa: S608
-        f"{_not_in(key, full)} ORDER BY next_at LIMIT ?",
-        tier,
-        sums,
-        now,
-        *full[:_MANY],
-        limit,
-    )
-    share = max(1, limit // len(heads)) if heads else 0
-    columns: list[list[Row]] = [
-        tx.all(
-            f"SELECT tier, account, destination FROM queue_lanes WHERE tier = ? AND {key} = ?"  # noqa: S608
-            " AND next_at <= ?"
-            f" AND {other} <> ?{_not_in(other, full_others)} ORDER BY next_at LIMIT ?",
-            tier,
-            head,
-            now,
-            sums,
-            *full_others[:_MANY],
-            share,
-        )
-        for (head,) in heads
-    ]
-    return [Lane(*rows[n]) for n in range(share) for rows in columns if n < len(rows)]
-
-
-def _not_in(column: str, values: Sequence[object]) -> str:
-    marks = ", ".join("?" * min(len(values), _MANY))
-    return f" AND {column} NOT IN ({marks})" if values else ""
-
-
-def next_due(tx: Transaction) -> float | None:
-    """When the next recipient is due or a deadline passes; None for an empty queue. It may be early."""
-    times = [
-        tx.one(
-            "SELECT next_at FROM queue_lanes WHERE tier = ? AND destination = ? ORDER BY next_at LIMIT 1",
-            tier,
-            ANY_DESTINATION,
-        )
-        for tier in (FRESH, RETRY)
-    ]
-    times.append(
-        tx.one("SELECT deadline_at FROM queue_recipients WHERE held = 0 ORDER BY deadline_at LIMIT 1")
-    )
-    return min((float(row[0]) for row in times if row is not None), default=None)
 
 
 _CLAIM: Final = (
@@ -245,65 +142,9 @@ def claim(tx: Transaction, owner: str, claims: Sequence[Claim], now: float, leas
             recipient = Recipient(n, address, orcpt, notify, attempts, bool(warned))
             messages.setdefault(message, []).append(recipient)
         found.extend((lane, message, recipients) for message, recipients in messages.items())
-    refresh(tx, [lane for lane, _ in claims], now)
+    lanes.refresh(tx, [lane for lane, _ in claims], now)
     messages_by_id = read_messages(tx, {message for _, message, _ in found})
     return [Claimed(lane, messages_by_id[number], tuple(r)) for lane, number, r in found]
-
-
-def refresh(tx: Transaction, lanes: Sequence[Lane], now: float) -> None:
-    """Set the lanes to their next time, at least `now`: who was served goes behind those who wait."""
-    for lane in lanes:
-        row = tx.one(
-            "SELECT due_at FROM queue_recipients WHERE held = 0 AND tier = ? AND destination = ? AND account = ?"
-            " ORDER BY due_at LIMIT 1",
-            lane.tier,
-            lane.destination,
-            lane.account,
-        )
-        _set_lane(tx, lane.tier, lane.account, lane.destination, row, now)
-    for tier, account in sorted({(lane.tier, lane.account) for lane in lanes}):
-        _refresh_sum(tx, tier, "account", account, "destination", ANY_DESTINATION, now)
-    for tier, destination in sorted({(lane.tier, lane.destination) for lane in lanes}):
-        _refresh_sum(tx, tier, "destination", destination, "account", ANY_ACCOUNT, now)
-
-
-def _refresh_sum(
-    tx: Transaction, tier: int, key: str, value: int | str, other: str, sums: int | str, now: float
-) -> None:
-    row = tx.one(
-        f"SELECT next_at FROM queue_lanes WHERE tier = ? AND {key} = ? AND {other} <> ?"  # noqa: S608
-        " ORDER BY next_at LIMIT 1",
-        tier,
-        value,
-        sums,
-    )
-    account, destination = (value, sums) if key == "account" else (sums, value)
-    _set_lane(tx, tier, int(account), str(destination), row, now)
-
-
-def _set_lane(
-    tx: Transaction, tier: int, account: int, destination: str, first: Row | None, now: float
-) -> None:
-    where = "WHERE tier = ? AND account = ? AND destination = ?"
-    if first is None:
-        tx.run(f"DELETE FROM queue_lanes {where}", tier, account, destination)  # noqa: S608
-    else:
-        at = max(float(first[0]), now)
-        tx.run(f"UPDATE queue_lanes SET next_at = ? {where}", at, tier, account, destination)  # noqa: S608
-
-
-def rest(tx: Transaction, destination: str, until: float) -> None:
-    """Let a destination that cannot be reached rest: its lanes are not due before `until`."""
-    rows = tx.all(
-        "UPDATE queue_lanes SET next_at = ? WHERE tier IN (0, 1) AND destination = ? AND next_at < ?"
-        " RETURNING tier, account",
-        until,
-        destination,
-        until,
-    )
-    for tier, account in sorted(rows):
-        if account != ANY_ACCOUNT:
-            _refresh_sum(tx, tier, "account", account, "destination", ANY_DESTINATION, 0.0)
 
 
 _MESSAGE: Final = (
@@ -354,7 +195,7 @@ def release_leases(
                 message,
                 n,
             )
-    touch(tx, ((Lane(*row), now) for row in rows))
+    lanes.touch(tx, ((Lane(*row), now) for row in rows))
     return len(rows)
 
 
@@ -387,7 +228,7 @@ def record(
         if ended:
             remove_if_done(tx, message.id)
     if deferred:
-        touch(tx, deferred)
+        lanes.touch(tx, deferred)
 
 
 def _defer(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mailwright.queue import model, trace
+from mailwright.queue import lanes, model, trace
 from mailwright.queue.model import Reporter, Rules
 from mailwright.queue.planner import Lane
 from mailwright.queue.values import Outcome, Recipient, Result
@@ -183,7 +183,7 @@ def release(tx: Transaction, selection: Selection, now: float, limit: int = BATC
         "UPDATE queue_recipients SET held = 0, due_at = ? WHERE message = ? AND n = ?",
         [(now, m, n) for m, n, _, _ in picked],
     )
-    model.touch(tx, ((lane, now) for _, _, lane, _ in picked))
+    lanes.touch(tx, ((lane, now) for _, _, lane, _ in picked))
     _note(tx, picked, now, "released")
     return len(picked)
 
@@ -201,8 +201,8 @@ def retry(tx: Transaction, selection: Selection, now: float, limit: int = BATCH)
         "UPDATE queue_recipients SET due_at = ? WHERE message = ? AND n = ?",
         [(now, m, n) for m, n, _, _ in picked],
     )
-    lanes = {lane for _, _, lane, _ in picked} | _resting_lanes(tx, selection, now)
-    model.touch(tx, ((lane, now) for lane in lanes))
+    resting = {lane for _, _, lane, _ in picked} | _resting_lanes(tx, selection, now)
+    lanes.touch(tx, ((lane, now) for lane in resting))
     return len(picked)
 
 
@@ -240,7 +240,7 @@ def _reroute(
         "UPDATE queue_recipients SET destination = ?, due_at = ? WHERE message = ? AND n = ?",
         [(lane.destination, now, number, n) for number, n, lane, _ in moved],
     )
-    model.touch(tx, ((lane, now) for _, _, lane, _ in moved))
+    lanes.touch(tx, ((lane, now) for _, _, lane, _ in moved))
     _note(tx, moved, now, "rerouted")
     return len(moved)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mailwright.base.clock import Clock
-from mailwright.queue import model, trace, usage
+from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import Limits, Planner, Start, Work
 from mailwright.queue.values import Outcome, Recipient, Result
@@ -173,7 +173,7 @@ class Runner:
     async def _time_to_wait(self) -> float:
         if self._fresh:  # all that may be claimed now is: whoever finishes wakes us
             return LOOK
-        at = await self._db.read(model.next_due)
+        at = await self._db.read(lanes.next_due)
         return LOOK if at is None else min(LOOK, max(at - self._clock.now(), _PAUSE))
 
     async def _claim(self) -> int:
@@ -184,8 +184,8 @@ class Runner:
         full_destinations, full_accounts = planner.full_destinations(), planner.full_accounts()
         self._fresh = bool(full_destinations or full_accounts)
         now = self._clock.now()
-        lanes = await self._db.read(model.due_lanes, now, full_destinations, full_accounts)
-        claims = planner.plan_claims(lanes)
+        due = await self._db.read(lanes.due_lanes, now, full_destinations, full_accounts)
+        claims = planner.plan_claims(due)
         if not claims:
             return 0
         self._fresh = True
@@ -373,7 +373,7 @@ def _give_back(
 ) -> None:
     model.release_leases(tx, owner, now, leases)
     if until is not None:
-        model.rest(tx, destination, until)
+        lanes.rest(tx, destination, until)
 
 
 def _describe(recipient: Recipient, result: Result, retry_at: float | None) -> dict[str, object]:
