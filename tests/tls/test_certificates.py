@@ -56,7 +56,11 @@ def test_a_client_that_trusts_it_can_connect(tmp_path: Path) -> None:
     store = CertificateStore(certificate, key)
     seen = handshake(store.context, ssl.create_default_context(cafile=str(certificate)))
     assert seen.version == "TLSv1.3"
-    assert store.context.end_point == hashlib.sha256(seen.certificate).digest() == server_end_point(seen.certificate)
+    assert (
+        store.context.end_point
+        == hashlib.sha256(seen.certificate).digest()
+        == server_end_point(seen.certificate)
+    )
 
 
 def test_tls_1_1_and_old_ciphers_are_refused(tmp_path: Path) -> None:
