@@ -15,6 +15,7 @@ from mailwright.message.parsed import ParsedMessage
 from mailwright.message.parser import parse_message
 from mailwright.message.structure import bodystructure, envelope, to_record
 from mailwright.message.thread import thread_keys
+from mailwright.store import references
 from mailwright.store.blobs.api import CHUNK, Blob, BlobStore, WriteNow
 from mailwright.store.errors import StoreFailed, StoreFull
 from mailwright.store.messages import PreparedMessage
@@ -162,6 +163,7 @@ def describe(parsed: ParsedMessage, blob: Blob) -> PreparedMessage:
         recipients=_sort_key(parsed, "to"),
         copies=_sort_key(parsed, "cc"),
         thread_keys=tuple(thread_keys(parsed)),
+        links=references.to_record(parsed),
     )
 
 

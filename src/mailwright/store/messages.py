@@ -39,6 +39,7 @@ class PreparedMessage:
     recipients: str
     copies: str
     thread_keys: tuple[str, ...]  # message-ids, its own first
+    links: bytes | None = None  # references.to_record; None: read from the header when it is asked for
 
 
 class Changed(NamedTuple):
@@ -356,8 +357,8 @@ def _insert_message(
 ) -> None:
     tx.run(
         "INSERT INTO messages (id, blob, size, received_at, sent_at, thread, attachment, envelope, bodystructure,"
-        " structure, preview, subject, senders, recipients, copies)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " structure, preview, subject, senders, recipients, copies, links)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         message_id,
         blob,
         message.size,
@@ -373,6 +374,7 @@ def _insert_message(
         message.senders,
         message.recipients,
         message.copies,
+        message.links,
     )
 
 
