@@ -348,6 +348,8 @@ class SQLiteDatabase:
     def _checkpoint(self, connection: apsw.Connection, mode: int) -> None:
         try:
             connection.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            pass  # the other thread is at it
         except apsw.Error as error:
             log.warning("checkpoint failed, it will be tried again: %s", error)
 
