@@ -234,3 +234,20 @@ async def test_the_next_envelope_goes_along_with_the_content(db: Database) -> No
         assert sum(line.startswith("C: RCPT") for line in said) == 1, (
             "each record tells of its own message only"
         )
+
+
+async def test_a_message_whose_content_is_damaged_does_not_stop_the_others(db: Database) -> None:
+    async with Peer() as peer:
+        number = await put(db, "one@b.example", content=CONTENT + b"damaged\r\n")
+        blob = await db.read(lambda tx: tx.one("SELECT blob FROM queue_messages WHERE id = ?", number))
+        assert blob is not None
+        await db.write(lambda tx: tx.blobs.release(tx, blob[0]))
+        await put(db, "two@b.example")
+        async with running(db, peer, Rules(breaker=RULES.breaker)):
+            await until(lambda: len(peer.taken) == 1)
+            async with asyncio.timeout(5):
+                while (await db.read(lambda tx: tx.all("SELECT last_status FROM queue_recipients"))) != [
+                    ("4.3.0",)
+                ]:
+                    await asyncio.sleep(0.02)
+        assert peer.taken[0].recipients == ["RCPT TO:<two@b.example>"]

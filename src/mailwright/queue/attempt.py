@@ -155,6 +155,8 @@ class _Courier:
         except Unreachable as fault:
             return self._same_for_all(claimed, fault.result, tried, reached=fault.result.is_final)
         except StoreError as error:
+            if self._target is not None:
+                self._target.wire.abort()  # perhaps in the midst of the content
             result = Result(Outcome.DEFERRED, "content", "4.3.0", f"the content cannot be read: {error}")
             return self._same_for_all(claimed, result, tried, reached=True)
         except asyncio.CancelledError:

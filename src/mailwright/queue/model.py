@@ -13,6 +13,7 @@ from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
 from mailwright.queue.values import Message, NewMessage, Outcome, Recipient, Result
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreError
 
 GRACE: Final = 900.0  # the last attempt at the time of expiry may take so long before the sweep ends it
 IN_MEMORY: Final = 32 * 1024  # content up to this size is read along with a claim
@@ -161,10 +162,17 @@ def read_messages(tx: Transaction, numbers: set[int], *, content: bool = True) -
         part = wanted[start : start + _MANY]
         marks = ", ".join("?" * len(part))
         for row in tx.all(f"SELECT {_MESSAGE} FROM queue_messages WHERE id IN ({marks})", *part):  # noqa: S608
-            small = tx.blobs.read_whole(tx, row[2]) if content and row[3] <= IN_MEMORY else None
+            small = _read_small(tx, row[2]) if content and row[3] <= IN_MEMORY else None
             # The compiled rooms insist on a bool where the database has 0 and 1.
             messages[row[0]] = Message(*row[:8], bool(row[8]), bool(row[9]), *row[10:], small)  # type: ignore[call-arg]
     return messages
+
+
+def _read_small(tx: Transaction, blob: int) -> bytes | None:
+    try:
+        return tx.blobs.read_whole(tx, blob)
+    except StoreError:
+        return None  # one damaged message must not stop the others: its attempt will tell
 
 
 def extend_leases(tx: Transaction, owner: str, until: float) -> int:

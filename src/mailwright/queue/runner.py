@@ -164,6 +164,9 @@ class Runner:
             except TemporaryFailure as error:
                 log.warning("the queue waits for the store: %s", error)
                 wait = _PAUSE
+            except Exception:
+                log.exception("the queue met an unexpected error and goes on")
+                wait = _PAUSE
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._woken.wait()
