@@ -7,11 +7,11 @@ import time
 import pytest
 from cli.command import Shell
 
+from mailwright.app.outbound import queue_rules
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import write
 from mailwright.config import load
 from mailwright.directory.accounts import find_account
-from mailwright.outgoing import queue_rules
 from mailwright.queue.model import enqueue
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction

@@ -10,9 +10,9 @@ import socket
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from mailwright.app.outbound import Outbound, queue_rules, sending_limits
+from mailwright.app.storage import open_store
 from mailwright.base.clock import SystemClock
 from mailwright.config import Config
 from mailwright.config import Listener as ListenerConfig
@@ -35,14 +35,9 @@ from mailwright.queue.srs import Rewriter
 from mailwright.smtp import replies
 from mailwright.smtp.api import Policy, Role
 from mailwright.smtp.session import Session as SmtpSession
-from mailwright.store.blobs.api import BlobStore
-from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
-from mailwright.store.db.api import Database
 from mailwright.store.indexer import Indexer
-from mailwright.store.notify.local import LocalNotifier
 from mailwright.store.settings import secret
-from mailwright.store.store import Store
 from mailwright.tls.certificates import CertificateStore, ensure_self_signed
 
 log = logging.getLogger(__name__)
@@ -274,23 +269,3 @@ class App:
         await self.store.write(self.store.blobs.sweep, before)
         if isinstance(self.store.blobs, DiskBlobs):
             await self.store.read(self.store.blobs.unlink_orphans, before)
-
-
-def open_store(config: Config) -> Store:
-    """The store that the configuration names, not started yet."""
-    blobs: BlobStore = (
-        DatabaseBlobs() if config.store.blobs == "database" else DiskBlobs(Path(config.store.blobs))
-    )
-    notify = LocalNotifier()
-    database: Database
-    if config.is_postgres:
-        from mailwright.store.db.postgres import PostgresDatabase
-
-        database = PostgresDatabase(config.database, blobs, on_change=notify.publish)
-    else:
-        from mailwright.store.db.sqlite import SQLiteDatabase
-
-        database = SQLiteDatabase(config.database, blobs, on_change=notify.publish)
-    return Store(
-        database, blobs, notify, config.server.data, memory_per_message=config.limits.memory_per_message
-    )

@@ -15,7 +15,7 @@ from mailwright.cli.options import json_option
 from mailwright.cli.output import echo_json, fail
 
 if TYPE_CHECKING:
-    from mailwright.app import App
+    from mailwright.app.server import App
     from mailwright.config import Config
 
 HOST: Final = "127.0.0.1"

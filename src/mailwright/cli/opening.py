@@ -19,10 +19,10 @@ T = TypeVar("T")
 @contextlib.asynccontextmanager
 async def open_store(config: Config) -> AsyncIterator[Store]:
     """The store that the configuration names. Raises TemporaryFailure when it cannot be opened."""
-    from mailwright import app
+    from mailwright.app import storage
 
     config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = app.open_store(config)
+    store = storage.open_store(config)
     await store.start()
     try:
         yield store

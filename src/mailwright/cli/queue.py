@@ -156,8 +156,8 @@ def retry(config: Config, picked: Selection) -> None:
 @with_config
 def reroute(config: Config, picked: Selection, to: str) -> None:
     """Send mail another way than was decided when it was queued."""
+    from mailwright.app.outbound import queue_rules
     from mailwright.cli.opening import write
-    from mailwright.outgoing import queue_rules
     from mailwright.queue import operations
 
     moved = write(config, operations.reroute, picked, time.time(), queue_rules(config), to)
@@ -169,14 +169,22 @@ def reroute(config: Config, picked: Selection, to: str) -> None:
 @with_config
 def expire(config: Config, picked: Selection) -> None:
     """Give up now; the senders get the reports that are due."""
+    from mailwright.app.outbound import queue_rules
     from mailwright.cli.domain import hostname
     from mailwright.cli.opening import with_store
-    from mailwright.outgoing import queue_reports, queue_rules
+    from mailwright.delivery.local import keep_report
     from mailwright.queue import operations
+    from mailwright.queue.dsn import Origin
+    from mailwright.queue.reports import Reports
     from mailwright.store.store import Store
 
     rules = queue_rules(config)
-    report = queue_reports(config, hostname(config), rules)
+    name = hostname(config)
+
+    def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
+        return keep_report(tx, address, content, rules, now, config.delivery.separator)
+
+    report = Reports(rules, Origin(name, config.server.postmaster or f"postmaster@{name}"), keep)
 
     async def run(store: Store) -> int:
         total = 0

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mailwright.app import App
+    from mailwright.app.server import App
     from mailwright.config import Config, Log
 
 
@@ -58,7 +58,7 @@ def set_up_log(log: Log) -> None:
 
 
 async def _serve(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> None:
-    from mailwright.app import App
+    from mailwright.app.server import App
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ import click
 from mailwright.cli.options import with_config
 
 if TYPE_CHECKING:
-    from mailwright.app import App
+    from mailwright.app.server import App
     from mailwright.config import Config
 
 

@@ -1,0 +1,33 @@
+"""Builds the store; apart from the server, so that commands which need no more start quickly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mailwright.config import Config
+from mailwright.store.blobs.api import BlobStore
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.blobs.disk import DiskBlobs
+from mailwright.store.db.api import Database
+from mailwright.store.notify.local import LocalNotifier
+from mailwright.store.store import Store
+
+
+def open_store(config: Config) -> Store:
+    """The store that the configuration names, not started yet."""
+    blobs: BlobStore = (
+        DatabaseBlobs() if config.store.blobs == "database" else DiskBlobs(Path(config.store.blobs))
+    )
+    notify = LocalNotifier()
+    database: Database
+    if config.is_postgres:
+        from mailwright.store.db.postgres import PostgresDatabase
+
+        database = PostgresDatabase(config.database, blobs, on_change=notify.publish)
+    else:
+        from mailwright.store.db.sqlite import SQLiteDatabase
+
+        database = SQLiteDatabase(config.database, blobs, on_change=notify.publish)
+    return Store(
+        database, blobs, notify, config.server.data, memory_per_message=config.limits.memory_per_message
+    )

