@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from mailwright.imap.mailbox_name import encode_name
@@ -87,6 +87,46 @@ def status(name: str, items: Iterable[tuple[str, int]]) -> bytes:
     return b"* STATUS " + mailbox(name) + b" (" + values.encode("ascii") + b")\r\n"
 
 
+def quota_root(name: str, root: str) -> bytes:
+    """`* QUOTAROOT INBOX user/ann@example.org` (RFC 9208 4.2.2)."""
+    return b"* QUOTAROOT " + mailbox(name) + b" " + astring(root.encode("utf-8")) + b"\r\n"
+
+
+def quota(root: str, resources: Iterable[tuple[str, int, int]]) -> bytes:
+    """`* QUOTA user/ann@example.org (STORAGE 10 512)`: each resource with what is used and may be."""
+    shown = " ".join(f"{name} {used} {limit}" for name, used, limit in resources)
+    return b"* QUOTA " + astring(root.encode("utf-8")) + b" (" + shown.encode("ascii") + b")\r\n"
+
+
+def acl(name: str, grants: Iterable[tuple[str, str]]) -> bytes:
+    """`* ACL INBOX ann@example.org lr` (RFC 4314 3.6); the rights as they are shown."""
+    shown = [astring(identifier.encode("utf-8")) + b" " + rights.encode("ascii") for identifier, rights in grants]
+    return b" ".join([b"* ACL", mailbox(name), *shown]) + b"\r\n"
+
+
+def list_rights(name: str, identifier: bytes, rights: str) -> bytes:
+    """`* LISTRIGHTS INBOX ann@example.org "" l r` (RFC 4314 3.7)."""
+    return b" ".join([b"* LISTRIGHTS", mailbox(name), astring(identifier), rights.encode("ascii")]) + b"\r\n"
+
+
+def my_rights(name: str, rights: str) -> bytes:
+    """`* MYRIGHTS INBOX lr` (RFC 4314 3.8)."""
+    return b"* MYRIGHTS " + mailbox(name) + b" " + rights.encode("ascii") + b"\r\n"
+
+
+def metadata(name: str, annotations: Iterable[tuple[str, bytes | None]]) -> bytes:
+    """`* METADATA INBOX (/shared/comment "text")` (RFC 5464 4.4.1); '' as the name: the server's; nothing for none."""
+    shown = [astring(entry.encode("ascii")) + b" " + _value(value) for entry, value in annotations]
+    where = mailbox(name) if name else b'""'
+    return b"* METADATA " + where + b" (" + b" ".join(shown) + b")\r\n" if shown else b""
+
+
+def _value(value: bytes | None) -> bytes:
+    if value is not None and b"\x00" in value:
+        return b"~{%d}\r\n" % len(value) + value  # RFC 3516: a literal8
+    return nstring(value)
+
+
 def search(numbers: Iterable[int], modseq: int = 0) -> bytes:
     """`* SEARCH 2 5`; with the highest mod-sequence of what was found when the client asked for it (RFC 7162 3.1.5)."""
     found = " ".join(map(str, numbers))
@@ -96,15 +136,33 @@ def search(numbers: Iterable[int], modseq: int = 0) -> bytes:
     return text.encode("ascii") + b"\r\n"
 
 
-def esearch(tag: str, uid: bool, values: Iterable[tuple[str, str]]) -> bytes:
-    """`* ESEARCH (TAG "A1") UID ALL 1:3` (RFC 4731 3.1)."""
+def sort(numbers: Iterable[int], modseq: int = 0) -> bytes:
+    """`* SORT 5 2` (RFC 5256 BASE.7.2.SORT); the mod-sequence as in `search`."""
+    return search(numbers, modseq).replace(b"SEARCH", b"SORT", 1)
+
+
+def thread(threads: bytes) -> bytes:
+    return b"* THREAD " + threads + b"\r\n" if threads else b"* THREAD\r\n"
+
+
+def esearch(tag: str, uid: bool, values: Iterable[tuple[str, str]], source: bytes = b"") -> bytes:
+    """`* ESEARCH (TAG "A1") UID ALL 1:3` (RFC 4731 3.1); `source` goes on after the tag (RFC 7377 2.1)."""
     shown = "".join(f" {name} {value}" for name, value in values)
     escaped = tag.replace("\\", "\\\\").replace('"', '\\"')
-    return f'* ESEARCH (TAG "{escaped}"){" UID" if uid else ""}{shown}\r\n'.encode("ascii")
+    head = f'* ESEARCH (TAG "{escaped}"'.encode("ascii") + source
+    return head + f"){' UID' if uid else ''}{shown}\r\n".encode("ascii")
 
 
-def search_return(numbers: list[int], names: frozenset[str], modseq: int = 0) -> list[tuple[str, str]]:
-    """The values of RETURN options over ascending numbers (RFC 4731 3.1): nothing found leaves out all but COUNT."""
+def search_return(
+    numbers: Sequence[int],
+    names: frozenset[str],
+    modseq: int = 0,
+    partial: tuple[int, int] | None = None,
+) -> list[tuple[str, str]]:
+    """The values of RETURN options over numbers in order (RFC 4731 3.1, RFC 5267 3, RFC 9394 3.1).
+
+    Nothing found leaves out all but COUNT and PARTIAL.
+    """
     values = []
     if numbers:
         if "MIN" in names:
@@ -113,11 +171,27 @@ def search_return(numbers: list[int], names: frozenset[str], modseq: int = 0) ->
             values.append(("MAX", str(numbers[-1])))
         if "ALL" in names:
             values.append(("ALL", format_set(numbers)))
+    shown = numbers
+    if partial is not None:
+        shown = window(numbers, partial)
+        values.append(("PARTIAL", f"({partial[0]}:{partial[1]} {format_set(shown) or 'NIL'})"))
     if "COUNT" in names:
         values.append(("COUNT", str(len(numbers))))
+    if "RELEVANCY" in names and shown:
+        values.append(
+            ("RELEVANCY", "(" + " ".join(["100"] * len(shown)) + ")")
+        )  # RFC 6203 4: all fit exactly
     if modseq and numbers:
         values.append(("MODSEQ", str(modseq)))
     return values
+
+
+def window(numbers: Sequence[int], partial: tuple[int, int]) -> Sequence[int]:
+    """The numbers at these places, counted from 1, or from the end by -1 (RFC 9394 3.1)."""
+    low, high = min(map(abs, partial)), max(map(abs, partial))
+    if partial[0] > 0:
+        return numbers[low - 1 : high]
+    return numbers[max(0, len(numbers) - high) : max(0, len(numbers) - low + 1)]
 
 
 def id_fields(fields: Iterable[tuple[str, str]]) -> bytes:

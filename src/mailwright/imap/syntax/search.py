@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from mailwright.imap.syntax import flags as flag
 from mailwright.imap.syntax.dates import parse_date
-from mailwright.imap.syntax.lexer import MAX_NUMBER64, BadSyntax, Lexer
-from mailwright.imap.syntax.mailbox import parse_words
+from mailwright.imap.syntax.lexer import MAX_NUMBER, MAX_NUMBER64, BadSyntax, Lexer
 from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
 
 MAX_NESTING: Final = 50
 MAX_KEYS: Final = 2000
+_PARTIAL: Final = re.compile(rb"[1-9][0-9]{0,9}:[1-9][0-9]{0,9}|-[1-9][0-9]{0,9}:-[1-9][0-9]{0,9}")
 CHARSETS: Final = frozenset({"US-ASCII", "UTF-8", "ASCII", "UTF8"})
 
 
@@ -141,7 +142,7 @@ class HasId(Key):
 
 @dataclass(frozen=True)
 class ReturnOptions:
-    """RETURN (...) of RFC 4731 and 5182. `partial` is a range of RFC 9394, from the end when negative."""
+    """RETURN (...) of RFC 4731, 5182 and 5267. `partial` is a range of RFC 9394, from the end when negative."""
 
     names: frozenset[str] = frozenset()
     partial: tuple[int, int] | None = None
@@ -157,7 +158,7 @@ class SearchArgs:
     uses_modseq: bool = field(default=False, compare=False)
 
 
-RETURN_NAMES: Final = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE"})
+RETURN_NAMES: Final = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE", "CONTEXT", "UPDATE", "RELEVANCY"})
 
 
 def parse_search(lexer: Lexer) -> SearchArgs:
@@ -165,20 +166,39 @@ def parse_search(lexer: Lexer) -> SearchArgs:
 
     Raises BadSyntax with NO [BADCHARSET (...)] for a charset other than US-ASCII and UTF-8.
     """
-    returns = None
-    if lexer.text[lexer.pos : lexer.pos + 7].upper() == b"RETURN ":
-        lexer.pos += 7
-        returns = _parse_returns(lexer)
-        lexer.space()
+    returns = parse_return(lexer)
     charset = "US-ASCII"
     if lexer.text[lexer.pos : lexer.pos + 8].upper() == b"CHARSET ":
         lexer.pos += 8
-        charset = lexer.astring().decode("ascii", "replace").upper()
-        if charset not in CHARSETS:
-            raise BadSyntax("Search text may be in US-ASCII or UTF-8", "NO", "BADCHARSET (US-ASCII UTF-8)")
+        charset = parse_charset(lexer)
         lexer.space()
+    return parse_keys(lexer, charset, returns)
+
+
+def parse_return(lexer: Lexer) -> ReturnOptions | None:
+    """`RETURN (...) `, when it comes next."""
+    if lexer.text[lexer.pos : lexer.pos + 7].upper() != b"RETURN ":
+        return None
+    lexer.pos += 7
+    returns = _parse_returns(lexer)
+    lexer.space()
+    return returns
+
+
+def parse_charset(lexer: Lexer) -> str:
+    charset = lexer.astring().decode("ascii", "replace").upper()
+    if charset not in CHARSETS:
+        raise BadSyntax("Search text may be in US-ASCII or UTF-8", "NO", "BADCHARSET (US-ASCII UTF-8)")
+    return charset
+
+
+def parse_keys(lexer: Lexer, charset: str, returns: ReturnOptions | None = None) -> SearchArgs:
+    """The keys, up to the end of the command."""
     parser = _KeyParser(lexer)
-    return SearchArgs(parser.parse_program(), charset, returns, parser.uses_modseq)
+    key = parser.parse_program()
+    if returns is not None and "RELEVANCY" in returns.names and not parser.uses_fuzzy:
+        raise BadSyntax("RELEVANCY needs a FUZZY search")  # RFC 6203 4
+    return SearchArgs(key, charset, returns, parser.uses_modseq)
 
 
 def parse_program(lexer: Lexer) -> Key:
@@ -187,21 +207,49 @@ def parse_program(lexer: Lexer) -> Key:
 
 
 def _parse_returns(lexer: Lexer) -> ReturnOptions:
-    names = parse_words(lexer)
-    for name in names:
-        if name not in RETURN_NAMES:
+    names: set[str] = set()
+    partial: tuple[int, int] | None = None
+    lexer.expect(40)
+    while not lexer.accept(41):
+        if names or partial is not None:
+            lexer.space()
+        name = lexer.word()
+        if name == "PARTIAL":
+            lexer.space()
+            if partial is not None:
+                raise BadSyntax("PARTIAL stands twice")
+            partial = parse_partial(lexer)
+        elif name in RETURN_NAMES:
+            names.add(name)
+        else:
             raise BadSyntax(f"Unknown search return option {name}")
-    return ReturnOptions(frozenset(names or ["ALL"]))
+    if partial is not None and "ALL" in names:
+        raise BadSyntax("Either PARTIAL or ALL")  # RFC 9394 3.1
+    if partial is None and not names - {"CONTEXT", "UPDATE", "RELEVANCY"}:
+        names.add("ALL")
+    return ReturnOptions(frozenset(names), partial)
+
+
+def parse_partial(lexer: Lexer) -> tuple[int, int]:
+    """`1:500`, or `-1:-100` from the end (RFC 9394 3.1)."""
+    found = lexer.match(_PARTIAL)
+    if found is None:
+        raise BadSyntax(f"expected a range such as 1:500 {lexer.where()}")
+    first, last = (int(number) for number in found.split(b":"))
+    if max(abs(first), abs(last)) > MAX_NUMBER:
+        raise BadSyntax("The range goes up to 4294967295")
+    return first, last
 
 
 class _KeyParser:
     """Counts keys and nesting, so that a hostile program stays cheap."""
 
-    __slots__ = ("_count", "lexer", "uses_modseq")
+    __slots__ = ("_count", "lexer", "uses_fuzzy", "uses_modseq")
 
     def __init__(self, lexer: Lexer) -> None:
         self.lexer = lexer
         self.uses_modseq = False
+        self.uses_fuzzy = False
         self._count = 0
 
     def parse_program(self) -> Key:
@@ -235,6 +283,7 @@ class _KeyParser:
             return Or(first, self.parse_key(depth + 1))
         if word == "FUZZY":
             lexer.space()
+            self.uses_fuzzy = True
             return Fuzzy(self.parse_key(depth + 1))
         if word == "MODSEQ":
             self.uses_modseq = True

@@ -1,0 +1,87 @@
+"""Answers SEARCH and SORT: plainly, or with what RETURN asks for; and saves the result for `$`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mailwright.imap import responses
+from mailwright.imap.connection import Command
+from mailwright.imap.news import load_from_uid
+from mailwright.imap.reply import Refused
+from mailwright.imap.search.find import Found, find
+from mailwright.imap.selected import Selected
+from mailwright.imap.syntax.search import ReturnOptions, SearchArgs
+from mailwright.store.messages import read_places
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+_ALL = ReturnOptions(frozenset({"ALL"}))
+
+
+async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
+    """Find what the command asks for. Raises Refused."""
+    try:
+        found = await find(session, selected, args.key, command.tag, args.uses_modseq)
+    except Refused:
+        if args.returns is not None and "SAVE" in args.returns.names:
+            selected.saved = array("I")  # RFC 5182 2.1: a search that fails leaves nothing saved
+        raise
+    if args.uses_modseq:
+        session.enabled |= {"CONDSTORE"}
+    return found
+
+
+async def answer(
+    session: Session,
+    selected: Selected,
+    command: Command,
+    args: SearchArgs,
+    found: Found,
+    plain: Callable[[Iterable[int], int], bytes],
+) -> None:
+    """Send what was found, its UIDs in the order that was asked for; `plain` renders it without RETURN."""
+    returns = args.returns
+    if returns is None and "IMAP4REV2" in session.enabled:
+        returns = _ALL  # RFC 9051 6.4.4
+    numbers = found.uids if command.uid else await to_numbers(session, selected, found.uids)
+    if returns is None:
+        session.write(plain(numbers, found.modseq))
+        return
+    modseq = await _modseq(session, selected, found, returns)
+    if "SAVE" in returns.names:
+        _save(selected, found.uids, returns)
+    if returns.names != {"SAVE"} or returns.partial is not None:
+        values = responses.search_return(numbers, returns.names, modseq, returns.partial)
+        session.write(responses.esearch(command.tag, command.uid, values))
+
+
+async def to_numbers(session: Session, selected: Selected, uids: Sequence[int]) -> list[int]:
+    """The sequence numbers of UIDs, without those that the client was not told of."""
+    view = selected.view
+    lowest = min(uids, default=0)
+    if lowest and view.missing(lowest):
+        await load_from_uid(session, lowest)
+    return [number for uid in uids if (number := view.number(uid))]
+
+
+async def _modseq(session: Session, selected: Selected, found: Found, returns: ReturnOptions) -> int:
+    """The highest mod-sequence of what is returned: of MIN and MAX alone, theirs (RFC 7162 3.1.10)."""
+    if not found.modseq or returns.partial is not None or not returns.names <= {"MIN", "MAX", "SAVE"}:
+        return found.modseq
+    ends = [found.uids[index] for name, index in (("MIN", 0), ("MAX", -1)) if name in returns.names]
+    places = await session.service.store.read(read_places, *selected.key, ends)
+    return max([place.modseq for place in places], default=found.modseq)
+
+
+def _save(selected: Selected, uids: array[int], returns: ReturnOptions) -> None:
+    """Keep the result for `$` (RFC 5182 2.1, RFC 9394 3.2): without ALL and COUNT, only what is returned."""
+    names = returns.names
+    chosen: Iterable[int] = uids
+    if uids and (names & {"MIN", "MAX"} or returns.partial is not None) and not names & {"ALL", "COUNT"}:
+        some = set(responses.window(uids, returns.partial)) if returns.partial is not None else set()
+        some |= {uids[index] for name, index in (("MIN", 0), ("MAX", -1)) if name in names}
+        chosen = some
+    selected.saved = array("I", sorted(chosen))
