@@ -1,0 +1,223 @@
+"""Several clients at random on one mailbox: what each can know from the responses alone is what the store holds."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from support.accounts import new_account
+from support.stores import open_store
+from support.streams import TLS
+
+from imap.dialog import Client
+from imap.house import NOW, Directory, sample
+from mailwright.base.clock import ManualClock
+from mailwright.imap.service import Service
+from mailwright.imap.session import Session
+from mailwright.sasl.api import Account
+from mailwright.store.mailboxes import find_mailbox
+from mailwright.store.messages import read_range
+from mailwright.store.store import Store
+
+FLAGS = ("\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$Work", "$Home")
+ACTIONS = 60
+
+
+class Letter:
+    """What a client knows of a message; None is what it was never told."""
+
+    def __init__(self) -> None:
+        self.uid: int | None = None
+        self.flags: frozenset[str] | None = None
+
+
+class Watcher:
+    """A client that believes every response and nothing else."""
+
+    def __init__(self, client: Client, rng: random.Random) -> None:
+        self.client = client
+        self.rng = rng
+        self.letters: list[Letter] = []
+        self.log: list[str] = []
+        self.tags = 0
+        self.may_expunge = True
+
+    async def command(self, text: str, uses_numbers: bool = False) -> str:
+        """Send a command and take in its responses; the tagged one."""
+        self.tags += 1
+        tag = f"t{self.tags}"
+        self.may_expunge = not uses_numbers
+        self.log.append(f"C: {text}")
+        self.client.say(f"{tag} {text}\r\n".encode())
+        while True:
+            response = await self.client.response()
+            self.log.append(f"S: {response}")
+            if response.startswith(f"{tag} "):
+                return response
+            self.take(response)
+
+    def take(self, response: str) -> None:
+        number, _, rest = response.removeprefix("* ").partition(" ")
+        if not number.isdigit():
+            return
+        if rest == "EXISTS":
+            assert int(number) >= len(self.letters), "EXISTS never takes messages away"
+            self.letters += [Letter() for _ in range(int(number) - len(self.letters))]
+        elif rest == "EXPUNGE":
+            assert self.may_expunge, "RFC 3501 7.4.1"
+            del self.letters[int(number) - 1]
+        elif rest.startswith("FETCH"):
+            letter = self.letters[int(number) - 1]
+            uid = re.search(r"UID (\d+)", rest)
+            flags = re.search(r"FLAGS \(([^)]*)\)", rest)
+            if uid is not None:
+                assert letter.uid in (None, int(uid.group(1))), "a sequence number means another message"
+                letter.uid = int(uid.group(1))
+            if flags is not None:
+                letter.flags = frozenset(flags.group(1).split()) - {"\\Recent"}
+
+    def numbers(self) -> str:
+        """Some messages by their numbers, as a set."""
+        count = len(self.letters)
+        low, high = sorted((self.rng.randint(1, count), self.rng.randint(1, count)))
+        return self.rng.choice([str(low), f"{low}:{high}", f"{low},{high}", f"{high}:*", "*"])
+
+    def uids(self) -> str:
+        low = self.rng.randint(1, 60)
+        return self.rng.choice([str(low), f"{low}:{low + 5}", f"{low}:*"])
+
+    async def act(self) -> None:
+        """Anything a client may do."""
+        rng = self.rng
+        flags = " ".join(rng.sample(FLAGS, rng.randint(1, 2)))
+        store = f"{rng.choice(['', '+', '-'])}FLAGS{rng.choice(['', '.SILENT'])} ({flags})"
+        silent = "SILENT" in store
+        kinds = [
+            "append",
+            "noop",
+            "uid fetch",
+            "uid store",
+            "uid search",
+            "uid move",
+            "expunge",
+            "idle",
+            "reselect",
+        ]
+        if self.letters:
+            kinds += ["fetch", "store", "search", "copy", "move"] * 2
+        kind = rng.choice(kinds)
+        if kind == "append":
+            body = sample(rng.randint(1, 9)).decode()
+            await self.command(f"APPEND INBOX ({flags}) {{{len(body)}+}}\r\n{body}")
+        elif kind == "noop":
+            await self.command("NOOP")
+        elif kind == "fetch":
+            await self.command(f"FETCH {self.numbers()} (UID FLAGS)", uses_numbers=True)
+        elif kind == "store":
+            numbers = self.numbers()
+            await self.command(f"STORE {numbers} {store}", uses_numbers=True)
+            self.forget(silent)
+        elif kind == "search":
+            await self.command(f"SEARCH {self.numbers()} UNSEEN", uses_numbers=True)
+        elif kind in ("copy", "move"):
+            await self.command(f"{kind.upper()} {self.numbers()} {rng.choice(['INBOX', 'Trash'])}")
+        elif kind == "uid fetch":
+            await self.command(f"UID FETCH {self.uids()} (FLAGS)")
+        elif kind == "uid store":
+            await self.command(f"UID STORE {self.uids()} {store}")
+            self.forget(silent)
+        elif kind == "uid search":
+            await self.command(f"UID SEARCH UID {self.uids()}")
+        elif kind == "uid move":
+            await self.command(f"UID MOVE {self.uids()} {rng.choice(['INBOX', 'Trash'])}")
+        elif kind == "expunge":
+            await self.command("EXPUNGE")
+        elif kind == "reselect":
+            self.letters = []
+            await self.command("SELECT INBOX")
+        else:
+            await self.idle()
+
+    async def idle(self) -> None:
+        self.client.say(b"i IDLE\r\n")
+        self.may_expunge = True
+        while not (response := await self.client.response()).startswith("+"):
+            raise AssertionError(response)
+        await asyncio.sleep(0.002)
+        self.client.say(b"DONE\r\n")
+        while not (response := await self.client.response()).startswith("i "):
+            self.log.append(f"S: {response}")
+            self.take(response)
+
+    def forget(self, silent: bool) -> None:
+        """After a silent STORE the flags are the client's own to work out: this one does not."""
+        if silent:
+            for letter in self.letters:
+                letter.flags = None
+
+    async def check(self, truth: list[tuple[int, frozenset[str]]]) -> None:
+        """With all news told, everything that is known is right."""
+        await self.command("NOOP")
+        assert len(self.letters) == len(truth)
+        for letter, (uid, flags) in zip(self.letters, truth, strict=True):
+            assert letter.uid in (None, uid)
+            assert letter.flags in (None, flags), (letter.uid, letter.flags, flags)
+        if truth:
+            await self.command("FETCH 1:* (UID FLAGS)", uses_numbers=True)
+        assert [(letter.uid, letter.flags) for letter in self.letters] == truth
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    async with open_store(tmp_path_factory.mktemp("model")) as opened:
+        yield opened
+
+
+async def truth_of(store: Store, account: int) -> list[tuple[int, frozenset[str]]]:
+    inbox = await store.read(find_mailbox, account, "INBOX")
+    names = {1: "\\Seen", 2: "\\Answered", 4: "\\Flagged", 8: "\\Deleted", 16: "\\Draft"}
+    return [
+        (
+            place.uid,
+            frozenset([name for bit, name in names.items() if place.flags & bit] + place.keywords.split()),
+        )
+        for place in await store.read(read_range, account, inbox.id)
+    ]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("seed", range(25))
+async def test_clients_at_random(store: Store, seed: int) -> None:
+    rng = random.Random(seed)
+    account = await store.write(new_account, f"model{seed}@example.org")
+    service = Service(
+        store, Directory({}), ManualClock(NOW), hostname="mail.example.org", server_secret=b"s" * 32
+    )
+    watchers, sessions = [], []
+    for _ in range(rng.randint(2, 3)):
+        client = Client(bytewise=False, tls=TLS)
+        session = Session(client, service)
+        session.log_in(Account(account, "model@example.org"))
+        sessions.append(asyncio.ensure_future(session.run()))
+        await client.line()
+        watchers.append(Watcher(client, rng))
+    try:
+        for watcher in watchers:
+            await watcher.command("SELECT INBOX")
+        for step in range(ACTIONS):
+            await rng.choice(watchers).act()
+            if step % 20 == 19:
+                truth = await truth_of(store, account)
+                for watcher in watchers:
+                    await watcher.check(truth)
+    except AssertionError as error:
+        logs = "\n\n".join("\n".join(watcher.log[-25:]) for watcher in watchers)
+        raise AssertionError(f"{error}\n{logs}") from error
+    finally:
+        for watcher in watchers:
+            watcher.client.lose()
+        await asyncio.wait_for(asyncio.gather(*sessions), 5)
