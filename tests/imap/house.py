@@ -70,11 +70,13 @@ class House:
         self.store = store
         self.dialog = dialog
         self.accounts: dict[str, int] = {}
+        self.addresses: dict[str, str] = {}
 
     async def prepare(self) -> None:
         number = next(_numbers)
         for name in ("alice", "bob"):
-            self.accounts[name] = await self.store.write(new_account, f"{name}-{number}@example.org")
+            self.addresses[name] = f"{name}-{number}@example.org"
+            self.accounts[name] = await self.store.write(new_account, self.addresses[name])
         for setting in self.dialog.settings:
             await self._put(setting)
 
@@ -141,7 +143,7 @@ class House:
                 while not (await client.response()).startswith("x OK"):
                     pass
         try:
-            await Player(self.dialog, clients).play()
+            await Player(self.dialog, clients, self.addresses).play()
         finally:
             for client in clients.values():
                 client.lose()

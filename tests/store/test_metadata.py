@@ -157,7 +157,8 @@ async def test_quota(db: Database, account: int) -> None:
 
 def limit(tx: Transaction, account: int) -> None:
     tx.run(
-        "UPDATE account_state SET bytes = 1025, messages = 3, quota_bytes = 10240, quota_messages = 7 WHERE account = ?",
+        "UPDATE account_state SET bytes = 1025, messages = 3, quota_bytes = 10240, quota_messages = 7"
+        " WHERE account = ?",
         account,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.reply import Bad
@@ -13,13 +13,49 @@ from mailwright.imap.selected import (
     read_news_and_last,
     read_news_and_uids,
 )
+from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.sequence import STAR, SequenceSet, to_ranges
 from mailwright.imap.view import Run
+from mailwright.store.acl import permitted_flags, read_rights
 from mailwright.store.messages import read_places
 from mailwright.store.model import Place
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
+
+KEYWORDS: Final = (
+    "$Forwarded $Important $Junk $MDNSent $NotJunk $Phishing"  # those that clients look for (RFC 5788)
+)
+
+
+async def refresh_rights(session: Session) -> None:
+    """Learn what we may still do with a mailbox of another account, when anything changed there (RFC 4314 5.1.1)."""
+    selected = session.selected
+    if (
+        selected is None
+        or session.notified <= selected.rights_modseq
+        or selected.key[0] == session.account_id
+    ):
+        return
+    notified = session.notified
+    rights = await session.service.store.read(read_rights, session.account_id, *selected.key)
+    selected.rights_modseq = notified
+    if rights != selected.rights:
+        selected.rights = rights
+        if "r" in rights:
+            session.write(usable_flags(selected))
+
+
+def usable_flags(selected: Selected) -> bytes:
+    """The FLAGS and PERMANENTFLAGS responses, as far as our rights go."""
+    permanent = "()"
+    if not selected.read_only:
+        writable = "w" in selected.rights
+        permanent = format_flags(permitted_flags(selected.rights), KEYWORDS if writable else "")
+        if writable:
+            permanent = permanent[:-1] + " \\*)"
+    flags = f"* FLAGS {format_flags(ALL_FLAGS, KEYWORDS)}\r\n".encode("ascii")
+    return flags + responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}")
 
 
 async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> None:
@@ -27,8 +63,9 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
 
     `read` asks the store even when no notification came.
     """
+    await refresh_rights(session)
     selected = session.selected
-    if selected is None:
+    if selected is None or "r" not in selected.rights:
         return
     view = selected.view
     if read or session.notified > view.modseq:

@@ -22,14 +22,18 @@ class Selected:
         "own",
         "read_only",
         "recent_count",
+        "rights",
+        "rights_modseq",
         "saved",
         "uidvalidity",
         "view",
     )
 
-    def __init__(self, mailbox: Mailbox, view: View, read_only: bool) -> None:
+    def __init__(self, mailbox: Mailbox, view: View, read_only: bool, name: str, rights: str) -> None:
         self.mailbox = mailbox.id
-        self.name = mailbox.name
+        self.name = name  # as the client calls it
+        self.rights = rights  # what we may do with it (RFC 4314)
+        self.rights_modseq = view.modseq  # its account's, when we knew them
         self.uidvalidity = mailbox.uidvalidity
         self.view = view
         self.read_only = read_only

@@ -18,7 +18,7 @@ from mailwright.imap.connection import (
     Event,
     SyntaxFault,
 )
-from mailwright.imap.news import tell_news
+from mailwright.imap.news import refresh_rights, tell_news
 from mailwright.imap.reply import Bad, Refused, Reply
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # What the store's refusals are in IMAP (RFC 5530), the first that fits.
 _CODES: Final[tuple[tuple[type[errors.StoreError], str], ...]] = (
     (errors.NoSuchMailbox, "NONEXISTENT"),
+    (errors.NoRight, "NOPERM"),
     (errors.NotFound, "NONEXISTENT"),
     (errors.AlreadyExists, "ALREADYEXISTS"),
     (errors.OverQuota, "OVERQUOTA"),
@@ -47,6 +48,8 @@ class Session:
     __slots__ = (
         "_bad",
         "_unsubscribe",
+        "_unwatch",
+        "_watched",
         "account",
         "closing",
         "connection",
@@ -66,11 +69,13 @@ class Session:
         self.account: Account | None = None
         self.selected: Selected | None = None
         self.enabled: frozenset[str] = frozenset()
-        self.notified = 0  # the account's modseq, as far as we heard
+        self.notified = 0  # the watched account's modseq, as far as we heard
         self.idle = False  # waiting in IDLE: changes are told at once
         self.closing = False
         self._bad = 0
         self._unsubscribe: Callable[[], None] | None = None
+        self._watched = 0  # the account whose mailbox is selected
+        self._unwatch: Callable[[], None] | None = None  # of another's account
 
     @property
     def state(self) -> State:
@@ -93,6 +98,8 @@ class Session:
         finally:
             if self._unsubscribe is not None:
                 self._unsubscribe()
+            if self._unwatch is not None:
+                self._unwatch()
             await self.stream.close()
 
     async def _serve(self) -> None:
@@ -149,6 +156,7 @@ class Session:
         row = TABLE[name]
         try:
             _check_state(name, row, self.state)
+            await refresh_rights(self)
             reply = await row.run(self, command)
             if self.selected is not None and reply is not None:
                 await tell_news(self, expunge=self._may_expunge(row), read=row.reads_changes)
@@ -199,9 +207,24 @@ class Session:
     def log_in(self, account: Account) -> None:
         """From now on the client is this account."""
         self.account = account
+        self._watched = account.id
         self._unsubscribe = self.service.store.notify.subscribe(account.id, self._heard)
 
+    def watch(self, account: int) -> None:
+        """From now on hear of the changes of this account, whose mailbox will be selected."""
+        if account == self._watched:
+            return
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        self._watched = account
+        self.notified = 0
+        if account != self.account_id:
+            self._unwatch = self.service.store.notify.subscribe(account, self._heard)
+
     def _heard(self, account: int, modseq: int) -> None:
+        if account != self._watched:
+            return
         self.notified = max(self.notified, modseq)
         if self.idle:
             self.stream.wake()
@@ -213,17 +236,28 @@ class Session:
         return self.account.id
 
     def open_mailbox(self) -> Selected:
-        """The selected mailbox; only for commands of that state. Raises Refused when it was deleted."""
+        """The selected mailbox; only for commands of that state.
+
+        Raises Refused when it was deleted, or its owner no longer lets us read it.
+        """
         assert self.selected is not None
         if self.selected.gone:
             raise Refused("The selected mailbox was deleted; select another one", "NONEXISTENT")
+        self._need("r")
         return self.selected
 
-    def writable_mailbox(self) -> Selected:
-        """As `open_mailbox`, when it may be changed."""
+    def _need(self, rights: str) -> None:
+        assert self.selected is not None
+        for right in rights:
+            if right not in self.selected.rights:
+                raise Refused(f"You lack the right '{right}' on this mailbox; ask its owner for it", "NOPERM")
+
+    def writable_mailbox(self, rights: str = "") -> Selected:
+        """As `open_mailbox`, when it may be changed by who has these rights."""
         selected = self.open_mailbox()
         if selected.read_only:
             raise Refused("The mailbox is open for reading only; SELECT it to change it", "NOPERM")
+        self._need(rights)
         return selected
 
 

@@ -161,7 +161,7 @@ def read_rights(tx: Transaction, account: int, owner: int, mailbox: int) -> str:
         return RIGHTS
     names = _identifiers(tx, account)
     rows = tx.all(
-        "SELECT identifier, rights FROM acl WHERE account = ? AND mailbox = ?"
+        "SELECT identifier, rights FROM acl WHERE account = ? AND mailbox = ?"  # noqa: S608
         f" AND identifier IN ({', '.join('?' * len(names))})",
         owner,
         mailbox,
@@ -208,6 +208,14 @@ def read_acl(tx: Transaction, account: int, name: str) -> tuple[Access, list[Gra
     owner = _address(tx, access.account)
     owned = [] if owner == PUBLIC_ADDRESS else [Grant(owner, RIGHTS)]
     return access, owned + [Grant(*row) for row in rows]
+
+
+def read_visible(tx: Transaction, account: int, name: str) -> Access:
+    """A mailbox of whose rights one may know one's own (RFC 4314 4, MYRIGHTS). Raises NoSuchMailbox."""
+    access = resolve(tx, account, name)
+    if not any(right in access.rights for right in "lrikxa"):
+        raise NoSuchMailbox(f"no mailbox {name!r}")
+    return access
 
 
 def read_grantable(tx: Transaction, account: int, name: str, identifier: str) -> tuple[Access, str]:
@@ -333,7 +341,7 @@ def may_create(tx: Transaction, account: int, name: str) -> bool:
 
 def _locate_new(tx: Transaction, account: int, name: str) -> tuple[int, str]:
     if name.rstrip("/") in (OTHER_USERS, PUBLIC):
-        raise NotAllowed(f"{name!r} stands above the mailboxes of others; choose another name")
+        raise mailboxes.InvalidName(f"{name!r} stands above the mailboxes of others; choose another name")
     try:
         return locate(tx, account, name)
     except NoSuchMailbox:

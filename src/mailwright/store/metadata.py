@@ -15,7 +15,7 @@ from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoRight, NoSuchMailbox, StoreError
 from mailwright.store.model import Kind
 
-MAX_VALUE: Final = 64 * 1024  # octets
+MAX_VALUE: Final = 32 * 1024  # octets
 MAX_ENTRIES: Final = 100  # of one reader on one mailbox, and of all on the shared part of one
 MAX_TOTAL: Final = 10 * 1024 * 1024  # octets that one account may annotate with
 MAX_ENTRY: Final = 250  # octets of a name

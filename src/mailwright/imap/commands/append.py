@@ -9,10 +9,10 @@ from mailwright.imap.reply import Bad, Refused, Reply
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import AppendArgs, AppendMessage
-from mailwright.store import messages
+from mailwright.store import acl, messages
+from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox
-from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.messages import PreparedMessage
 from mailwright.store.model import Added
 
@@ -38,13 +38,27 @@ async def run(session: Session, command: Command) -> Reply:
     args: AppendArgs = command.args
     store = session.service.store
     try:
-        await store.read(find_mailbox, session.account_id, args.mailbox)
+        await store.read(find_target, session.account_id, args.mailbox)
         ready = await _receive(session, args.message)
         added = await store.write(add_all, session.account_id, args.mailbox, ready, session.service.now())
     except NoSuchMailbox:
-        raise Refused("There is no such mailbox; create it first", "TRYCREATE") from None
+        raise await no_target(session, args.mailbox) from None
     uids = format_set(one.uid for one in added)
     return Reply("APPEND completed", f"APPENDUID {added[0].uidvalidity} {uids}")
+
+
+def find_target(tx: Transaction, account: int, name: str) -> Access:
+    """Where messages may be put. Raises NoSuchMailbox, NoRight."""
+    access = acl.resolve(tx, account, name)
+    access.need("i")
+    return access
+
+
+async def no_target(session: Session, name: str) -> Refused:
+    """What is said of a mailbox that is not there, to which something was to be put."""
+    if await session.service.store.read(acl.may_create, session.account_id, name):
+        return Refused("There is no such mailbox; create it first", "TRYCREATE")
+    return Refused("There is no such mailbox", "NONEXISTENT")
 
 
 async def _receive(session: Session, first: AppendMessage) -> list[Prepared]:
@@ -83,17 +97,22 @@ async def _receive_message(session: Session, options: AppendMessage) -> Prepared
 
 
 def add_all(tx: Transaction, account: int, mailbox: str, ready: list[Prepared], now: int) -> list[Added]:
-    """Add all messages, or none (RFC 3502 2). Raises NoSuchMailbox, OverQuota."""
-    target = find_mailbox(tx, account, mailbox)
+    """Add all messages, or none (RFC 3502 2), with the flags that we may set (RFC 4314 4).
+
+    Raises NoSuchMailbox, NoRight, OverQuota.
+    """
+    target = find_target(tx, account, mailbox)
+    permitted = acl.permitted_flags(target.rights)
+    keywords = "w" in target.rights
     return [
         messages.add(
             tx,
-            account,
-            target.id,
+            target.account,
+            target.mailbox.id,
             one.message,
             now=now,
-            flags=one.options.flags.mask,
-            keywords=" ".join(one.options.flags.keywords),
+            flags=one.options.flags.mask & permitted,
+            keywords=" ".join(one.options.flags.keywords) if keywords else "",
             internal_date=one.options.date,
         )
         for one in ready

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 async def run(session: Session, command: Command) -> Reply:
     selected = session.selected
     assert selected is not None
-    if command.name == "CLOSE" and not selected.read_only and not selected.gone:
+    if command.name == "CLOSE" and not selected.read_only and not selected.gone and "e" in selected.rights:
         # No EXPUNGE responses: the client learns nothing more of this mailbox.
         await session.service.store.write(expunge, *selected.key, None, only_deleted=True)
     session.selected = None

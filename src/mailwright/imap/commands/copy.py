@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailwright.imap import responses
+from mailwright.imap.commands.append import find_target, no_target
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages
-from mailwright.imap.reply import Refused, Reply
+from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import CopyArgs, parse_copy
-from mailwright.store import messages
+from mailwright.imap.view import Key
+from mailwright.store import transfer
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox
-from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.model import Copied
 
 if TYPE_CHECKING:
@@ -29,15 +30,15 @@ def parse(lexer: Lexer) -> CopyArgs:
 async def run(session: Session, command: Command) -> Reply:
     args: CopyArgs = command.args
     moving = command.name == "MOVE"
-    selected = session.writable_mailbox() if moving else session.open_mailbox()
+    selected = session.writable_mailbox("te") if moving else session.open_mailbox()
     uids = [uid for run in await find_messages(session, args.numbers, command.uid) for uid in run.uids]
     operation = move if moving else copy
     try:
         copied = await session.service.store.write(
-            operation, *selected.key, uids, args.mailbox, session.service.now()
+            operation, session.account_id, selected.key, uids, args.mailbox, session.service.now()
         )
     except NoSuchMailbox:
-        raise Refused("There is no such mailbox; create it first", "TRYCREATE") from None
+        raise await no_target(session, args.mailbox) from None
     if not copied.uids:
         return Reply(f"{command.name} completed: there was nothing to do")
     code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
@@ -48,11 +49,11 @@ async def run(session: Session, command: Command) -> Reply:
     return Reply("COPY completed", code)
 
 
-def copy(tx: Transaction, account: int, mailbox: int, uids: list[int], target: str, now: int) -> Copied:
-    """Copy to a mailbox by its name. Raises NoSuchMailbox, OverQuota."""
-    return messages.copy(tx, account, mailbox, uids, find_mailbox(tx, account, target).id, now=now)
+def copy(tx: Transaction, account: int, source: Key, uids: list[int], target: str, now: int) -> Copied:
+    """Copy to a mailbox by the name that `account` calls it. Raises NoSuchMailbox, NoRight, OverQuota."""
+    return transfer.copy(tx, *source, uids, find_target(tx, account, target), now=now)
 
 
-def move(tx: Transaction, account: int, mailbox: int, uids: list[int], target: str, now: int) -> Copied:
-    """Move to a mailbox by its name. Raises NoSuchMailbox."""
-    return messages.move(tx, account, mailbox, uids, find_mailbox(tx, account, target).id, now=now)
+def move(tx: Transaction, account: int, source: Key, uids: list[int], target: str, now: int) -> Copied:
+    """As `copy`, but move."""
+    return transfer.move(tx, *source, uids, find_target(tx, account, target), now=now)

@@ -8,8 +8,8 @@ from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.mailbox import DELIMITER, parse_mailbox, parse_uses, why_not_creatable
+from mailwright.store.acl import create_mailbox
 from mailwright.store.errors import NotAllowed
-from mailwright.store.mailboxes import create_mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -48,7 +48,7 @@ async def run(session: Session, command: Command) -> Reply:
         raise Refused("A mailbox has at most one special use", "USEATTR")
     role = args.uses[0] if args.uses else None
     try:
-        await session.service.store.write(create_mailbox, session.account_id, name, role=role)
+        await session.service.store.write(create_mailbox, session.account_id, name, role)
     except NotAllowed as error:
         raise Refused(str(error), "USEATTR" if role else "LIMIT") from None
     return Reply("CREATE completed")

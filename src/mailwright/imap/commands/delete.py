@@ -8,7 +8,7 @@ from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox
-from mailwright.store.mailboxes import delete_mailbox
+from mailwright.store.acl import delete_mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session

@@ -21,7 +21,7 @@ def parse_uid(lexer: Lexer) -> SequenceSet:
 
 
 async def run(session: Session, command: Command) -> Reply:
-    selected = session.writable_mailbox()
+    selected = session.writable_mailbox("e")
     uids: list[int] | None = None
     if command.uid:
         uids = [uid for run in await find_messages(session, command.args, uid=True) for uid in run.uids]

@@ -65,7 +65,7 @@ async def _mark_seen(
     session: Session, selected: Selected, runs: list[Run], attributes: dict[Attribute, None]
 ) -> bool:
     """Set \\Seen where an attribute says so; whether any message's flags changed."""
-    if selected.read_only or all(attribute.peek for attribute in attributes):
+    if selected.read_only or "s" not in selected.rights or all(attribute.peek for attribute in attributes):
         return False
     store = session.service.store
     unseen = await store.read(read_unseen, selected.key, runs)

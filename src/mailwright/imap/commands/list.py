@@ -1,15 +1,16 @@
-"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9, RFC 5258, RFC 5819, RFC 6154)."""
+"""LIST and LSUB (RFC 3501 6.3.8, 6.3.9, RFC 5258, RFC 5819, RFC 6154, RFC 8440, RFC 9590)."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailwright.imap import responses
 from mailwright.imap.commands.status import status_line
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.service import Service
+from mailwright.imap.syntax.acl import format_rights
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import (
     DELIMITER,
@@ -19,12 +20,16 @@ from mailwright.imap.syntax.mailbox import (
     parse_list,
     parse_lsub,
 )
+from mailwright.store import acl, metadata
+from mailwright.store.acl import RIGHTS, Access
 from mailwright.store.db.api import Transaction
 from mailwright.store.mailboxes import list_mailboxes, list_subscriptions
 from mailwright.store.model import Mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
+
+_WILDCARD: Final = re.compile("[*%]")
 
 
 def parse(lexer: Lexer) -> ListArgs:
@@ -49,17 +54,18 @@ async def run(session: Session, command: Command) -> Reply:
 
 
 class _Tree(NamedTuple):
-    """All names of an account, those of missing parents too."""
+    """All names that an account sees, those of missing parents too."""
 
     mailboxes: dict[str, Mailbox]
     names: list[str]
     parents: set[str]  # names that have names below them
     subscribed: set[str]
+    shared: dict[str, Access]  # those that others own, by name
 
 
 def list_response(tx: Transaction, account: int, args: ListArgs, service: Service) -> bytes:
     """All LIST responses, each followed by its STATUS when that was asked for."""
-    tree = _read_tree(tx, account, with_subscriptions="SUBSCRIBED" in args.selection)
+    tree = _read_tree(tx, account, args, with_subscriptions="SUBSCRIBED" in args.selection)
     chosen = _chosen(tree, args.selection)
     above = _names_above(chosen) if "RECURSIVEMATCH" in args.selection else set()
     info = sorted(args.selection & {"SUBSCRIBED", "SPECIAL-USE"})
@@ -71,14 +77,28 @@ def list_response(tx: Transaction, account: int, args: ListArgs, service: Servic
         mailbox = tree.mailboxes.get(name)
         attributes = _attributes(tree, name, args)
         output.append(responses.listing(name, attributes, "LIST", info if name in above else ()))
-        if args.status and mailbox is not None:
-            output.append(status_line(service, account, mailbox, args.status))
+        if mailbox is not None and (args.status or args.metadata or "MYRIGHTS" in args.returns):
+            access = tree.shared.get(name) or Access(account, mailbox, RIGHTS, name)
+            output.append(_details(tx, account, access, args, service))
     return b"".join(output)
+
+
+def _details(tx: Transaction, account: int, access: Access, args: ListArgs, service: Service) -> bytes:
+    """What follows the LIST response of a mailbox, as far as we may know it."""
+    output = b""
+    if args.status and "r" in access.rights:
+        output += status_line(tx, service, access.account, access.mailbox, args.status, access.name)
+    if "MYRIGHTS" in args.returns:
+        output += responses.my_rights(access.name, format_rights(access.rights))
+    if args.metadata and metadata.may_read(access):
+        found = metadata.read_all(tx, account, access, args.metadata).found
+        output += responses.metadata(access.name, found)
+    return output
 
 
 def lsub_response(tx: Transaction, account: int, args: ListArgs, service: Service) -> bytes:
     """All LSUB responses."""
-    tree = _read_tree(tx, account, with_subscriptions=True)
+    tree = _read_tree(tx, account, args, with_subscriptions=True)
     above = _names_above(tree.subscribed)
     matches = _matcher(args)
     wildcard = any("%" in pattern for pattern in args.patterns)
@@ -94,16 +114,29 @@ def lsub_response(tx: Transaction, account: int, args: ListArgs, service: Servic
     return b"".join(output)
 
 
-def _read_tree(tx: Transaction, account: int, with_subscriptions: bool) -> _Tree:
+def _read_tree(tx: Transaction, account: int, args: ListArgs, with_subscriptions: bool) -> _Tree:
     mailboxes = {mailbox.name: mailbox for mailbox in list_mailboxes(tx, account)}
     subscribed = {mailbox.name for mailbox in mailboxes.values() if mailbox.subscribed}
+    shared = {access.name: access for access in acl.list_shared(tx, account)} if _reaches_shared(args) else {}
+    mailboxes |= {name: acl.without_role(access.mailbox, name) for name, access in shared.items()}
+    if shared and "SUBSCRIBED" in args.returns:
+        subscribed.update(name for name in list_subscriptions(tx, account) if name in shared)
     parents = _names_above(set(mailboxes))
     names = set(mailboxes) | parents
     if with_subscriptions:
         subscribed.update(list_subscriptions(tx, account))
         names |= subscribed | _names_above(subscribed)
     inbox_first = sorted(names, key=lambda name: (name != "INBOX", name))
-    return _Tree(mailboxes, inbox_first, parents, subscribed)
+    return _Tree(mailboxes, inbox_first, parents, subscribed, shared)
+
+
+def _reaches_shared(args: ListArgs) -> bool:
+    """Whether a pattern can match the name of a mailbox that others own, or of a level above one."""
+    for pattern in args.patterns:
+        start = _WILDCARD.split(args.reference + pattern, maxsplit=1)[0]
+        if any(start.startswith(top) or top.startswith(start) for top in (acl.OTHER_USERS, acl.PUBLIC)):
+            return True
+    return False
 
 
 def _names_above(names: set[str]) -> set[str]:

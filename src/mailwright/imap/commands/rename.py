@@ -8,7 +8,7 @@ from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox, why_not_creatable
-from mailwright.store.mailboxes import rename_mailbox
+from mailwright.store.acl import rename_mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session

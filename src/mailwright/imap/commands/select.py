@@ -6,25 +6,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
-from mailwright.imap.news import claim_recent
+from mailwright.imap.news import claim_recent, usable_flags
 from mailwright.imap.recents import Recents
 from mailwright.imap.reply import Reply
 from mailwright.imap.selected import Selected
-from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox
 from mailwright.imap.view import View
-from mailwright.store import changes, mailboxes, messages
+from mailwright.store import acl, changes, messages
+from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
-from mailwright.store.model import Flag, Mailbox
+from mailwright.store.model import Flag
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
 _COUNT_UNSEEN = 2000  # messages; in larger mailboxes finding the first unseen one costs more than it helps
-_KEYWORDS = (
-    "$Forwarded $Important $Junk $MDNSent $NotJunk $Phishing"  # those that clients look for (RFC 5788)
-)
 
 
 class SelectArgs(NamedTuple):
@@ -49,24 +46,26 @@ def parse(lexer: Lexer) -> SelectArgs:
 class Opened(NamedTuple):
     """What is read in one go. `first_unseen` is a sequence number; 0: none, or too dear to find out."""
 
-    mailbox: Mailbox
-    modseq: int  # the account's
+    access: Access
+    modseq: int  # the owner's account's
     first_recent: int
     recent: list[int]
     first_unseen: int
 
 
 def open_mailbox(tx: Transaction, account: int, name: str, recents: Recents) -> Opened:
-    """Raises NoSuchMailbox."""
-    mailbox = mailboxes.find_mailbox(tx, account, name)
-    key = (account, mailbox.id)
+    """Raises NoSuchMailbox, NoRight."""
+    access = acl.resolve(tx, account, name)
+    access.need("r")
+    mailbox = access.mailbox
+    key = (access.account, mailbox.id)
     first = recents.find_first(tx, key, mailbox.uidnext)
-    recent = messages.read_uids(tx, account, mailbox.id, first) if first < mailbox.uidnext else []
+    recent = messages.read_uids(tx, *key, first) if first < mailbox.uidnext else []
     first_unseen = 0
     if mailbox.unseen and mailbox.messages <= _COUNT_UNSEEN:
-        places = messages.read_range(tx, account, mailbox.id)
+        places = messages.read_range(tx, *key)
         first_unseen = next((n for n, place in enumerate(places, 1) if not place.flags & Flag.SEEN), 0)
-    return Opened(mailbox, changes.read_modseq(tx, account), first, recent, first_unseen)
+    return Opened(access, changes.read_modseq(tx, access.account), first, recent, first_unseen)
 
 
 async def run(session: Session, command: Command) -> Reply:
@@ -76,17 +75,18 @@ async def run(session: Session, command: Command) -> Reply:
         # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
         session.selected = None
         session.write(responses.untagged("OK", "The mailbox before this is closed", "CLOSED"))
+    owner = session.account_id
+    if acl.is_shared(args.mailbox):
+        owner, _ = await service.store.read(acl.locate, owner, args.mailbox)
+    session.watch(owner)
     opened = await service.store.read(open_mailbox, session.account_id, args.mailbox, service.recents)
     if args.condstore:
         session.enabled |= {"CONDSTORE"}
     read_only = command.name == "EXAMINE"
     selected = _select(session, opened, read_only)
-    mailbox = opened.mailbox
-    system = format_flags(ALL_FLAGS, _KEYWORDS)
-    permanent = "()" if read_only else system[:-1] + " \\*)"
+    mailbox = opened.access.mailbox
     output = [
-        f"* FLAGS {system}\r\n".encode("ascii"),
-        responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}"),
+        usable_flags(selected),
         responses.exists(mailbox.messages),
         responses.recent(selected.recent_count),
     ]
@@ -98,15 +98,18 @@ async def run(session: Session, command: Command) -> Reply:
         responses.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
     ]
     session.write(b"".join(output))
-    return Reply(f"{command.name} completed", "READ-ONLY" if read_only else "READ-WRITE")
+    # RFC 4314 5.2
+    fixed = read_only or not any(right in opened.access.rights for right in "iewst")
+    return Reply(f"{command.name} completed", "READ-ONLY" if fixed else "READ-WRITE")
 
 
 def _select(session: Session, opened: Opened, read_only: bool) -> Selected:
     service = session.service
-    mailbox = opened.mailbox
-    key = (session.account_id, mailbox.id)
+    access = opened.access
+    mailbox = access.mailbox
+    key = (access.account, mailbox.id)
     view = View(key, service.pool, mailbox.messages, mailbox.uidnext, opened.modseq)
-    selected = session.selected = Selected(mailbox, view, read_only)
+    selected = session.selected = Selected(mailbox, view, read_only, access.name, access.rights)
     service.recents.start(key, opened.first_recent)
     first = claim_recent(session, selected)
     selected.recent_count = sum(1 for uid in opened.recent if uid >= first)

@@ -10,8 +10,10 @@ from mailwright.imap.reply import Reply
 from mailwright.imap.service import Service
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox, parse_status_items
-from mailwright.store.mailboxes import find_mailbox
+from mailwright.store import acl
+from mailwright.store.db.api import Transaction
 from mailwright.store.model import Mailbox
+from mailwright.store.quota import read_deleted_size
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -31,15 +33,25 @@ def parse(lexer: Lexer) -> StatusArgs:
 
 async def run(session: Session, command: Command) -> Reply:
     args: StatusArgs = command.args
-    mailbox = await session.service.store.read(find_mailbox, session.account_id, args.mailbox)
+    service = session.service
+    line = await service.store.read(read_status, session.account_id, args.mailbox, args.items, service)
     if "HIGHESTMODSEQ" in args.items:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: asking for it enables it
-    session.write(status_line(session.service, session.account_id, mailbox, args.items))
+    session.write(line)
     return Reply("STATUS completed")
 
 
-def status_line(service: Service, account: int, mailbox: Mailbox, items: tuple[str, ...]) -> bytes:
-    """The STATUS response with these items."""
+def read_status(tx: Transaction, account: int, name: str, items: tuple[str, ...], service: Service) -> bytes:
+    """The STATUS response of a mailbox by its name. Raises NoSuchMailbox, NoRight."""
+    access = acl.resolve(tx, account, name)
+    access.need("r")
+    return status_line(tx, service, access.account, access.mailbox, items, access.name)
+
+
+def status_line(
+    tx: Transaction, service: Service, account: int, mailbox: Mailbox, items: tuple[str, ...], name: str
+) -> bytes:
+    """The STATUS response with these items, of a mailbox of `account` that the client calls `name`."""
     values = {
         "MESSAGES": mailbox.messages,
         "UIDNEXT": mailbox.uidnext,
@@ -53,4 +65,6 @@ def status_line(service: Service, account: int, mailbox: Mailbox, items: tuple[s
             mailbox.messages, mailbox.uidnext - service.recents.first((account, mailbox.id), mailbox.uidnext)
         ),
     }
-    return responses.status(mailbox.name, [(item, values[item]) for item in items])
+    if "DELETED-STORAGE" in items:
+        values["DELETED-STORAGE"] = read_deleted_size(tx, account, mailbox.id) if mailbox.deleted else 0
+    return responses.status(name, [(item, values[item]) for item in items])

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages, tell_flags
-from mailwright.imap.reply import Reply
+from mailwright.imap.reply import Refused, Reply
+from mailwright.imap.syntax.flags import ALL_FLAGS, Flags
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import StoreArgs, parse_store
+from mailwright.store.acl import permitted_flags
 from mailwright.store.messages import store_flags
 from mailwright.store.model import Place
 
@@ -29,6 +31,12 @@ async def run(session: Session, command: Command) -> Reply:
     selected = session.writable_mailbox()
     if args.unchanged_since is not None:
         session.enabled |= {"CONDSTORE"}
+    rights = selected.rights
+    permitted = permitted_flags(rights)
+    mask = args.flags.mask & permitted
+    keywords = args.flags.keywords if "w" in rights else ()
+    if not permitted or (args.mode and args.flags != Flags() and not mask and not keywords):
+        raise Refused("You may not change these flags here; ask the owner of the mailbox", "NOPERM")
     runs = await find_messages(session, args.numbers, command.uid)
     uids = [uid for run in runs for uid in run.uids]
     changed = await session.service.store.write(
@@ -36,9 +44,11 @@ async def run(session: Session, command: Command) -> Reply:
         *selected.key,
         uids,
         _ACTIONS[args.mode],
-        args.flags.mask,
-        args.flags.keywords,
+        mask,
+        keywords,
         unchanged_since=args.unchanged_since,
+        kept=ALL_FLAGS & ~permitted,
+        keep_keywords="w" not in rights,
     )
     if changed.modseq is not None:
         selected.own.add(changed.modseq)

@@ -6,6 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from mailwright.imap.mailbox_name import InvalidName, decode_name
+from mailwright.imap.syntax.entries import parse_entries
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 
 DELIMITER: Final = "/"
@@ -13,14 +14,24 @@ MAX_DEPTH: Final = 30
 MAX_PATTERNS: Final = 100
 
 STATUS_ITEMS: Final = frozenset(
-    {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "SIZE", "DELETED", "HIGHESTMODSEQ"}
+    [
+        "MESSAGES",
+        "RECENT",
+        "UIDNEXT",
+        "UIDVALIDITY",
+        "UNSEEN",
+        "SIZE",
+        "DELETED",
+        "DELETED-STORAGE",
+        "HIGHESTMODSEQ",
+    ]
 )
 SPECIAL_USES: Final = {
     name.upper(): name
     for name in ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash", "\\Important")
 }
 SELECTION_OPTIONS: Final = frozenset({"SUBSCRIBED", "REMOTE", "RECURSIVEMATCH", "SPECIAL-USE"})
-RETURN_OPTIONS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE"})
+RETURN_OPTIONS: Final = frozenset({"SUBSCRIBED", "CHILDREN", "SPECIAL-USE", "MYRIGHTS"})
 
 
 def parse_mailbox(lexer: Lexer) -> str:
@@ -66,7 +77,7 @@ class ListArgs(NamedTuple):
     returns: frozenset[str] = frozenset()
     status: tuple[str, ...] = ()
     extended: bool = False
-    other_returns: tuple[tuple[str, object], ...] = ()
+    metadata: tuple[str, ...] = ()  # entries (RFC 9590)
 
 
 def parse_list(lexer: Lexer) -> ListArgs:
@@ -86,15 +97,16 @@ def parse_list(lexer: Lexer) -> ListArgs:
         patterns = (_name_or_nothing(lexer.list_mailbox()),)
     returns: list[str] = []
     status: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     if lexer.peek() == 32 and lexer.pos + 1 < len(lexer.text):
         lexer.space()
         if lexer.word() != "RETURN":
             raise BadSyntax("expected RETURN after the patterns")
         lexer.space()
-        returns, status = _parse_returns(lexer)
+        returns, status, metadata = _parse_returns(lexer)
         extended = True
     known = tuple(pattern for pattern in patterns if pattern is not None)
-    return ListArgs(reference, known, selection, frozenset(returns), status, extended)
+    return ListArgs(reference, known, selection, frozenset(returns), status, extended, metadata)
 
 
 def parse_lsub(lexer: Lexer) -> ListArgs:
@@ -134,22 +146,27 @@ def _parse_patterns(lexer: Lexer) -> tuple[str | None, ...]:
     return tuple(patterns)
 
 
-def _parse_returns(lexer: Lexer) -> tuple[list[str], tuple[str, ...]]:
+def _parse_returns(lexer: Lexer) -> tuple[list[str], tuple[str, ...], tuple[str, ...]]:
+    """The options without arguments, STATUS's items (RFC 5819) and METADATA's entries (RFC 9590)."""
     lexer.expect(40)
     found: list[str] = []
     status: tuple[str, ...] = ()
+    metadata: tuple[str, ...] = ()
     while not lexer.accept(41):
-        if found or status:
+        if found or status or metadata:
             lexer.space()
         word = lexer.word()
         if word == "STATUS":
             lexer.space()
             status = parse_status_items(lexer)
+        elif word == "METADATA":
+            lexer.space()
+            metadata = parse_entries(lexer)
         elif word in RETURN_OPTIONS:
             found.append(word)
         else:
             raise BadSyntax(f"Unknown return option {word}")
-    return found, status
+    return found, status, metadata
 
 
 def parse_words(lexer: Lexer) -> list[str]:
