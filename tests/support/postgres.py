@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
@@ -12,20 +14,25 @@ import psycopg
 
 
 class PostgresServer:
-    """Started on entry, stopped on exit; each test gets a database of its own."""
+    """Started on entry, stopped on exit; each test gets a database of its own.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    It lives in a folder of its own, not in one of pytest's: as root the server runs as another user, from whom each
+    worker of pytest closes its folders anew.
+    """
+
+    def __init__(self) -> None:
         self._numbers = itertools.count()
 
     def __enter__(self) -> PostgresServer:
-        self._server = pgserver.get_server(self._folder, cleanup_mode="stop")
+        self._folder = tempfile.mkdtemp(prefix="mailwright-postgres-")
+        self._server = pgserver.get_server(Path(self._folder), cleanup_mode="stop")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def new_database(self) -> str:
         """The DSN of an empty database."""
