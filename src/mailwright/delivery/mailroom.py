@@ -159,17 +159,23 @@ class DeliveryMailroom:
         )
         if queue_ids:
             self.on_queued()
+        if log.isEnabledFor(logging.INFO):
+            self._tell(info, envelope, message.size, mail_id, queue_ids)
+        accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
+        return [_result(route, failed, accepted) for route in work.routes]
+
+    def _tell(
+        self, info: SessionInfo, envelope: Envelope, size: int, mail_id: str, queue_ids: list[int]
+    ) -> None:
         log.info(
             "%s: from=<%s> to=%s size=%d peer=%s queued=%s",
             mail_id,
             envelope.reverse_path,
             ",".join(f"<{recipient.path}>" for recipient in envelope.recipients[:20]),
-            message.size,
+            size,
             info.peer,
             ",".join(map(str, queue_ids)) or "-",
         )
-        accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
-        return [_result(route, failed, accepted) for route in work.routes]
 
     async def _header(self, message: IncomingMessage) -> bytes:
         if message.in_memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 from mailwright import __version__
@@ -28,9 +29,15 @@ def received(info: SessionInfo, envelope: Envelope, hostname: str, queue_id: str
         lines.append(f"\t(using {info.tls.version} with cipher {info.tls.cipher})")
     if len(envelope.recipients) == 1:
         lines.append(f"\tfor <{envelope.recipients[0].path}>")
-    return ("\r\n".join(lines) + f";\r\n\t{format_date(int(now))}\r\n").encode("utf-8", "replace")
+    return ("\r\n".join(lines) + f";\r\n\t{_date(int(now))}\r\n").encode("utf-8", "replace")
 
 
+@functools.lru_cache(maxsize=2)
+def _date(now: int) -> str:
+    return format_date(now)
+
+
+@functools.lru_cache(maxsize=1000)
 def _address_literal(address: str) -> str:
     if not address:
         return "local"

@@ -22,6 +22,7 @@ class StreamProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_closed",
+        "_deadline",
         "_eof",
         "_failure",
         "_incoming",
@@ -30,6 +31,7 @@ class StreamProtocol(asyncio.Protocol):
         "_read_ahead",
         "_received",
         "_ssl",
+        "_timer",
         "_transport",
         "_waiter",
         "_waiting",
@@ -54,6 +56,8 @@ class StreamProtocol(asyncio.Protocol):
         self._woken = False
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None  # outlives a wait: most waits end long before it
         self._writer: asyncio.Future[None] | None = None
         self._ssl: ssl.SSLObject | None = None
         self._incoming: ssl.MemoryBIO | None = None
@@ -82,6 +86,9 @@ class StreamProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = self._eof = True
         self._failure = exc
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._resume_reader()
         self._resume_writer()
 
@@ -192,12 +199,27 @@ class StreamProtocol(asyncio.Protocol):
     async def _wait(self, timeout: float) -> None:
         loop = asyncio.get_running_loop()
         waiter = self._waiter = loop.create_future()
-        timer = loop.call_later(timeout, _expire, waiter)
+        self._deadline = loop.time() + timeout
+        if self._timer is None or self._timer.when() > self._deadline:
+            self._set_timer(loop)
         try:
             await waiter
         finally:
-            timer.cancel()
             self._waiter = None
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._deadline, self._look_at_clock, loop)
+
+    def _look_at_clock(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if loop.time() >= self._deadline:
+            self._waiter.set_exception(TimeoutError())
+        else:
+            self._set_timer(loop)
 
     def _resume_reader(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -291,11 +313,6 @@ async def connect(
         else:
             _, stream = await loop.create_connection(StreamProtocol, host, port, local_addr=source)
     return cast("StreamProtocol", stream)
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
 
 
 async def _within(future: asyncio.Future[None], timeout: float) -> None:

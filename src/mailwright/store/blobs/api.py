@@ -18,7 +18,7 @@ class Blob:
 
     hash: bytes  # SHA-256
     size: int
-    data: bytes | None  # compressed, for a blob of one chunk
+    data: bytes | None  # the content, for a blob of one chunk: compressed only when it turns out to be new
     upload: int | None = None  # the id of the row under which its chunks wait
     location: str | None = None  # where an adapter put it
 

@@ -23,7 +23,7 @@ class DatabaseBlobs:
         if size <= CHUNK:
             content = b"".join(pieces)
             digest.update(content)
-            return Blob(digest.digest(), size, compress(content))
+            return Blob(digest.digest(), size, content)
         upload = write_now(_begin_upload, int(time.time()))
         assert isinstance(upload, int)
         for number, chunk in enumerate(rechunk(pieces)):
@@ -37,7 +37,7 @@ class DatabaseBlobs:
         blob_id, refs = insert_blob(tx, blob, None, now)
         if refs == 1:
             assert blob.data is not None
-            tx.run("INSERT INTO chunks (id, data) VALUES (?, ?)", blob_id << _CHUNK_BITS, blob.data)
+            tx.run("INSERT INTO chunks (id, data) VALUES (?, ?)", blob_id << _CHUNK_BITS, compress(blob.data))
         return blob_id
 
     def _keep_upload(self, tx: Transaction, blob: Blob, upload: int) -> int:
