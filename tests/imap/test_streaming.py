@@ -22,6 +22,7 @@ from mailwright.base.limits import Limits
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
+from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull
 from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.messages import add
@@ -233,3 +234,41 @@ async def test_many_sessions_on_one_mailbox(home: Home) -> None:
     for stream, session in clients:
         stream.lose()
         await session
+
+
+async def test_opening_the_newest_page_does_not_load_the_mailbox(home: Home) -> None:
+    incoming = home.store.incoming()
+    await incoming.write(sample(1))
+    prepared = await incoming.finish()
+    inbox = await home.store.read(find_mailbox, home.account, "INBOX")
+
+    def fill(tx: Transaction) -> None:
+        for _ in range(3000):
+            add(tx, home.account, inbox.id, prepared, now=NOW - 86400)
+
+    await home.store.write(fill)
+    stream = MemoryStream(tls=TLS)
+    session = Session(stream, home.service)
+    session.log_in(Account(home.account, "alice@example.org"))
+    running = asyncio.ensure_future(session.run())
+    stream.feed(b"a SELECT INBOX\r\n")
+    await reply(stream, b"a")
+    assert session.selected is not None
+    view = session.selected.view
+    for command in (
+        b"UID FETCH 2951:* (FLAGS)",
+        b"FETCH 2951:3000 (UID FLAGS)",
+        b"UID SEARCH UID 2990:*",
+        b"NOOP",
+    ):
+        stream.feed(b"b %b\r\n" % command)
+        await reply(stream, b"b")
+        assert view.missing_number(2500)
+    stream.feed(b"c FETCH 2000 UID\r\n")
+    assert await stream.line() == b"* 2000 FETCH (UID 2000)"
+    stream.feed(b"d FETCH 1 UID\r\n")
+    assert await stream.line() == b"c OK FETCH completed"
+    assert await stream.line() == b"* 1 FETCH (UID 1)"
+    assert not view.missing_number(1)
+    stream.lose()
+    await running
