@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailwright.imap import responses
-from mailwright.imap.connection import Command, Line
+from mailwright.imap.connection import Closed, Command, Line
 from mailwright.imap.news import tell_news
 from mailwright.imap.reply import Bad, Reply
 
@@ -25,6 +25,6 @@ async def run(session: Session, command: Command) -> Reply:
         session.idle = False
     if isinstance(event, Line) and event.text.strip().upper() == b"DONE":
         return Reply("IDLE completed")
-    if isinstance(event, Line):
-        raise Bad("IDLE ends with DONE")
-    raise ConnectionResetError("the client left while idle")
+    if isinstance(event, Closed):
+        raise ConnectionResetError("the client left while idle")
+    raise Bad("IDLE ends with DONE")
