@@ -82,7 +82,7 @@ def listing(
     return head + shown + extended + b"\r\n"
 
 
-def status(name: str, items: Iterable[tuple[str, int]]) -> bytes:
+def status(name: str, items: Iterable[tuple[str, int | str]]) -> bytes:
     values = " ".join(f"{item} {value}" for item, value in items)
     return b"* STATUS " + mailbox(name) + b" (" + values.encode("ascii") + b")\r\n"
 
@@ -100,7 +100,9 @@ def quota(root: str, resources: Iterable[tuple[str, int, int]]) -> bytes:
 
 def acl(name: str, grants: Iterable[tuple[str, str]]) -> bytes:
     """`* ACL INBOX ann@example.org lr` (RFC 4314 3.6); the rights as they are shown."""
-    shown = [astring(identifier.encode("utf-8")) + b" " + rights.encode("ascii") for identifier, rights in grants]
+    shown = [
+        astring(identifier.encode("utf-8")) + b" " + rights.encode("ascii") for identifier, rights in grants
+    ]
     return b" ".join([b"* ACL", mailbox(name), *shown]) + b"\r\n"
 
 

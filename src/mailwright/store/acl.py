@@ -297,14 +297,17 @@ def _address(tx: Transaction, account: int) -> str:
 # Mailboxes, whoever owns them
 
 
-def create_mailbox(tx: Transaction, account: int, name: str, role: str | None = None) -> None:
-    """As `mailboxes.create_mailbox`; another's needs `k` on the nearest mailbox above it. Raises NoRight too."""
+def create_mailbox(tx: Transaction, account: int, name: str, role: str | None = None) -> tuple[int, Mailbox]:
+    """As `mailboxes.create_mailbox`, with the owner; another's needs `k` on the nearest mailbox above it.
+
+    Raises NoRight too.
+    """
     owner, path = _locate_new(tx, account, name)
     if owner != account:
         if role is not None:
             raise NotAllowed("a special use belongs to one's own mailboxes only")
         _need_create(tx, account, owner, path)
-    mailboxes.create_mailbox(tx, owner, path, role=role)
+    return owner, mailboxes.create_mailbox(tx, owner, path, role=role)
 
 
 def delete_mailbox(tx: Transaction, account: int, name: str) -> None:

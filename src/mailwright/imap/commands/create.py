@@ -1,4 +1,4 @@
-"""CREATE, with a special use (RFC 3501 6.3.3, RFC 6154 3)."""
+"""CREATE, with a special use (RFC 3501 6.3.3, RFC 6154 3, RFC 8474 4.1)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.mailbox import DELIMITER, parse_mailbox, parse_uses, why_not_creatable
+from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.store.acl import create_mailbox
 from mailwright.store.errors import NotAllowed
 
@@ -48,7 +49,7 @@ async def run(session: Session, command: Command) -> Reply:
         raise Refused("A mailbox has at most one special use", "USEATTR")
     role = args.uses[0] if args.uses else None
     try:
-        await session.service.store.write(create_mailbox, session.account_id, name, role)
+        owner, mailbox = await session.service.store.write(create_mailbox, session.account_id, name, role)
     except NotAllowed as error:
         raise Refused(str(error), "USEATTR" if role else "LIMIT") from None
-    return Reply("CREATE completed")
+    return Reply("CREATE completed", f"MAILBOXID ({mailbox_id(owner, mailbox.id)})")

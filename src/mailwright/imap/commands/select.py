@@ -12,6 +12,7 @@ from mailwright.imap.reply import Reply
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox
+from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.imap.view import View
 from mailwright.store import acl, changes, messages
 from mailwright.store.acl import Access
@@ -95,6 +96,9 @@ async def run(session: Session, command: Command) -> Reply:
     output += [
         responses.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
         responses.untagged("OK", "The next UID", f"UIDNEXT {mailbox.uidnext}"),
+        responses.untagged(
+            "OK", "The mailbox", f"MAILBOXID ({mailbox_id(opened.access.account, mailbox.id)})"
+        ),
         responses.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
     ]
     session.write(b"".join(output))

@@ -1,4 +1,4 @@
-"""STATUS (RFC 3501 6.3.10, RFC 8438)."""
+"""STATUS (RFC 3501 6.3.10, RFC 7889, RFC 8438, RFC 8474)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mailwright.imap.reply import Reply
 from mailwright.imap.service import Service
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox, parse_status_items
+from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.store import acl
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Mailbox
@@ -52,7 +53,7 @@ def status_line(
     tx: Transaction, service: Service, account: int, mailbox: Mailbox, items: tuple[str, ...], name: str
 ) -> bytes:
     """The STATUS response with these items, of a mailbox of `account` that the client calls `name`."""
-    values = {
+    values: dict[str, int | str] = {
         "MESSAGES": mailbox.messages,
         "UIDNEXT": mailbox.uidnext,
         "UIDVALIDITY": mailbox.uidvalidity,
@@ -60,6 +61,8 @@ def status_line(
         "SIZE": mailbox.bytes,
         "DELETED": mailbox.deleted,
         "HIGHESTMODSEQ": mailbox.modseq,
+        "MAILBOXID": f"({mailbox_id(account, mailbox.id)})",
+        "APPENDLIMIT": service.limits.message_size,
         # Of a mailbox that nobody opened since the start, we would have to count.
         "RECENT": min(
             mailbox.messages, mailbox.uidnext - service.recents.first((account, mailbox.id), mailbox.uidnext)

@@ -9,6 +9,7 @@ from mailwright.imap import responses
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.syntax.dates import format_date_time
 from mailwright.imap.syntax.fetch import Attribute, Section
+from mailwright.imap.syntax.objects import email_id, thread_id
 from mailwright.imap.view import Run, View
 from mailwright.message.structure import body, from_record
 from mailwright.store.db.api import Row
@@ -32,6 +33,14 @@ def _body(record: bytes) -> bytes:
     return body(from_record(record))
 
 
+def _email_id(message: int) -> bytes:
+    return email_id(message).encode("ascii")
+
+
+def _thread_id(thread: int) -> bytes:
+    return thread_id(thread).encode("ascii")
+
+
 def _preview(text: str) -> bytes:
     return responses.string(text.encode("utf-8", "replace"))
 
@@ -45,6 +54,9 @@ _ITEMS: Final = {
     "BODYSTRUCTURE": _Item(b"BODYSTRUCTURE %b", ("m.bodystructure",)),
     "BODY": _Item(b"BODY %b", ("m.structure",), _body),
     "PREVIEW": _Item(b"PREVIEW %b", ("m.preview",), _preview),
+    "SAVEDATE": _Item(b'SAVEDATE "%b"', ("p.saved_at",), _date),
+    "EMAILID": _Item(b"EMAILID (%b)", ("p.message",), _email_id),
+    "THREADID": _Item(b"THREADID (%b)", ("m.thread",), _thread_id),
 }
 _FLAGS: Final = ("p.flags", "p.keywords")
 _CONTENT: Final = ("m.blob", "m.size", "m.structure")

@@ -15,7 +15,9 @@ from mailwright.store.db.api import Row, Transaction
 from mailwright.store.messages import read_message
 
 COLUMNS: Final = "p.uid, p.message, p.modseq"
-ROW_COLUMNS: Final = f"{COLUMNS}, p.flags, p.keywords, p.internal_date, p.saved_at, m.size, m.sent_at"
+ROW_COLUMNS: Final = (
+    f"{COLUMNS}, p.flags, p.keywords, p.internal_date, p.saved_at, m.size, m.sent_at, m.thread"
+)
 _DATE: Final = re.compile(rb'\("((?:[^"\\]|\\.)*+)"')
 
 
@@ -108,6 +110,10 @@ def _day(key: keys.OnDay, candidate: Candidate) -> bool:
     return day is not None and _compare(day, key)
 
 
+def _id(key: keys.HasId, candidate: Candidate) -> bool:
+    return bool(candidate.row[1 if key.which == "emailid" else 9] == key.number)
+
+
 def _compare(day: int, key: keys.OnDay) -> bool:
     if key.order == "<":
         return day < key.day
@@ -129,4 +135,5 @@ _MATCHERS: Final[dict[type[keys.Key], Matcher]] = {
     keys.ModifiedSince: _modseq,
     keys.OnDay: _day,
     keys.InText: _text,
+    keys.HasId: _id,
 }

@@ -172,6 +172,10 @@ def _leaf(key: keys.Key, now: int) -> Sql | None:
         return Sql("p.modseq >= ?", (key.modseq,))
     if isinstance(key, keys.OnDay) and key.which != "sent":
         return _on_day("p.internal_date" if key.which == "internal" else "p.saved_at", key, 0)
+    if isinstance(key, keys.HasId):
+        if key.which == "emailid":
+            return Sql("p.message = ?", (key.number,))
+        return Sql("m.thread = ?", (key.number,), True)
     return None
 
 

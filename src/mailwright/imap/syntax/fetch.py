@@ -19,7 +19,20 @@ _PARTIAL: Final = re.compile(rb"<([0-9]{1,19})\.([0-9]{1,19})>")
 _ATOM: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 
 SIMPLE: Final = frozenset(
-    {"FLAGS", "UID", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE", "BODY", "MODSEQ", "PREVIEW"}
+    {
+        "FLAGS",
+        "UID",
+        "INTERNALDATE",
+        "RFC822.SIZE",
+        "ENVELOPE",
+        "BODYSTRUCTURE",
+        "BODY",
+        "MODSEQ",
+        "PREVIEW",
+        "SAVEDATE",
+        "EMAILID",
+        "THREADID",
+    }
 )
 MACROS: Final = {
     "FAST": ("FLAGS", "INTERNALDATE", "RFC822.SIZE"),

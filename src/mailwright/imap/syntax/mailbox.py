@@ -24,6 +24,8 @@ STATUS_ITEMS: Final = frozenset(
         "DELETED",
         "DELETED-STORAGE",
         "HIGHESTMODSEQ",
+        "MAILBOXID",
+        "APPENDLIMIT",
     ]
 )
 SPECIAL_USES: Final = {

@@ -10,6 +10,7 @@ from typing import Final
 from mailwright.imap.syntax import flags as flag
 from mailwright.imap.syntax.dates import parse_date
 from mailwright.imap.syntax.lexer import MAX_NUMBER, MAX_NUMBER64, BadSyntax, Lexer
+from mailwright.imap.syntax.objects import parse_object_id
 from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
 
 MAX_NESTING: Final = 50
@@ -134,10 +135,10 @@ class ModifiedSince(Key):
 
 @dataclass(frozen=True)
 class HasId(Key):
-    """RFC 8474: EMAILID or THREADID."""
+    """RFC 8474: `which` is 'emailid' or 'threadid'; `number` is 0 when no object can have the id that was asked for."""
 
     which: str
-    value: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -362,7 +363,8 @@ def _parse_modseq(lexer: Lexer, word: str) -> Key:
 
 
 def _parse_id(lexer: Lexer, word: str) -> Key:
-    return HasId(word.lower(), lexer.astring().decode("ascii", "replace"))
+    value = lexer.astring().decode("ascii", "replace")
+    return HasId(word.lower(), parse_object_id(value, "M" if word == "EMAILID" else "T"))
 
 
 _SIMPLE: Final[dict[str, Key]] = {
@@ -379,6 +381,7 @@ _SIMPLE: Final[dict[str, Key]] = {
     "UNSEEN": Not(HasFlag(flag.SEEN)),
     "RECENT": Recent(),
     "OLD": Not(Recent()),
+    "SAVEDATESUPPORTED": All(),
     "NEW": And((Recent(), Not(HasFlag(flag.SEEN)))),
 }
 _WITH_ARGUMENT: Final[dict[str, Callable[[Lexer, str], Key]]] = {
@@ -404,4 +407,9 @@ _WITH_ARGUMENT: Final[dict[str, Callable[[Lexer, str], Key]]] = {
     "UNKEYWORD": _parse_keyword,
     "UID": _parse_uids,
     "MODSEQ": _parse_modseq,
+    "SAVEDBEFORE": _parse_day,
+    "SAVEDON": _parse_day,
+    "SAVEDSINCE": _parse_day,
+    "EMAILID": _parse_id,
+    "THREADID": _parse_id,
 }
