@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 
+from support.accounts import new_account
 from support.queues import enqueue
 
 from mailwright.queue import lanes, model, operations, trace, usage
+from mailwright.queue.dsn import Origin
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Finding, Notice, Rules
 from mailwright.queue.operations import Selection
 from mailwright.queue.planner import Claim, Lane
+from mailwright.queue.reports import Reports
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.values import Outcome, Result
 from mailwright.store.db.api import Database, Transaction
@@ -164,11 +167,36 @@ async def test_an_account_that_was_stopped_is_released(db: Database) -> None:
         enqueue(tx, NOW + 4, "x@b.example", account=1, rules=RULES)
         assert take_due(tx, NOW + 5) == ["bob@b.example", "dave@d.example"]
         assert [(s.account, s.reason) for s in usage.stops(tx)] == [(1, "stolen password")]
-        assert operations.release_account(tx, 1, NOW + 6) == 3
+        assert operations.release(tx, Selection(account=1, recipient="x@b.example"), NOW + 6) == 1
+        assert usage.stops(tx), "more of its mail is held"
+        assert operations.release(tx, Selection(account=1), NOW + 6) == 2
         assert len(take_due(tx, NOW + 7)) == 5
         assert not usage.stops(tx)
 
     await db.write(run)
+
+
+async def test_the_postmaster_is_told_of_a_stop_once(db: Database) -> None:
+    mails: list[tuple[str, bytes]] = []
+
+    def keep(_tx: Transaction, address: str, content: bytes, now: float) -> bool:
+        mails.append((address, content))
+        return True
+
+    reports = Reports(RULES, Origin("mx.us.example", "postmaster@us.example"), keep)
+
+    def run(tx: Transaction) -> None:
+        account = new_account(tx, "mallory@us.example")
+        usage.stop_account(tx, account, NOW, "400 recipients refused")
+        assert reports.tell_stops(tx, NOW) == 1
+        assert reports.tell_stops(tx, NOW + 1) == 0
+
+    await db.write(run)
+    ((address, content),) = mails
+    assert address == "postmaster@us.example"
+    assert b"Subject: Outbound mail of mallory@us.example is held" in content
+    assert b"400 recipients refused" in content
+    assert b"mailwright queue release --sender mallory@us.example" in content
 
 
 async def test_a_message_is_found_and_its_story_told(db: Database) -> None:

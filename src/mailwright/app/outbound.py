@@ -64,7 +64,8 @@ class Outbound:
         def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
             return keep_report(tx, address, content, rules, now, config.delivery.separator)
 
-        reports = Reports(rules, origin, keep_local, sign)
+        self._db, self._clock = store.db, clock
+        self._reports = reports = Reports(rules, origin, keep_local, sign)
         self.tls_reports = (
             TLSReports(store.db, self.resolver, clock, origin, reports) if queue.tlsrpt else None
         )
@@ -90,6 +91,7 @@ class Outbound:
             ),
             report=reports,
             daily=self._daily,
+            often=self._often,
             trace_for=queue.keep_traces,
         )
 
@@ -106,6 +108,10 @@ class Outbound:
     async def _daily(self) -> None:
         if self.tls_reports is not None:
             await self.tls_reports.send()
+
+    async def _often(self) -> None:
+        await self.flush()
+        await self._db.write(self._reports.tell_stops, self._clock.now())
 
     async def flush(self) -> None:
         """Write what was counted for TLS reports."""

@@ -177,7 +177,10 @@ def hold(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) 
 
 
 def release(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
-    """Let go what was held; it is due at once."""
+    """Let go what was held; it is due at once.
+
+    An account that was stopped may send again when nothing of its mail is held any more.
+    """
     picked = _pick(tx, selection, limit, " AND r.held = 1")
     tx.many(
         "UPDATE queue_recipients SET held = 0, due_at = ? WHERE message = ? AND n = ?",
@@ -185,13 +188,18 @@ def release(tx: Transaction, selection: Selection, now: float, limit: int = BATC
     )
     lanes.touch(tx, ((lane, now) for _, _, lane, _ in picked))
     _note(tx, picked, now, "released")
+    _end_stops(tx, picked)
     return len(picked)
 
 
-def release_account(tx: Transaction, account: int, now: float, limit: int = BATCH) -> int:
-    """Let an account that was stopped send again."""
-    tx.run("DELETE FROM queue_stops WHERE account = ?", account)
-    return release(tx, Selection(account=account), now, limit)
+def _end_stops(tx: Transaction, picked: Sequence[tuple[int, int, Lane, str]]) -> None:
+    for account in {lane.account for _, _, lane, _ in picked}:
+        tx.run(
+            "DELETE FROM queue_stops WHERE account = ? AND NOT EXISTS"
+            " (SELECT 1 FROM queue_recipients WHERE account = ? AND held = 1)",
+            account,
+            account,
+        )
 
 
 def retry(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
@@ -282,4 +290,5 @@ def delete(tx: Transaction, selection: Selection, now: float, limit: int = BATCH
     _note(tx, picked, now, "deleted")
     for number in {number for number, _, _, _ in picked}:
         model.remove_if_done(tx, number)
+    _end_stops(tx, picked)
     return len(picked)

@@ -6,7 +6,10 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from mailwright.queue import dsn, model, trace
+from mailwright.message import builder
+from mailwright.message.address import Address
+from mailwright.message.date import format_date
+from mailwright.queue import dsn, model, trace, usage
 from mailwright.queue.model import Notice, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -76,6 +79,45 @@ class Reports:
             origin="from the mail system itself",
         )
         model.enqueue(tx, message, now, self._rules)
+
+    def tell_stops(self, tx: Transaction, now: float) -> int:
+        """Tell the postmaster of accounts whose mail is held since the last time; how many."""
+        stops = usage.take_untold_stops(tx)
+        for stop in stops:
+            row = tx.one("SELECT address FROM accounts WHERE id = ?", stop.account)
+            address = str(row[0]) if row is not None else f"number {stop.account}"
+            message_id = f"{secrets.token_hex(8)}@{self._origin.hostname}"
+            content = builder.build(
+                [
+                    builder.address_header(
+                        "From", [Address("Mailwright", "mailer-daemon", self._origin.hostname)]
+                    ),
+                    builder.header("To", self._origin.postmaster),
+                    builder.header("Subject", f"Outbound mail of {address} is held"),
+                    builder.header("Date", format_date(int(now))),
+                    builder.header("Message-ID", f"<{message_id}>"),
+                    builder.header("Auto-Submitted", "auto-generated"),
+                ],
+                builder.text_part(_STOPPED.format(address=address, reason=stop.reason)),
+            )
+            self.send(tx, self._origin.postmaster, content, now, message_id)
+        return len(stops)
+
+
+_STOPPED: Final = """\
+The account {address} sends in a way that looks like abuse:
+
+    {reason}
+
+Its mail for other servers is held since then; nothing is lost, and mail for it still arrives.
+
+If somebody else has its password, set a new one, and delete what is held:
+    mailwright account password {address}
+    mailwright queue delete --sender {address}
+
+If all is well, let it send again:
+    mailwright queue release --sender {address}
+"""
 
 
 def _no_upload(*_: object) -> object:

@@ -69,7 +69,8 @@ class Transport(Protocol):
 class Runner:
     """Runs until `stop`. `wake` it after a commit that enqueued, released or rerouted something.
 
-    `roll` gives random numbers in [0, 1). `daily` is awaited once a day, for what else has to be done.
+    `roll` gives random numbers in [0, 1). `often` is awaited every five minutes and `daily` once a day, for what
+    else has to be done.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Runner:
         report: Reporter | None = None,
         roll: Callable[[], float] = random.random,
         daily: Callable[[], Awaitable[None]] | None = None,
+        often: Callable[[], Awaitable[None]] | None = None,
         trace_for: float = trace.KEPT_FOR,
         owner: str = "",
     ) -> None:
@@ -93,6 +95,7 @@ class Runner:
         self._report = report
         self._roll = roll
         self._daily = daily
+        self._often = often
         self._trace_for = trace_for
         self._owner = owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
@@ -171,7 +174,7 @@ class Runner:
                 async with asyncio.timeout(wait):
                     await self._woken.wait()
                     continue
-            self._fresh = True
+            self._fresh = self._fresh or wait < LOOK  # else it was too far off to be waited for
 
     async def _time_to_wait(self) -> float:
         if self._fresh:  # all that may be claimed now is: whoever finishes wakes us
@@ -348,6 +351,9 @@ class Runner:
             try:
                 if self._claimed or self._couriers:
                     await self._db.write(model.extend_leases, self._owner, self._clock.now() + LEASE)
+                if self._often is not None:
+                    await self._often()
+                    self.wake()  # it may have queued something
                 today = int(self._clock.now() // 86_400)
                 if today != day:
                     day = today
@@ -357,7 +363,7 @@ class Runner:
             except StoreError as error:
                 log.warning("the queue's housekeeping waits for the store: %s", error)
             except Exception:
-                log.exception("the queue's daily work failed")
+                log.exception("the queue's housekeeping failed; it will be tried again")
 
     async def _purge(self) -> None:
         now = self._clock.now()

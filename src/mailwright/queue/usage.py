@@ -148,7 +148,7 @@ def _trip(tx: Transaction, account: int, now: float, breaker: BreakerLimits) -> 
 
 
 def stop_account(tx: Transaction, account: int, now: float, reason: str) -> None:
-    """Hold all that an account sends, until `release_account`."""
+    """Hold all that an account sends, until a person releases or deletes it."""
     tx.run(
         "INSERT INTO queue_stops (account, at, reason, told) VALUES (?, ?, ?, 0) ON CONFLICT (account) DO NOTHING",
         account,

@@ -65,6 +65,7 @@ CREATE TABLE queue_recipients (        -- only those whose end is open
 
 CREATE INDEX queue_due ON queue_recipients (tier, destination, account, due_at) WHERE held = 0;
 CREATE INDEX queue_deadlines ON queue_recipients (deadline_at) WHERE held = 0;
+CREATE INDEX queue_held ON queue_recipients (account) WHERE held = 1;
 CREATE INDEX queue_leases ON queue_recipients (owner) WHERE owner <> '';
 
 -- What is due, without looking at every recipient. Beside the lanes (account and destination) stand sums over
