@@ -13,14 +13,17 @@ from support.streams import TLS
 from imap.dialog import Client, Dialog, Player, Setting
 from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
+from mailwright.directory.accounts import set_quota
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.imap.syntax.flags import parse_flag_list
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.sasl.api import Account, Denied
 from mailwright.sasl.secret import ScramSecret
+from mailwright.store.acl import forget_account, grant_public, set_acl
 from mailwright.store.mailboxes import create_mailbox, find_mailbox
 from mailwright.store.messages import add
+from mailwright.store.metadata import Annotation, write_server
 from mailwright.store.store import Store
 
 NOW = 1_767_600_000  # 2026-01-05 08:00 UTC
@@ -71,11 +74,14 @@ class House:
         self.dialog = dialog
         self.accounts: dict[str, int] = {}
         self.addresses: dict[str, str] = {}
+        self.values: dict[str, str] = {}  # what the dialog's variables hold at first
 
     async def prepare(self) -> None:
         number = next(_numbers)
+        self.values["number"] = str(number)
         for name in ("alice", "bob"):
             self.addresses[name] = f"{name}-{number}@example.org"
+            self.values[name] = self.addresses[name]
             self.accounts[name] = await self.store.write(new_account, self.addresses[name])
         for setting in self.dialog.settings:
             await self._put(setting)
@@ -90,6 +96,16 @@ class House:
                 await self._add(
                     alice, words[0], sample(number), internal_date=NOW - 10 * 86400 + number * 86400
                 )
+        elif kind == "grant":
+            await self.store.write(
+                set_acl, alice, words[0], self.addresses.get(words[1], words[1]), "", words[2]
+            )
+        elif kind == "quota":
+            await self.store.write(set_quota, self.addresses["alice"], int(words[0]), int(words[1]))
+        elif kind == "public":
+            await self.store.write(grant_public, self.addresses[words[0]], words[1], now=NOW)
+        elif kind == "server":
+            await self.store.write(write_server, [Annotation(words[0], " ".join(words[1:]).encode())])
         elif kind == "message":
             flags = parse_flag_list(Lexer(" ".join(words[1:-1]).encode()))
             content = setting.literal.encode()
@@ -143,8 +159,10 @@ class House:
                 while not (await client.response()).startswith("x OK"):
                     pass
         try:
-            await Player(self.dialog, clients, self.addresses).play()
+            await Player(self.dialog, clients, self.values).play()
         finally:
             for client in clients.values():
                 client.lose()
             await asyncio.wait_for(asyncio.gather(*sessions), 5)
+            for name, address in self.addresses.items():  # or the next dialogs see what `anyone` may
+                await self.store.write(forget_account, self.accounts[name], address)
