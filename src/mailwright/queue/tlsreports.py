@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from typing import Final
 
-import httpx
-
 from mailwright.base.clock import Clock
 from mailwright.dns import lookup
 from mailwright.dns.api import DNSTemporary, Resolver
@@ -32,6 +30,8 @@ Post = Callable[[str, bytes], Awaitable[bool]]
 
 async def post(url: str, data: bytes) -> bool:
     """Hand a report over by HTTPS (RFC 8460 5.4); whether it was taken."""
+    import httpx  # only when needed: it is slow to load
+
     try:
         async with httpx.AsyncClient(timeout=60.0, trust_env=False) as client:
             response = await client.post(url, content=data, headers={"Content-Type": report.CONTENT_TYPE})
