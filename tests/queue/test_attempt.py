@@ -22,6 +22,7 @@ from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.runner import Attempt
+from mailwright.queue.security import says_optional
 from mailwright.queue.sts import FetchError, Policies
 from mailwright.queue.values import Message, Outcome, Recipient
 from mailwright.store.blobs.database import DatabaseBlobs
@@ -588,3 +589,53 @@ async def test_a_route_says_how_safe(
         done = await net.send(destination="b.example@safe")
         assert done.results[0].outcome is outcome
         assert all(taken.tls is (tls != "none") for taken in peer.taken)
+
+
+async def test_tls_required_no_puts_arriving_first(authority: Authority) -> None:
+    """RFC 8689 5: for what tells of broken TLS, such as reports."""
+    content = b"From: a@us.example\r\nTLS-Required: No\r\n\r\nTLS-Required: yes\r\n"
+    async with Peer(context=authority.context("other.example")[0]) as peer:
+        net = secure_net(peer, authority, policy=POLICY % b"enforce")
+        net.resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+        carrier = net.transport.carrier("b.example")
+        done = await carrier.deliver(claimed("bob@b.example", content=content))
+        assert outcomes(done) == [("sent", "content", "2.0.0")]
+        assert done.event["policy"] == "TLS-Required: No"
+        done = await carrier.deliver(claimed("bob@b.example"))
+        assert outcomes(done) == [("deferred", "tls", "4.7.5")], "not over the same connection"
+        assert not says_optional(b"From: x\r\n\r\nTLS-Required: No\r\n")
+        await carrier.close()
+
+
+async def test_through_a_socks_proxy() -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(3)
+        writer.write(b"\x05\x00")
+        request = await reader.readexactly(10)
+        asked.append(request)
+        to_peer, from_peer = writer, reader
+        peer_reader, peer_writer = await asyncio.open_connection(
+            "127.0.0.1", int.from_bytes(request[8:], "big")
+        )
+        writer.write(b"\x05\x00\x00\x01" + bytes(6))
+
+        async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+            sink.close()
+
+        await asyncio.gather(copy(from_peer, peer_writer), copy(peer_reader, to_peer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Peer() as peer:
+        proxy = f"socks5://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        net = Net(zone(), peer.port, routes=(Route("direct", proxy=proxy, port=peer.port),))
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+        await net.transport.close()
+        await asyncio.sleep(0.05)
+    assert asked == [b"\x05\x01\x00\x01\x7f\x00\x00\x01" + peer.port.to_bytes(2, "big")]
+    route = Route("direct", proxy="socks5://127.0.0.1:1")
+    done = await Net(zone(), 25, routes=(route,)).send()
+    assert outcomes(done) == [("deferred", "connect", "4.4.1")]

@@ -16,7 +16,7 @@ from mailwright.queue.opening import Network, Opener, Place, Settings, Unreachab
 from mailwright.queue.pool import Pool, Target
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.runner import Attempt, Carrier
-from mailwright.queue.security import Security, TLSFault, decide
+from mailwright.queue.security import NOT_REQUIRED, Security, TLSFault, decide, says_optional
 from mailwright.queue.sts import Found, Policies
 from mailwright.queue.tlsreports import TLSReports
 from mailwright.queue.transaction import CHUNK, Body, Sender, check_peer
@@ -202,7 +202,9 @@ class _Courier:
     def _is_unfit(self, target: Target, message: Message) -> bool:
         most = target.wire.machine.extensions.limit("MAILMAX")
         spent = most is not None and target.wire.served >= most
-        wrong = message.requiretls != target.security.label.startswith("REQUIRETLS")
+        label = target.security.label
+        wrong = message.requiretls != label.startswith("REQUIRETLS")
+        wrong = wrong or (label == NOT_REQUIRED and not _is_optional(message))
         return target.wire.is_lost or spent or wrong
 
     async def _send(
@@ -243,7 +245,7 @@ class _Courier:
         """Whether the next message may use this very connection."""
         most = target.wire.machine.extensions.limit("MAILMAX")
         room = most is None or target.wire.served < most
-        return room and not ahead.message.requiretls and ahead.message.content is not None
+        return room and ahead.message.content is not None and not self._is_unfit(target, ahead.message)
 
     # Connecting
 
@@ -255,7 +257,9 @@ class _Courier:
         port = transport.port_of(route)
         faults: list[Result] = []
         for host, address in transport.network.order(known.hosts, port):
-            security = decide(route, domain, host, policy, requiretls=message.requiretls)
+            security = decide(
+                route, domain, host, policy, requiretls=message.requiretls, optional=_is_optional(message)
+            )
             certified_for = domain if security.verify else ""
             place = Place(route.name, host.name, address, port, security.label, certified_for)
             target = transport.pool.take(place)
@@ -328,6 +332,11 @@ class _Courier:
         if tried.earlier:
             event["earlier"] = tried.earlier
         return event
+
+
+def _is_optional(message: Message) -> bool:
+    """A large message that says so is held to the policies all the same: nobody puts the field there."""
+    return message.content is not None and says_optional(message.content)
 
 
 def _worst(faults: list[Result], *, requiretls: bool) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mailwright.queue.wire import Lost, Wire
 
 DANE: Final = "DANE"
 STS: Final = "MTA-STS"
+NOT_REQUIRED: Final = "TLS-Required: No"
 _DER: Final = 2  # _ssl.ENCODING_DER
 
 
@@ -46,8 +48,15 @@ class TLSFault(Exception):
         self.result = result
 
 
-def decide(route: Route, domain: str, host: Host, policy: Policy | None, *, requiretls: bool) -> Security:
-    """The policy for one host of a destination (`domain` is '' behind a route with hosts)."""
+def decide(
+    route: Route, domain: str, host: Host, policy: Policy | None, *, requiretls: bool, optional: bool = False
+) -> Security:
+    """The policy for one host of a destination (`domain` is '' behind a route with hosts).
+
+    `optional`: the message says `TLS-Required: No`, which puts arriving above DANE and MTA-STS (RFC 8689 4.1).
+    """
+    if optional and not requiretls and route.tls == TLS_MAY:
+        return Security(NOT_REQUIRED)
     chosen = _by_configuration(route) if route.tls != TLS_MAY else _by_publication(domain, host, policy)
     if not requiretls or chosen.refusal:
         return chosen
@@ -86,6 +95,15 @@ def _by_publication(domain: str, host: Host, policy: Policy | None) -> Security:
             refusal=refusal,
         )
     return Security("opportunistic", applied=AppliedPolicy(results.POLICY_NONE, domain) if domain else None)
+
+
+_TLS_REQUIRED_NO: Final = re.compile(rb"^tls-required[ \t]*:\s*no\s*$", re.IGNORECASE | re.MULTILINE)
+
+
+def says_optional(content: bytes) -> bool:
+    """Whether the header has `TLS-Required: No` (RFC 8689 5)."""
+    end = content.find(b"\r\n\r\n")
+    return _TLS_REQUIRED_NO.search(content, 0, end + 2 if end >= 0 else len(content)) is not None
 
 
 class Contexts:
