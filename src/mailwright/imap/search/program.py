@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -23,6 +23,9 @@ class Sql(NamedTuple):
     text: str
     params: tuple[int | str, ...] = ()
     joined: bool = False
+
+
+_TRUE: Final = Sql("1 = 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +114,12 @@ def make_plan(
             high = min(high, one.ranges[-1][1] if one.ranges else 0)
             if len(one.ranges) == 1:
                 continue
-        sql = to_sql(one, now)
+        sql = to_sql(one, now) if len(where) < _MAX_KEYS else None
         if sql is None:
             rest.append(one)
             sql = _necessary(one)
-        where.append(sql)
+        if sql != _TRUE and sql not in where:
+            where.append(sql)
     program = None if not rest else rest[0] if len(rest) == 1 else keys.And(tuple(rest))
     below = list(walk(program)) if program is not None else []
     return Plan(
@@ -156,7 +160,7 @@ def _sql(key: keys.Key, now: int) -> Sql | None:
 
 def _leaf(key: keys.Key, now: int) -> Sql | None:
     if isinstance(key, keys.All):
-        return Sql("1 = 1")
+        return _TRUE
     if isinstance(key, keys.HasFlag):
         return Sql(f"(p.flags & {key.mask}) <> 0")
     if isinstance(key, keys.HasKeyword):
@@ -202,13 +206,12 @@ def _necessary(key: keys.Key) -> Sql:
     """A condition without which a key that is no SQL cannot match."""
     if isinstance(key, keys.OnDay):
         return _on_day("m.sent_at", key, ZONES)._replace(joined=True)
-    return Sql("1 = 1")
+    return _TRUE
 
 
-def _join(parts: Iterable[Sql], word: str) -> Sql:
-    found = [part for part in parts if part.text != "1 = 1" or word == "OR"]
+def _join(found: Sequence[Sql], word: str) -> Sql:
     if not found:
-        return Sql("1 = 1")
+        return _TRUE
     text = f" {word} ".join(f"({part.text})" for part in found)
     params = tuple(param for part in found for param in part.params)
     return Sql(text, params, any(part.joined for part in found))
