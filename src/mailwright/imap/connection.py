@@ -6,12 +6,22 @@ Literals may stand anywhere in a command. The literals of APPEND are streamed, a
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from mailwright.imap.syntax.append import (
+    Announced,
+    AppendArgs,
+    AppendReader,
+    End,
+    Item,
+    Text,
+    Url,
+    parse_append_head,
+)
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
-from mailwright.imap.syntax.mailbox import parse_mailbox
-from mailwright.imap.syntax.store import AppendArgs, AppendMessage, parse_append_options
+from mailwright.imap.syntax.store import AppendMessage
 
 Parser = Callable[[Lexer], Any]
 
@@ -19,6 +29,7 @@ _HEAD: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255}) ([A-Za-z][A
 _TAG: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?: |$)')
 _SUBCOMMAND: Final = re.compile(rb" ([A-Za-z][A-Za-z0-9.-]{0,63})(?= |$)")
 _ANNOUNCED: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\Z")
+_APPENDING: Final = frozenset({"APPEND", "REPLACE", "UID REPLACE"})  # their messages are streamed
 _TAIL: Final = 32  # octets that hold any announcement of a literal
 
 _LINE: Final = 0  # collecting a line of a command
@@ -32,7 +43,7 @@ _MORE: Final = 7  # after a message of APPEND: another one, or the end of the co
 
 
 class Command(NamedTuple):
-    """A complete command; of APPEND the part before the first message."""
+    """A complete command; of APPEND and REPLACE the part before the first message."""
 
     tag: str
     name: str
@@ -47,10 +58,27 @@ class Line(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message of APPEND is announced: the session calls `accept_message` or `abandon_append`."""
+    """A message of APPEND is announced: the session calls `accept_message` or `abandon_append`.
+
+    When it comes in parts (CATENATE), UrlPart and TextPart follow, then MessageEnd.
+    """
 
     tag: str
     message: AppendMessage
+
+
+class UrlPart(NamedTuple):
+    url: bytes
+
+
+class TextPart(NamedTuple):
+    """A part of a message is announced: the session calls `accept_message` or `abandon_append`."""
+
+    size: int
+
+
+class MessageEnd(NamedTuple):
+    """The message that came in parts is complete."""
 
 
 class LiteralChunk(NamedTuple):
@@ -80,7 +108,19 @@ class Closed(NamedTuple):
     """The peer has ended its input; what was incomplete is dropped."""
 
 
-Event = Command | Line | Message | LiteralChunk | LiteralEnd | CommandEnd | SyntaxFault | Closed
+Event = (
+    Command
+    | Line
+    | Message
+    | UrlPart
+    | TextPart
+    | MessageEnd
+    | LiteralChunk
+    | LiteralEnd
+    | CommandEnd
+    | SyntaxFault
+    | Closed
+)
 
 
 class Connection:
@@ -94,9 +134,11 @@ class Connection:
         "_buffer",
         "_eof",
         "_fault",
+        "_following",
         "_left",
         "_output",
         "_parsers",
+        "_reader",
         "_scanned",
         "_skip_tail",
         "_state",
@@ -105,6 +147,7 @@ class Connection:
         "append_limit",
         "line_limit",
         "literal_limit",
+        "utf8",
     )
 
     def __init__(self, parsers: Mapping[str, Parser], line: int, literal: int, append: int) -> None:
@@ -115,6 +158,8 @@ class Connection:
         self._buffer = bytearray()
         self._output: list[bytes] = []
         self._eof = False
+        self._following: deque[Event] = deque()  # what stands in the text that was read last
+        self.utf8 = False  # the client enabled UTF8=ACCEPT or IMAP4rev2
         self._clear()
 
     def _clear(self) -> None:
@@ -125,6 +170,8 @@ class Connection:
         self._fault: SyntaxFault | None = None  # told once the refused command is behind us
         self._skip_tail = b""
         self._append_tag = ""
+        self._reader: AppendReader | None = None  # after the first literal of an APPEND or REPLACE
+        self._following.clear()
         self._synchronising = False
 
     def reset(self) -> None:
@@ -160,6 +207,7 @@ class Connection:
 
     def abandon_append(self) -> None:
         """Do without the rest of an APPEND, which the session has answered; nothing when it is complete."""
+        self._following.clear()
         state, left = self._state, self._left
         unsent = state == _DECIDE and self._synchronising  # RFC 3501 7.5: a message that waits for our word
         if state not in (_DECIDE, _STREAM, _MORE):
@@ -187,6 +235,8 @@ class Connection:
     def next_event(self) -> Event | None:
         """The next event; None when more input is needed."""
         while True:
+            if self._following:
+                return self._following.popleft()
             state = self._state
             if state == _DECIDE:
                 raise RuntimeError("an announced message was neither accepted nor refused")
@@ -223,7 +273,10 @@ class Connection:
         if self._state == _STREAM:
             self._state = _MORE
             return LiteralEnd()
-        self._state = _LINE if self._state == _LITERAL else _SKIP_LINE
+        if self._state == _LITERAL:
+            self._state = _LINE if self._reader is None else _MORE
+        else:
+            self._state = _SKIP_LINE
         return None
 
     def _take_line(self) -> bytes | None:
@@ -286,42 +339,44 @@ class Connection:
         self._scanned = 0
 
     def _take_command(self, line: bytes) -> Event | None:
-        announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
+        announced = _announced(line)
         if announced is None:
             text = self._text + line
             self._clear()
             return self._parse(text)
-        size = int(announced.group(2))
-        self._synchronising = not announced.group(3)
-        text = self._text + line[: announced.start()]
-        try:
-            streamed = self._parse_append(text, bool(announced.group(1)), size)
-        except BadSyntax as error:
-            return self._refuse_literal(
-                size, SyntaxFault(_tag_of(text), error.condition, error.code, error.text)
-            )
-        if streamed is not None:
-            self._left = size
-            return streamed
+        text = self._text + line[: line.rfind(b"{") - announced.binary]
+        if _appending(text) in self._parsers:
+            try:
+                event = self._begin_append(text, announced)
+            except BadSyntax as error:
+                fault = SyntaxFault(_tag_of(text), error.condition, error.code, error.text)
+                return self._refuse_literal(announced, fault)
+            if event is not None:
+                return event
+        return self._collect(text, announced, _tag_of(text))
+
+    def _collect(self, text: bytes, announced: Announced, tag: str) -> Event | None:
+        """Have a literal that belongs to the text of the command."""
+        size = announced.size
         # Many literals together are bounded like two.
         if size > self.literal_limit or len(text) + size > 2 * (self.line_limit + self.literal_limit):
             text_of_fault = f"A literal has at most {self.literal_limit} octets here"
-            return self._refuse_literal(size, SyntaxFault(_tag_of(text), "BAD", "TOOBIG", text_of_fault))
-        self._text = text + announced.group(1) + b"{%d}\r\n" % size
+            return self._refuse_literal(announced, SyntaxFault(tag, "BAD", "TOOBIG", text_of_fault))
+        self._text = text + (b"~{%d}\r\n" if announced.binary else b"{%d}\r\n") % size
         self._left = size
         self._state = _LITERAL
-        if self._synchronising:
+        if announced.synchronising:
             self._output.append(b"+ OK\r\n")
         return None
 
-    def _refuse_literal(self, size: int, fault: SyntaxFault) -> Event | None:
+    def _refuse_literal(self, announced: Announced, fault: SyntaxFault) -> Event | None:
         """No continuation for a literal that waits for one; else it is dropped as it comes, and the rest with it."""
-        if self._synchronising:
+        if announced.synchronising:
             self._clear()
             return fault
         self._refuse(fault)
         self._state = _SKIP
-        self._left = size
+        self._left = announced.size
         return None
 
     def _parse(self, text: bytes) -> Event:
@@ -342,56 +397,109 @@ class Connection:
         if parser is None:
             return SyntaxFault(tag, "BAD", "", f"Unknown command {name}")
         try:
+            if name in _APPENDING:
+                event = self._begin_append(text, None)
+                assert event is not None
+                return event
             args = parser(lexer)
             lexer.end()
         except BadSyntax as error:
             return SyntaxFault(tag, error.condition, error.code, f"{name}: {error.text}")
         return Command(tag, name[4:] if uid else name, uid, args)
 
-    def _parse_append(self, text: bytes, binary: bool, size: int) -> Event | None:
-        """The APPEND whose message this literal is; None when the literal is another command's or the mailbox."""
+    def _begin_append(self, text: bytes, announced: Announced | None) -> Event | None:
+        """An APPEND or REPLACE up to its first message; None when the literal is one of its arguments."""
         head = _HEAD.match(text)
-        if head is None or head.group(2).upper() != b"APPEND" or "APPEND" not in self._parsers:
+        assert head is not None
+        name = _appending(text)
+        lexer = Lexer(text, head.end() + (8 if name.startswith("UID ") else 0))
+        found = parse_append_head(lexer, name != "APPEND")
+        if found is None:
+            if announced is None:
+                raise BadSyntax("Missing argument")
             return None
-        lexer = Lexer(text, head.end())
-        lexer.space()
-        if lexer.at_end():
+        reader = AppendReader(self.utf8)
+        items = reader.read(lexer, announced)
+        if items is None:
             return None
-        mailbox = parse_mailbox(lexer)
-        lexer.space()
-        flags, date = parse_append_options(lexer)
-        self._check_message(size)
         tag = head.group(1).decode("ascii")
-        self._append_tag = tag
-        self._text = b""
-        self._state = _DECIDE
-        message = AppendMessage(flags, date, binary, size, self._synchronising)
-        return Command(tag, "APPEND", False, AppendArgs(mailbox, message))
+        mailbox, replaced = found
+        message = items[0]
+        assert isinstance(message, AppendMessage)
+        self._follow(tag, items, announced)
+        if announced is not None:
+            self._reader = reader
+        first = self._following.popleft()
+        assert isinstance(first, Message)
+        return Command(
+            tag, name[-7:].strip(), name.startswith("UID "), AppendArgs(mailbox, message, replaced)
+        )
 
-    def _check_message(self, size: int) -> None:
-        if size > self.append_limit:
+    def _follow(self, tag: str, items: list[Item], announced: Announced | None) -> None:
+        """Make events of what an APPEND's text holds, and expect the literal. Raises BadSyntax."""
+        if announced is not None and announced.size > self.append_limit:
             raise BadSyntax(f"A message has at most {self.append_limit} octets", "NO", "TOOBIG")
+        events: list[Event] = []
+        for item in items:
+            if isinstance(item, AppendMessage):
+                events.append(Message(tag, item))
+            elif isinstance(item, Url):
+                events.append(UrlPart(item.url))
+            elif isinstance(item, Text):
+                events.append(TextPart(item.size))
+            elif isinstance(item, End):
+                events += [MessageEnd()] if item.whole else []
+                events += [CommandEnd(tag)] if item.last else []
+        self._following.extend(events)
+        self._text = b""
+        if announced is not None:
+            self._append_tag = tag
+            self._synchronising = announced.synchronising
+            self._left = announced.size
+            self._state = _DECIDE
 
     def _take_more(self, line: bytes) -> Event | None:
-        """After a message: the end of the command, or another message (RFC 3502)."""
-        tag = self._append_tag
-        if not line.strip(b" "):
-            self._clear()
-            return CommandEnd(tag)
-        announced = _ANNOUNCED.search(line)
-        if announced is None or not line.startswith(b" "):
-            self._clear()
-            return SyntaxFault(tag, "BAD", "", "expected another message, or the end of the line")
+        """After a literal of APPEND: what follows it (RFC 3502, RFC 4469)."""
+        tag, reader = self._append_tag, self._reader
+        assert reader is not None
+        announced = _announced(line)
+        text = self._text + (line if announced is None else line[: line.rfind(b"{") - announced.binary])
         try:
-            size = int(announced.group(2))
-            self._synchronising = not announced.group(3)
-            flags, date = parse_append_options(Lexer(line[: announced.start()], 1))
-            self._check_message(size)
+            items = reader.read(Lexer(text), announced)
+            if items is not None:
+                if announced is None:
+                    self._clear()
+                self._follow(tag, items, announced)
         except BadSyntax as error:
-            return self._refuse_literal(size, SyntaxFault(tag, error.condition, error.code, error.text))
-        self._left = size
-        self._state = _DECIDE
-        return Message(tag, AppendMessage(flags, date, bool(announced.group(1)), size, self._synchronising))
+            fault = SyntaxFault(tag, error.condition, error.code, error.text)
+            if announced is not None:
+                return self._refuse_literal(announced, fault)
+            self._clear()
+            return fault
+        if items is None and announced is not None:
+            return self._collect(text, announced, tag)
+        return None
+
+
+def _announced(line: bytes) -> Announced | None:
+    """The literal that a line announces at its end."""
+    found = _ANNOUNCED.search(line) if line.endswith(b"}") else None
+    if found is None:
+        return None
+    return Announced(int(found.group(2)), bool(found.group(1)), not found.group(3))
+
+
+def _appending(text: bytes) -> str:
+    """The name of a command, to be looked for in _APPENDING."""
+    head = _HEAD.match(text)
+    if head is None:
+        return ""
+    name = head.group(2).decode("ascii").upper()
+    if name != "UID":
+        return name if name in _APPENDING else ""
+    found = _SUBCOMMAND.match(text, head.end())
+    name += " " + found.group(1).decode("ascii").upper() if found is not None else ""
+    return name if name in _APPENDING else ""
 
 
 def _tag_of(text: bytes) -> str:

@@ -173,7 +173,7 @@ class Session:
             return
         self.write(responses.tagged(command.tag, reply.condition, reply.text, reply.code))
         self._count_bad(reply.condition)
-        if command.name == "APPEND":
+        if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
 
     def _may_expunge(self, row: Row) -> bool:
@@ -194,6 +194,12 @@ class Session:
             self.closing = True
 
     # Who
+
+    def is_called(self, host: str) -> bool:
+        """Whether a name in a URL is ours: the configured one, or that by which the client reached us."""
+        tls = self.stream.tls
+        known = {self.service.hostname.lower(), (tls.server_name or "").lower() if tls is not None else ""}
+        return host.partition(":")[0].lower() in known
 
     def capabilities(self) -> str:
         """The capabilities as they hold now, separated by spaces."""

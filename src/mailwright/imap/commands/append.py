@@ -1,36 +1,27 @@
-"""APPEND, of several messages too (RFC 3501 6.3.11, RFC 3502, RFC 4315 3)."""
+"""APPEND, of several messages and in parts too (RFC 3501 6.3.11, RFC 3502, RFC 4315 3, RFC 4469)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from mailwright.imap.connection import Command, CommandEnd, LiteralChunk, LiteralEnd, Message, SyntaxFault
-from mailwright.imap.reply import Bad, Refused, Reply
+from mailwright.imap.connection import Command
+from mailwright.imap.receive import Prepared, receive_messages
+from mailwright.imap.reply import Refused, Reply
+from mailwright.imap.syntax.append import AppendArgs
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.sequence import format_set
-from mailwright.imap.syntax.store import AppendArgs, AppendMessage
 from mailwright.store import acl, messages
 from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox
-from mailwright.store.messages import PreparedMessage
 from mailwright.store.model import Added
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-MAX_MESSAGES = 1000  # in one APPEND
-
-
-class Prepared(NamedTuple):
-    """A message that came, with what the client said of it."""
-
-    message: PreparedMessage
-    options: AppendMessage
-
 
 def parse(lexer: Lexer) -> None:
-    """Only what has no message comes here: the connection itself takes an APPEND apart at its literals."""
+    """Never called: the connection itself takes APPEND and REPLACE apart at their literals."""
     raise BadSyntax("APPEND needs a mailbox and a message literal")
 
 
@@ -39,7 +30,7 @@ async def run(session: Session, command: Command) -> Reply:
     store = session.service.store
     try:
         await store.read(find_target, session.account_id, args.mailbox)
-        ready = await _receive(session, args.message)
+        ready = await receive_messages(session, args.message)
         added = await store.write(add_all, session.account_id, args.mailbox, ready, session.service.now())
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
@@ -59,41 +50,6 @@ async def no_target(session: Session, name: str) -> Refused:
     if await session.service.store.read(acl.may_create, session.account_id, name):
         return Refused("There is no such mailbox; create it first", "TRYCREATE")
     return Refused("There is no such mailbox", "NONEXISTENT")
-
-
-async def _receive(session: Session, first: AppendMessage) -> list[Prepared]:
-    """All messages of the command."""
-    ready: list[Prepared] = []
-    announced = first
-    while True:
-        if len(ready) == MAX_MESSAGES:
-            raise Refused(f"At most {MAX_MESSAGES} messages in one APPEND", "LIMIT")
-        if announced.size == 0:
-            raise Refused(
-                "A message without content cannot be kept"
-            )  # RFC 3502 4: and it cancels the command
-        ready.append(await _receive_message(session, announced))
-        event = await session.next_event()
-        if isinstance(event, CommandEnd):
-            return ready
-        if isinstance(event, SyntaxFault):
-            raise Refused(event.text, event.code) if event.condition == "NO" else Bad(event.text, event.code)
-        if not isinstance(event, Message):
-            raise ConnectionResetError("the client left in the middle of a message")
-        announced = event.message
-
-
-async def _receive_message(session: Session, options: AppendMessage) -> Prepared:
-    incoming = session.service.store.incoming()
-    try:
-        session.connection.accept_message()
-        while isinstance(event := await session.next_event(), LiteralChunk):
-            await incoming.write(event.data)
-        if not isinstance(event, LiteralEnd):
-            raise ConnectionResetError("the client left in the middle of a message")
-        return Prepared(await incoming.finish(), options)
-    finally:
-        incoming.close()
 
 
 def add_all(tx: Transaction, account: int, mailbox: str, ready: list[Prepared], now: int) -> list[Added]:

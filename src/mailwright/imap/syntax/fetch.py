@@ -156,6 +156,15 @@ def _parse_section(lexer: Lexer, name: str) -> Attribute:
     return Attribute(kind + "[]", label, section, peek=name not in ("BODY", "BINARY"))
 
 
+def parse_section(text: bytes) -> Section:
+    """A section as it stands within brackets. Raises BadSyntax."""
+    lexer = Lexer(b"[" + text + b"]")
+    section = _parse_section(lexer, "BODY.PEEK").section
+    lexer.end()
+    assert section is not None
+    return section
+
+
 def _parse_part(lexer: Lexer) -> tuple[int, ...]:
     found = lexer.match(_PART)
     if found is None:

@@ -36,13 +36,7 @@ class AppendMessage(NamedTuple):
     binary: bool  # sent as literal8 (RFC 3516 4.4)
     size: int
     synchronising: bool  # the client waits for a continuation before it sends the message
-
-
-class AppendArgs(NamedTuple):
-    """APPEND up to its first message."""
-
-    mailbox: str
-    message: AppendMessage
+    catenate: bool = False  # it comes in parts (RFC 4469), and size says nothing
 
 
 def parse_store(lexer: Lexer) -> StoreArgs:
@@ -72,7 +66,7 @@ def parse_copy(lexer: Lexer) -> CopyArgs:
 
 
 def parse_append_options(lexer: Lexer) -> tuple[Flags, int | None]:
-    """`[(flags) ]["date-time" ]`, each with the space after it, up to where the message's literal was announced."""
+    """`[(flags) ]["date-time" ]`, each with the space after it, up to the message."""
     flags = Flags()
     date = None
     if lexer.peek() == 40:
@@ -81,6 +75,4 @@ def parse_append_options(lexer: Lexer) -> tuple[Flags, int | None]:
     if lexer.peek() == 34:
         date = parse_date_time(lexer)
         lexer.space()
-    if not lexer.at_end():
-        raise BadSyntax(f"expected a message literal {lexer.where()}")
     return flags, date
