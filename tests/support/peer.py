@@ -76,7 +76,8 @@ class Peer:
     taken: list[Taken] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     connections: int = 0
-    port: int = 0
+    host: str = "127.0.0.1"
+    port: int = 0  # 0: any that is free
 
     async def __aenter__(self) -> Peer:
         self.streams: list[StreamProtocol] = []
@@ -90,7 +91,7 @@ class Peer:
                 peer._tasks.add(task)
                 task.add_done_callback(peer._tasks.discard)
 
-        self._server = await asyncio.get_running_loop().create_server(Accepted, "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(Accepted, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -208,7 +209,13 @@ class Authority:
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, names: list[str], *, ca: bool, days: int = 30
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        names: list[str],
+        *,
+        ca: bool,
+        days: int = 30,
     ) -> x509.Certificate:
         now = datetime.now(UTC)
         builder = (
