@@ -105,11 +105,14 @@ async def test_few_hits_in_a_large_mailbox_are_looked_up(
     mail = [plain("needle 世界" if n in (7, 170) else f"hay {n}") for n in range(200)]
     account, _ = await fill(store, mail, [7])
     await index_some(store, account, 190)
-    read = []
+    read: list[int] = []
     original = search.fold_blob
-    monkeypatch.setattr(
-        search, "fold_blob", lambda tx, blob, size: read.append(blob) or original(tx, blob, size)
-    )
+
+    def counted(tx: Transaction, blob: int, size: int) -> search.FoldedText:
+        read.append(blob)
+        return original(tx, blob, size)
+
+    monkeypatch.setattr(search, "fold_blob", counted)
     async with logged_in(store, account) as client:
         assert await client.ask(b"UID SEARCH BODY needle") == [8, 171, 201]
         assert await client.ask(b"UID SEARCH BODY " + literal("世界")) == [8, 171, 201]

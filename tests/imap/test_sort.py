@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -45,7 +46,7 @@ def first(mail: Mail, name: str) -> str:
     return next((value for known, value in mail.fields if known == name), "")
 
 
-KEYS = {
+KEYS: dict[str, Callable[[Mail], Any]] = {
     "ARRIVAL": lambda mail: mail.internal,
     "DATE": lambda mail: mail.internal if mail.sent is None else int(mail.sent.timestamp()),
     "SIZE": lambda mail: len(mail.content),
@@ -56,6 +57,10 @@ KEYS = {
     "DISPLAYFROM": lambda mail: first(mail, "From").upper(),
     "DISPLAYTO": lambda mail: first(mail, "To").upper(),
 }
+
+
+def by(key: str) -> Callable[[Seen], Any]:
+    return lambda seen: KEYS[key](seen.mail)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -84,7 +89,7 @@ async def test_sort_as_plain_python_sorts(
         for criteria in orders:
             expected: list[Seen] = list(every)
             for key, reverse in reversed(criteria):
-                expected.sort(key=lambda seen, key=key: KEYS[key](seen.mail), reverse=reverse)
+                expected = sorted(expected, key=by(key), reverse=reverse)
             words = " ".join(f"REVERSE {key}" if reverse else key for key, reverse in criteria)
             assert await client.ask(f"UID SORT ({words}) UTF-8 ALL".encode()) == [s.uid for s in expected], (
                 words

@@ -18,7 +18,7 @@ from mailwright.store.messages import read_places
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_ALL = ReturnOptions(frozenset({"ALL"}))
+ALL = ReturnOptions(frozenset({"ALL"}))
 
 
 async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
@@ -45,14 +45,14 @@ async def answer(
     """Send what was found, its UIDs in the order that was asked for; `plain` renders it without RETURN."""
     returns = args.returns
     if returns is None and "IMAP4REV2" in session.enabled:
-        returns = _ALL  # RFC 9051 6.4.4
+        returns = ALL  # RFC 9051 6.4.4
     numbers = found.uids if command.uid else await to_numbers(session, selected, found.uids)
     if returns is None:
         session.write(plain(numbers, found.modseq))
         return
     modseq = await _modseq(session, selected, found, returns)
     if "SAVE" in returns.names:
-        _save(selected, found.uids, returns)
+        save(selected, found.uids, returns)
     if returns.names != {"SAVE"} or returns.partial is not None:
         values = responses.search_return(numbers, returns.names, modseq, returns.partial)
         session.write(responses.esearch(command.tag, command.uid, values))
@@ -76,7 +76,7 @@ async def _modseq(session: Session, selected: Selected, found: Found, returns: R
     return max([place.modseq for place in places], default=found.modseq)
 
 
-def _save(selected: Selected, uids: array[int], returns: ReturnOptions) -> None:
+def save(selected: Selected, uids: array[int], returns: ReturnOptions) -> None:
     """Keep the result for `$` (RFC 5182 2.1, RFC 9394 3.2): without ALL and COUNT, only what is returned."""
     names = returns.names
     chosen: Iterable[int] = uids
