@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 7162 3.1.4)."""
+"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 3516, RFC 7162 3.1.4)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mailwright.imap.connection import Command
+from mailwright.imap.fetch.binary import Encoded, decode_piece
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import (
     SLICE_ROWS,
@@ -22,6 +23,7 @@ from mailwright.imap.syntax.fetch import Attribute, FetchArgs, parse_fetch
 from mailwright.imap.syntax.flags import SEEN
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.view import Run
+from mailwright.message.decoder import make_decoder
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import StoreError
 from mailwright.store.messages import store_flags
@@ -56,7 +58,10 @@ async def run(session: Session, command: Command) -> Reply:
         if "CONDSTORE" in session.enabled:
             attributes[_MODSEQ] = None
     plan = Plan(list(attributes), selected.view, session.service.flag_texts, args.changed_since)
-    if await _send(session, selected, runs, plan):
+    missing = await _send(session, selected, runs, plan)
+    if plan.undecodable:
+        return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
+    if missing:
         return Reply("Some of the messages are gone", "EXPUNGEISSUED")
     return Reply("FETCH completed")
 
@@ -90,27 +95,52 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
             rest = _after(rest, done.covered)
             for piece in done.pieces:
                 if isinstance(piece, Remote):
-                    await _send_remote(session, piece)
+                    await send_remote(session, piece)
+                elif isinstance(piece, Encoded):
+                    await send_encoded(session, piece)
                 else:
                     session.write(piece)
             await session.drain()
     return missing
 
 
-async def _send_remote(session: Session, remote: Remote) -> None:
+async def send_remote(session: Session, remote: Remote) -> None:
     """Send a large literal as the client takes it. It is announced: when it fails, all that is left is to go."""
     for start in range(remote.start, remote.stop, CHUNK):
         stop = min(start + CHUNK, remote.stop)
         try:
             data = await session.service.store.read(read_blob, remote.blob, start, stop)
         except StoreError as error:
-            session.stream.abort()
-            raise ConnectionAbortedError("a message was removed while it was sent") from error
+            raise _cut_short(session) from error
         if len(data) != stop - start:
-            session.stream.abort()
-            raise ConnectionAbortedError("a message was removed while it was sent")
+            raise _cut_short(session)
         session.write(data)
         await session.drain()
+
+
+async def send_encoded(session: Session, encoded: Encoded) -> None:
+    """As `send_remote`, decoding on the way."""
+    decoder = make_decoder(encoded.encoding)
+    skip, left = encoded.skip, encoded.length
+    for start in range(encoded.start, encoded.stop, CHUNK):
+        if left == 0:
+            return
+        try:
+            data = await session.service.store.read(decode_piece, encoded, decoder, start)
+        except StoreError as error:
+            raise _cut_short(session) from error
+        chosen = data[skip : skip + left]
+        skip = max(0, skip - len(data))
+        left -= len(chosen)
+        session.write(chosen)
+        await session.drain()
+    if left:
+        raise _cut_short(session)
+
+
+def _cut_short(session: Session) -> ConnectionAbortedError:
+    session.stream.abort()
+    return ConnectionAbortedError("a message was removed while it was sent")
 
 
 def _batches(runs: list[Run]) -> Iterator[list[Run]]:

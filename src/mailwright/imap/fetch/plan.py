@@ -78,6 +78,7 @@ class Plan:
         "columns",
         "contents",
         "joined",
+        "undecodable",
         "whole",
     )
 
@@ -88,6 +89,7 @@ class Plan:
         self._texts = texts
         self._recents = view if view.recents else None
         self.changed_since = changed_since
+        self.undecodable = False  # a part could not be decoded (RFC 3516 4.3)
         self.contents = tuple([attribute for attribute in attributes if attribute.section is not None])
         self._sources: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
         shown = []

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from mailwright.imap.fetch.binary import Encoded, decode_now, find_encoded, measure
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.sections import MAX_HEADER, choose_fields, cut, locate
 from mailwright.imap.syntax.fetch import Attribute, Section
 from mailwright.imap.view import Key, Run
+from mailwright.message.content import UnknownEncoding
 from mailwright.message.part import Part
 from mailwright.message.structure import from_record
 from mailwright.store.blobs.api import CHUNK
@@ -27,17 +29,20 @@ class Remote(NamedTuple):
     stop: int
 
 
+Piece = bytes | Remote | Encoded
+
+
 class Slice(NamedTuple):
     """Responses, and how many of the messages they cover; `missing`: some of those are gone."""
 
-    pieces: list[bytes | Remote]
+    pieces: list[Piece]
     covered: int
     missing: bool
 
 
 def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """Responses for messages of the runs, from the first on."""
-    pieces: list[bytes | Remote] = []
+    pieces: list[Piece] = []
     covered = found = octets = 0
     for run in runs:
         rows = _read_rows(tx, key, run, plan)
@@ -53,7 +58,7 @@ def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Sl
 
 def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """As `read_slice`, for a plan that needs the messages themselves."""
-    pieces: list[bytes | Remote] = []
+    pieces: list[Piece] = []
     covered = found = octets = 0
     for run in runs:
         rows = _read_rows(tx, key, run, plan)
@@ -81,45 +86,52 @@ def _read_rows(tx: Transaction, key: Key, run: Run, plan: Plan) -> list[Row]:
 class _Content:
     """One message's octets: small ones read once for all sections."""
 
-    __slots__ = ("_blob", "_given", "_tx", "_whole", "size")
+    __slots__ = ("_given", "_tx", "_whole", "blob", "size")
 
     def __init__(self, tx: Transaction, blob: int, size: int) -> None:
         self._tx = tx
-        self._blob = blob
+        self.blob = blob
         self.size = size
         self._whole: bytes | None = None
         self._given = 0
 
     def read(self, start: int, stop: int) -> bytes:
         if self.size > CHUNK:
-            return b"".join(self._tx.blobs.read(self._tx, self._blob, start, stop))
+            return b"".join(self._tx.blobs.read(self._tx, self.blob, start, stop))
         if self._whole is None:
-            self._whole = self._tx.blobs.read_whole(self._tx, self._blob)
+            self._whole = self._tx.blobs.read_whole(self._tx, self.blob)
         return self._whole if stop - start == self.size else self._whole[start:stop]
 
     def piece(self, start: int, stop: int) -> bytes | Remote:
         """Octets now, or a promise of them when this message has had its share of memory."""
-        self._given += stop - start
-        if self._given > 2 * CHUNK or stop - start > CHUNK:
-            return Remote(self._blob, start, stop)
+        if not self.has_room(stop - start):
+            return Remote(self.blob, start, stop)
         return self.read(start, stop)
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many octets more may be held for this message."""
+        self._given += size
+        return self._given <= 2 * CHUNK and size <= CHUNK
 
-def _contents(tx: Transaction, plan: Plan, row: Row) -> list[bytes | Remote]:
+
+def _contents(tx: Transaction, plan: Plan, row: Row) -> list[Piece]:
     """The attributes with sections, and the end of the response."""
     blob, size, record = plan.content_columns(row)
     if plan.whole and size <= CHUNK:  # what clients ask for most
         return [plan.whole % size, tx.blobs.read_whole(tx, blob), b")\r\n"]
     content = _Content(tx, blob, size)
     root: Part | None = None
-    pieces: list[bytes | Remote] = []
+    pieces: list[Piece] = []
     separator = b" " if plan.has_items else b""
     for attribute in plan.contents:
         section = attribute.section
         assert section is not None
         if root is None and (section.part or section.text):
             root = from_record(record)
-        pieces.extend(_content(content, root, attribute, section, separator))
+        if attribute.name == "BODY[]":
+            pieces.extend(_content(content, root, attribute, section, separator))
+        else:
+            pieces.extend(_binary(tx, plan, content, root, attribute, separator))
         separator = b" "
     pieces.append(b")\r\n")
     return pieces
@@ -127,7 +139,7 @@ def _contents(tx: Transaction, plan: Plan, row: Row) -> list[bytes | Remote]:
 
 def _content(
     content: _Content, root: Part | None, attribute: Attribute, section: Section, separator: bytes
-) -> list[bytes | Remote]:
+) -> list[Piece]:
     span = (0, content.size) if root is None else locate(root, content.size, section)
     if span is None:
         return [b"%b%b NIL" % (separator, attribute.label)]
@@ -138,6 +150,31 @@ def _content(
         return [b"%b%b {%d}\r\n%b" % (separator, attribute.label, stop - start, chosen[start:stop])]
     start, stop = cut(span, section.partial)
     return [b"%b%b {%d}\r\n" % (separator, attribute.label, stop - start), content.piece(start, stop)]
+
+
+def _binary(
+    tx: Transaction, plan: Plan, content: _Content, root: Part | None, attribute: Attribute, separator: bytes
+) -> list[Piece]:
+    """BINARY and BINARY.SIZE; of what cannot be decoded NIL or 0, and the command will fail (RFC 3516 4.3)."""
+    section = attribute.section
+    assert section is not None
+    sizing = attribute.name == "BINARY.SIZE[]"
+    nothing = b"%b%b %b" % (separator, attribute.label, b"0" if sizing else b"NIL")
+    encoded = find_encoded(root, content.blob, content.size, section)
+    if encoded is None:
+        return [nothing]
+    try:
+        if sizing:
+            return [b"%b%b %d" % (separator, attribute.label, measure(tx, encoded, None).length)]
+        if content.has_room(encoded.stop - encoded.start):
+            data = decode_now(tx, encoded, section.partial)
+            mark = b"~" if b"\x00" in data else b""
+            return [b"%b%b %b{%d}\r\n%b" % (separator, attribute.label, mark, len(data), data)]
+        encoded = measure(tx, encoded, section.partial)
+    except UnknownEncoding:
+        plan.undecodable = True
+        return [nothing]
+    return [b"%b%b ~{%d}\r\n" % (separator, attribute.label, encoded.length), encoded]
 
 
 def read_blob(tx: Transaction, blob: int, start: int, stop: int) -> bytes:
