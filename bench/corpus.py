@@ -59,8 +59,8 @@ class Corpus:
             language: list(accumulate(1 / (rank + 5) for rank in range(len(words))))
             for language, words in self._words.items()
         }
-        cjk = list(_CJK) + [chr(c) for c in self._random.sample(range(0x4E00, 0x8FFF), 3000)]
-        self._cjk, self._cjk_weights = cjk, list(accumulate(1 / (rank + 20) for rank in range(len(cjk))))
+        words = self._words["zh"] = _chinese_vocabulary(self._random)
+        self._weights["zh"] = list(accumulate(1 / (rank + 5) for rank in range(len(words))))
         self._people = [self._person() for _ in range(400)]
         self._hosts = [f"mx{n}.{self._token(8).lower()}.example" for n in range(60)]
         self._count = 0
@@ -191,9 +191,9 @@ class Corpus:
         return "\r\n".join([*lines, line]) + "."
 
     def _words_of(self, language: str, count: int) -> str:
-        if language == "zh":
-            chosen = self._random.choices(self._cjk, cum_weights=self._cjk_weights, k=count * 2)
-            return " ".join("".join(chosen[n : n + 24]) for n in range(0, len(chosen), 24))
+        if language == "zh":  # no spaces, but lines may break after a punctuation mark
+            text = "".join(self._random.choices(self._words["zh"], cum_weights=self._weights["zh"], k=count))
+            return text.replace("，", "， ")
         return " ".join(
             self._random.choices(self._words[language], cum_weights=self._weights[language], k=count)
         )
@@ -213,6 +213,16 @@ def _vocabulary(source: random.Random, language: str) -> list[str]:
     syllables = _SYLLABLES[language].split()
     build: Callable[[], str] = lambda: "".join(source.choices(syllables, k=source.randint(2, 4)))  # noqa: E731
     return [*_COMMON[language].split(), *(build() for _ in range(20_000))]
+
+
+def _chinese_vocabulary(source: random.Random) -> list[str]:
+    characters = list(_CJK) + [chr(c) for c in source.sample(range(0x4E00, 0x8FFF), 1200)]
+    weights = list(accumulate(1 / (rank + 20) for rank in range(len(characters))))
+    words = [
+        "".join(source.choices(characters, cum_weights=weights, k=source.choice((1, 2, 2, 2, 3))))
+        for _ in range(3000)
+    ]
+    return ["，", *_CJK[:12], *words]
 
 
 def _encoded(text: str) -> str:
