@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.accounts import prepared
+from support.accounts import new_account, prepared
+from support.stores import open_store
 
 from mailwright.message.fold import fold
-from mailwright.store import mailboxes, messages, search
-from mailwright.store.db.api import Database
+from mailwright.store import indexer, mailboxes, messages, search
+from mailwright.store.db.api import Database, Transaction
 from mailwright.store.grams import ALWAYS, grams, query
 from mailwright.store.indexer import Indexer
 from mailwright.store.notify.local import LocalNotifier
@@ -94,11 +96,11 @@ async def test_a_needle_without_letters_is_not_for_the_index(store: Store, accou
 async def test_new_mail_is_added_and_removed_mail_forgotten(store: Store, account: int) -> None:
     await store.write(search.begin, account)
     first = await fill(store, account, ["alpha"])
-    indexer = Indexer(store)
-    await indexer.index(account)
+    worker = Indexer(store)
+    await worker.index(account)
     second = await fill(store, account, ["alpha beta"])
     assert await find(store, account, "alpha") == set(first)
-    await indexer.index(account)
+    await worker.index(account)
     assert await find(store, account, "alpha") == {*first, *second}
     box = await store.read(mailboxes.find_mailbox, account, "INBOX")
     await store.write(messages.expunge, account, box.id, [1])
@@ -107,8 +109,6 @@ async def test_new_mail_is_added_and_removed_mail_forgotten(store: Store, accoun
 
 
 async def test_one_account_is_not_found_by_another(store: Store, account: int) -> None:
-    from support.accounts import new_account
-
     other = await store.write(new_account, f"other{next(_numbers)}@example.net")
     for one in (account, other):
         await store.write(search.begin, one)
@@ -131,6 +131,103 @@ async def test_a_message_that_is_removed_while_it_is_indexed(store: Store, accou
     await store.write(search.add, account, message, [ready])
     assert await store.read(search.candidates, account, "gone") == set()
     assert await store.read(search.read_indexed, account) == message
+
+
+async def test_field_names_are_indexed_too(store: Store, account: int) -> None:
+    ids = await fill(store, account, ["text"])
+    await store.write(search.begin, account)
+    await Indexer(store).index(account)
+    for needle in ("subject", "subject: s", "m: zoë"):
+        assert await store.read(search.candidates, account, needle) == set(ids)
+    assert await store.read(search.read_header, ids[0]) == [
+        ("from", "zoë <zoe@example.org>"),
+        ("subject", "s"),
+        ("content-type", "text/plain; charset=utf-8"),
+    ]
+    assert await store.read(search.read_body, ids[0]) == b"text\r\n"
+
+
+async def test_check_names_what_is_wrong_and_restart_mends_it(store: Store, account: int) -> None:
+    ids = await fill(store, account, ["one", "two", "three", "four"])
+    assert await store.read(search.check, account, 10) == []  # no index, nothing wrong
+    await store.write(search.begin, account)
+    worker = Indexer(store)
+    await worker.index(account)
+    assert await store.read(search.check, account, 10) == []
+    await store.write(_spoil, ids)
+    found = await store.read(search.check, account, 10)
+    assert found == [
+        f"the index holds the text of message {ids[3] + 1}, which is gone",
+        f"message {ids[0]}: the index holds another text",
+        f"message {ids[1]}: it is not in the index",
+        f"message {ids[2]}: tokens are missing in the index",
+        f"message {ids[3]}: the search index is damaged (error determining content size from frame header);"
+        " run `mailwright doctor`",
+    ]
+    assert await store.read(search.check, account, 2) == found[:2]
+    await store.write(search.restart, account)
+    assert await store.read(search.read_waiting, account, 1) != []
+    await worker.index(account)
+    assert await store.read(search.check, account, 10) == []
+    assert await find(store, account, "three") == {ids[2]}
+
+
+def _spoil(tx: Transaction, ids: list[int]) -> None:
+    other = search.prepare(ids[0], search.fold_text(mail("other")))
+    tx.run("UPDATE search_texts SET body = ? WHERE message = ?", other.body, ids[0])
+    search.forget(tx, ids[1:2])
+    column = "rowid" if tx.dialect.name == "sqlite" else "message"
+    tx.run(f"DELETE FROM search_grams WHERE {column} = ?", ids[2])
+    tx.run("UPDATE search_texts SET header = ? WHERE message = ?", b"no zstd", ids[3])
+    tx.run("INSERT INTO search_texts (message, header, body) VALUES (?, ?, ?)", ids[3] + 1, b"", b"")
+    tx.run("UPDATE search_state SET indexed = ?", ids[3] + 1)
+
+
+async def test_a_needle_that_too_many_may_hold_is_not_for_the_index(
+    store: Store, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_MAX_CANDIDATES", 2)
+    ids = await fill(store, account, ["common rare", "common", "common"])
+    await store.write(search.begin, account)
+    await Indexer(store).index(account)
+    assert await store.read(search.candidates, account, "common") is None
+    assert await store.read(search.candidates, account, "rare") == {ids[0]}
+
+
+async def test_a_large_message_is_folded_like_a_small_one(
+    store: Store, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "grüße " * 100_000 + "needle"
+    (message,) = await fill(store, account, [text])
+    row = await store.read(messages.read_message, message, "blob, size")
+    assert row is not None
+    small = await store.read(search.fold_blob, *row)
+    monkeypatch.setattr(search, "_IN_MEMORY", 1000)
+    assert await store.read(search.fold_blob, *row) == small
+    assert small.body.endswith("needle\r\n")
+
+
+async def test_the_indexer_follows_the_accounts_that_have_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "_PAUSE", 0.0)
+    async with open_store(tmp_path) as store:
+        account = await store.write(new_account, "a@example.org")
+        await store.write(search.begin, account)
+        await fill(store, account, ["before the start"])
+        task = asyncio.create_task(Indexer(store).run())
+        await _until_indexed(store, account)
+        await fill(store, account, ["and after"])
+        await _until_indexed(store, account)
+        assert len(await find(store, account, "after")) == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _until_indexed(store: Store, account: int) -> None:
+    async with asyncio.timeout(10):
+        while await store.read(search.read_waiting, account, 1):
+            await asyncio.sleep(0.01)
 
 
 _numbers = itertools.count()
