@@ -105,7 +105,7 @@ def test_limits_hold_and_nothing_is_forgotten_in_any_order(events: list[object])
     world.drain()
     assert len(world.sent) + dropped == world.added, "work was left behind though nothing ran"
     assert len({work.key for work in world.sent}) == len(world.sent)
-    assert world.planner.ready == world.planner.connections == 0
+    assert world.planner.ready == world.planner.fresh == world.planner.connections == 0
     assert not world.planner.full_destinations()
     assert vars_empty(world.planner)
 
@@ -263,3 +263,12 @@ def test_a_batch_grows_while_it_is_used_up() -> None:
         world.pump()
     assert sizes[0] == 10
     assert sizes[-1] >= 390
+
+
+def test_new_mail_is_claimed_first() -> None:
+    planner = Planner(Limits(ready=800))
+    old = [Lane(RETRY, 1, f"old{n}.example") for n in range(100)]
+    assert sum(claim.recipients for claim in planner.plan_claims(old)) == 200
+    claims = planner.plan_claims([*old, Lane(FRESH, 2, "new.example")])
+    assert claims[0] == Claim(Lane(FRESH, 2, "new.example"), 10)
+    assert sum(claim.recipients for claim in claims[1:]) == 16

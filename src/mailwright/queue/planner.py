@@ -13,15 +13,18 @@ import itertools
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from mailwright.queue.schedule import Schedule
+
+_T = TypeVar("_T")
 
 FRESH: Final = 0
 RETRY: Final = 1
 
 FIRST_WINDOW: Final = 5  # connections to a destination of which nothing is known yet
-MAX_RESTS: Final = 10_000  # destinations whose failures are remembered
+MAX_NOTES: Final = 10_000  # destinations of which something is remembered
+FEW: Final = 16  # recipients tried before that are claimed at once while new mail waits
 FIRST_BATCH: Final = 10  # recipients claimed of a lane at first; doubled each time they are used up
 
 
@@ -96,6 +99,7 @@ class Planner:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.ready = 0  # recipients claimed and not taken
+        self.fresh = 0  # those of them in the tier FRESH
         self.connections = 0
         self._retries = 0  # connections that were opened for the tier RETRY
         self._turn = 0
@@ -107,6 +111,7 @@ class Planner:
         self._destinations: dict[str, _Destination] = {}
         self._accounts: dict[int, _Account] = {}
         self._rests: dict[str, tuple[int, float]] = {}  # destination -> failures in a row, end of its rest
+        self._learned: dict[str, tuple[int, int]] = {}  # destination -> window and batch when last seen
 
     # Claiming
 
@@ -126,17 +131,28 @@ class Planner:
     def plan_claims(self, due: Iterable[Lane]) -> list[Claim]:
         """How much to claim of each lane; `due` has the longest waiting first.
 
-        No lane takes more than an eighth of the room that is left, so that none can fill it.
+        No lane takes more than an eighth of the room that is left, so that none can fill it. While there is new
+        mail, what was tried before is claimed a quarter as much, at most.
         """
+        lanes = list(dict.fromkeys(due))
         claims: dict[Lane, int] = {}
+        self._plan([lane for lane in lanes if lane.tier == FRESH], self.room(), claims)
+        fresh = sum(claims.values())
+        room = self.room() - fresh
+        if fresh or self.fresh:
+            room = min(room, max(FEW, fresh // 3))
+        self._plan([lane for lane in lanes if lane.tier == RETRY], room, claims)
+        return [Claim(lane, count) for lane, count in claims.items()]
+
+    def _plan(self, lanes: list[Lane], room: int, claims: dict[Lane, int]) -> None:
         of_destination: dict[str, int] = {}
         of_account: dict[int, int] = {}
-        room = self.room()
-        for lane in due:
+        for lane, count in claims.items():
+            of_destination[lane.destination] = of_destination.get(lane.destination, 0) + count
+            of_account[lane.account] = of_account.get(lane.account, 0) + count
+        for lane in lanes:
             if room <= 0:
-                break
-            if lane in claims:
-                continue
+                return
             count = min(
                 self.limits.lane_batch,
                 max(1, room // 8),
@@ -148,11 +164,12 @@ class Planner:
                 room -= count
                 of_destination[lane.destination] = of_destination.get(lane.destination, 0) + count
                 of_account[lane.account] = of_account.get(lane.account, 0) + count
-        return [Claim(lane, count) for lane, count in claims.items()]
 
     def _destination_room(self, name: str) -> int:
         destination = self._destinations.get(name)
-        return FIRST_BATCH if destination is None else destination.batch - destination.ready
+        if destination is not None:
+            return destination.batch - destination.ready
+        return FIRST_BATCH if name in self._rests else self._learned.get(name, (0, FIRST_BATCH))[1]
 
     def _account_share(self) -> int:
         return max(8, self.limits.ready // 4)
@@ -171,10 +188,13 @@ class Planner:
             destination = self._destinations[lane.destination] = _Destination()
             if lane.destination in self._rests:
                 destination.window = 1  # one connection probes
+            elif lane.destination in self._learned:
+                destination.window, destination.batch = self._learned[lane.destination]
         account = self._accounts.setdefault(lane.account, _Account())
         destination.ready += work.recipients
         account.ready += work.recipients
         self.ready += work.recipients
+        self.fresh += work.recipients if lane.tier == FRESH else 0
         queue = self._work.get(lane)
         if queue is not None:
             queue.append(work)
@@ -291,6 +311,7 @@ class Planner:
         account.ready -= work.recipients
         account.running += 1
         self.ready -= work.recipients
+        self.fresh -= work.recipients if lane.tier == FRESH else 0
         if not queue:
             del self._work[lane]
             destination.lanes.pop()
@@ -323,9 +344,7 @@ class Planner:
             answer: float | None = until
         else:
             answer = None
-        self._rests[name] = (failures, until)
-        if len(self._rests) > MAX_RESTS:
-            del self._rests[next(iter(self._rests))]
+        _note(self._rests, name, (failures, until))
         destination = self._destinations.get(name)
         if destination is not None:
             destination.window = 1
@@ -353,6 +372,7 @@ class Planner:
                 dropped.append(work)
                 account.ready -= work.recipients
                 self.ready -= work.recipients
+                self.fresh -= work.recipients if lane.tier == FRESH else 0
             self._forget_account(lane.account, account)
         destination.lanes.clear()
         destination.ready = 0
@@ -363,6 +383,7 @@ class Planner:
         if not destination.ready and not destination.running:
             self._wake(destination.waiting, every=True)
             del self._destinations[name]
+            _note(self._learned, name, (destination.window, destination.batch))
 
     def _forget_account(self, number: int, account: _Account) -> None:
         if not account.ready and not account.running:
@@ -379,3 +400,11 @@ class Planner:
                     return
             else:
                 self._lined.discard(lane)
+
+
+def _note(table: dict[str, _T], name: str, value: _T) -> None:
+    """Remember something; the oldest note makes room."""
+    table.pop(name, None)
+    table[name] = value
+    if len(table) > MAX_NOTES:
+        del table[next(iter(table))]

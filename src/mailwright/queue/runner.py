@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from mailwright.base.clock import Clock
 from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
-from mailwright.queue.planner import Limits, Planner, Start, Work
+from mailwright.queue.planner import RETRY, Limits, Planner, Start, Work
 from mailwright.queue.values import Outcome, Recipient, Result
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreError, TemporaryFailure
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
+_PORTION: Final = 0.05  # between claims of what was tried before, while new mail is on its way
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
 _QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
 _RECORD_BATCH: Final = 256
@@ -111,6 +112,7 @@ class Runner:
         self._couriers: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
+        self._only_retries = False
 
     # From outside
 
@@ -162,6 +164,7 @@ class Runner:
                 swept = await self._sweep()
                 self._start_couriers()
                 if claimed or swept:
+                    await self._pace()
                     continue
                 wait = await self._time_to_wait()
             except TemporaryFailure as error:
@@ -175,6 +178,11 @@ class Runner:
                     await self._woken.wait()
                     continue
             self._fresh = self._fresh or wait < LOOK  # else it was too far off to be waited for
+
+    async def _pace(self) -> None:
+        """While new mail is on its way, what was tried before comes in small portions."""
+        if self._only_retries and self.planner.fresh:
+            await asyncio.sleep(_PORTION)
 
     async def _time_to_wait(self) -> float:
         if self._fresh:  # all that may be claimed now is: whoever finishes wakes us
@@ -195,6 +203,7 @@ class Runner:
         if not claims:
             return 0
         self._fresh = True
+        self._only_retries = all(claim.lane.tier == RETRY for claim in claims)
         claimed = await self._db.write(model.claim, self._owner, claims, now, LEASE)
         for item in claimed:
             self._add(item)
