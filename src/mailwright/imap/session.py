@@ -96,10 +96,7 @@ class Session:
             self.write(responses.untagged("BYE", "The server is shutting down; connect again in a moment"))
             raise
         finally:
-            if self._unsubscribe is not None:
-                self._unsubscribe()
-            if self._unwatch is not None:
-                self._unwatch()
+            self._unsubscribe_all()
             await self.stream.close()
 
     async def _serve(self) -> None:
@@ -215,6 +212,19 @@ class Session:
         self.account = account
         self._watched = account.id
         self._unsubscribe = self.service.store.notify.subscribe(account.id, self._heard)
+
+    def log_out(self) -> None:
+        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 3)."""
+        self._unsubscribe_all()
+        self.account = self.selected = None
+        self.enabled = frozenset()
+        self.notified = self._watched = 0
+
+    def _unsubscribe_all(self) -> None:
+        for unsubscribe in (self._unsubscribe, self._unwatch):
+            if unsubscribe is not None:
+                unsubscribe()
+        self._unsubscribe = self._unwatch = None
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""

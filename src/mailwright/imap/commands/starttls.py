@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
+from mailwright.imap.deflated import DeflatedStream
 from mailwright.imap.reply import Bad, Refused
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 async def run(session: Session, command: Command) -> None:
     if session.stream.tls is not None:
         raise Bad("The connection is under TLS already")
+    if isinstance(session.stream, DeflatedStream):
+        raise Bad("The connection is compressed; TLS comes before compression")
     context = session.service.tls
     if context is None:
         raise Refused("This server has no certificate for STARTTLS", "CANNOT")

@@ -9,6 +9,7 @@ from mailwright.imap.commands import (
     authenticate,
     capability,
     close,
+    compress,
     copy,
     create,
     delete,
@@ -43,6 +44,7 @@ from mailwright.imap.commands import (
     store,
     subscribe,
     thread,
+    unauthenticate,
 )
 from mailwright.imap.commands.row import ANY, LOGGED_IN, Row, State, parse_nothing
 from mailwright.imap.connection import Parser
@@ -83,6 +85,8 @@ TABLE: Final[dict[str, Row]] = {
     "SETQUOTA": Row(setquota.run, setquota.parse, LOGGED_IN),
     "REPLACE": Row(replace.run, append.parse, _SELECTED),
     "UID REPLACE": Row(replace.run, append.parse, _SELECTED),
+    "COMPRESS": Row(compress.run, compress.parse, LOGGED_IN),
+    "UNAUTHENTICATE": Row(unauthenticate.run, parse_nothing, LOGGED_IN),
     "IDLE": Row(idle.run, parse_nothing, LOGGED_IN, reads_changes=True),
     "CHECK": Row(noop.run, parse_nothing, _SELECTED, reads_changes=True),
     "CLOSE": Row(close.run, parse_nothing, _SELECTED),

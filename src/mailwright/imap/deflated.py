@@ -1,0 +1,87 @@
+"""COMPRESS=DEFLATE (RFC 4978): a stream within a stream, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import zlib
+from typing import Final
+
+from mailwright.net.api import Peer, Stream, TLSInfo
+
+# What we send is compressed within 8 KiB and with small tables, so that an idle client costs about 70 KiB;
+# a client may use all of the 32 KiB that deflate allows.
+_LEVEL: Final = 6
+_OUR_WINDOW: Final = -13
+_MEMORY: Final = 6
+_THEIR_WINDOW: Final = -15
+PIECE: Final = 64 * 1024  # octets that one read gives at most, whatever they were compressed to
+
+
+class DeflatedStream:
+    """See `net.api.Stream`. What is written goes out at `drain`, so that each batch of replies ends at a flush."""
+
+    __slots__ = ("_compressor", "_decompressor", "_rest", "_under", "_waiting", "local", "peer", "tls")
+
+    def __init__(self, under: Stream) -> None:
+        self.peer: Peer = under.peer
+        self.local: Peer = under.local
+        self.tls: TLSInfo | None = under.tls
+        self._under = under
+        self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _OUR_WINDOW, _MEMORY)
+        self._decompressor = zlib.decompressobj(_THEIR_WINDOW)
+        self._rest: bytes | None = None  # compressed octets not looked at; None: more must come first
+        self._waiting = False  # something was written since the last flush
+
+    async def read(self, timeout: float) -> bytes | None:
+        while True:
+            if self._decompressor.eof:
+                return b""  # the peer has ended its stream
+            if self._rest is None:
+                data = await self._under.read(timeout)
+                if not data:
+                    return data
+                self._rest = data
+            else:
+                await asyncio.sleep(0)  # others have their turn, however much a small input holds
+            found = self._inflate(self._rest)
+            if found:
+                return found
+
+    def _inflate(self, data: bytes) -> bytes:
+        """The next octets, at most PIECE of them: a small input may hold very many."""
+        try:
+            found = self._decompressor.decompress(data, PIECE)
+        except zlib.error as error:
+            raise ConnectionResetError(f"the peer's compressed octets are damaged: {error}") from error
+        # A full piece may leave octets within zlib even when all input is taken.
+        rest = self._decompressor.unconsumed_tail
+        self._rest = rest if rest or len(found) == PIECE else None
+        return found
+
+    def write(self, data: bytes) -> None:
+        if data:
+            self._waiting = True
+            self._under.write(self._compressor.compress(data))
+
+    async def drain(self, timeout: float = 60.0) -> None:
+        self._flush()
+        await self._under.drain(timeout)
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._under.write(self._compressor.flush(zlib.Z_SYNC_FLUSH))
+
+    async def start_tls(self, context: ssl.SSLContext, timeout: float = 30.0) -> None:
+        raise ConnectionAbortedError("TLS comes before compression, not within it")
+
+    def wake(self) -> None:
+        self._under.wake()
+
+    async def close(self) -> None:
+        self._flush()
+        await self._under.close()
+
+    def abort(self) -> None:
+        self._under.abort()
