@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailwright.queue import dsn, dsn_texts
+from mailwright.queue.reports import LARGEST
 from mailwright.queue.values import Message, Outcome, Recipient, Result, notify_to_text, parse_notify
 
 NOW = 1_800_000_000.0
@@ -229,3 +230,18 @@ def test_hostile_content_never_breaks_a_report(original: bytes, text: str, orcpt
 def test_the_words_of_notify_go_both_ways() -> None:
     assert notify_to_text(parse_notify("success, DELAY,what")) == "SUCCESS,DELAY"
     assert parse_notify("") == 0
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_worst_recipients_and_replies_make_no_large_report(language: str) -> None:
+    outcomes = [
+        (
+            recipient("x" * 64 + str(n) + "@" + "d" * 180 + ".example", orcpt="rfc822;" + "o" * 490),
+            Result(Outcome.FAILED, "rcpt", "5.7.1", "拒" * 60_000, 550, "h" * 250),
+        )
+        for n in range(100)
+    ]
+    original = b"Subject: x\r\n\r\n" + b"y" * (dsn.MAX_RETURNED - 20)
+    made = dsn.plan_reports(message(language=language, size=len(original)), outcomes)
+    assert [len(report.outcomes) for report in made] == [25, 25, 25, 25]
+    assert max(len(build(report, original)) for report in made) < LARGEST

@@ -31,8 +31,8 @@ RELAYED: Final = "relayed"
 
 MAX_RETURNED: Final = 64 * 1024  # octets of a message that a report gives back whole
 MAX_HEADER: Final = 64 * 1024  # octets of a header that a report gives back
-_MAX_TEXT: Final = 900  # octets of a reply in a report's field
-_MAX_LISTED: Final = 100  # recipients that the human part describes
+MAX_RECIPIENTS: Final = 25  # in one report, so that it stays below 256 KiB whatever they and the replies are
+_MAX_TEXT: Final = 500  # characters of a reply or an address
 
 Outcomes = Sequence[tuple[Recipient, Result]]
 
@@ -69,7 +69,7 @@ class Report:
 
 
 def plan_reports(message: Message, outcomes: Outcomes) -> list[Report]:
-    """The reports that these outcomes call for, one for each action.
+    """The reports that these outcomes call for: one for each action, more when there are many recipients.
 
     None for a null reverse-path: never a bounce for a bounce (RFC 5321 4.5.5). NOTIFY decides per recipient;
     without it failures and delays are told (RFC 3461 4.1).
@@ -81,7 +81,11 @@ def plan_reports(message: Message, outcomes: Outcomes) -> list[Report]:
         action = _ACTIONS[result.outcome]
         if action and _is_wanted(recipient.notify, action) and not (action == DELAYED and recipient.warned):
             groups.setdefault(action, []).append((recipient, result))
-    return [Report(action, message, tuple(group)) for action, group in groups.items()]
+    return [
+        Report(action, message, tuple(group[start : start + MAX_RECIPIENTS]))
+        for action, group in groups.items()
+        for start in range(0, len(group), MAX_RECIPIENTS)
+    ]
 
 
 def _is_wanted(notify: int, action: str) -> bool:
@@ -163,13 +167,11 @@ def _references(header: bytes) -> list[bytes]:
 
 def _human_part(report: Report, said: Words, subject: str, header: bytes) -> str:
     lines = [said.openings[report.action], ""]
-    for recipient, result in report.outcomes[:_MAX_LISTED]:
+    for recipient, result in report.outcomes:
         lines.append(f"    {recipient.address}")
         if report.action in (FAILED, DELAYED):
             lines += _explain(report, said, recipient, result)
         lines.append("")
-    if len(report.outcomes) > _MAX_LISTED:
-        lines += [f"    ... +{len(report.outcomes) - _MAX_LISTED}", ""]
     if report.action == DELAYED:
         lines += [said.until.format(date=format_date(int(report.message.expires_at))), ""]
     lines.append(said.about.format(subject=subject))
@@ -189,7 +191,7 @@ def _explain(report: Report, said: Words, recipient: Recipient, result: Result) 
         for label, text in ((said.what, cause.what), (said.whose, cause.whose), (said.remedy, cause.remedy))
     ]
     if result.text:
-        text = _one_line(result.text)
+        text = _one_line(result.text)[:_MAX_TEXT]
         lines.append("      " + (said.said.format(host=result.host, text=text) if result.host else text))
     return lines
 

@@ -131,7 +131,7 @@ class Runner:
         self._fresh = True
         self._woken.set()
 
-    async def stop(self, timeout: float = 10.0) -> None:
+    async def stop(self, timeout: float = 3.0) -> None:
         """Let the messages on their way come to an end for so long, then break off; record, give the leases back."""
         self._stopping = True
         for task in self._tasks[:1] + self._tasks[2:]:
