@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap.view import Key, View
 from mailwright.store import changes, messages
@@ -11,11 +11,15 @@ from mailwright.store.db.api import Transaction
 from mailwright.store.model import Change, Kind, Mailbox
 from mailwright.store.sets import unpack
 
+if TYPE_CHECKING:
+    from mailwright.imap.search.context import Context
+
 
 class Selected:
     """A mailbox and this session's view of it."""
 
     __slots__ = (
+        "contexts",
         "gone",
         "mailbox",
         "name",
@@ -41,6 +45,7 @@ class Selected:
         self.gone = False  # the mailbox was deleted
         self.own: set[int] = set()  # modseqs of our own changes of flags, which need not be told again
         self.saved: array[int] = array("I")  # `$` of RFC 5182
+        self.contexts: dict[str, Context] = {}  # results that are kept up to date, by tag (RFC 5267)
 
     @property
     def key(self) -> Key:

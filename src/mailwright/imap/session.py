@@ -20,6 +20,7 @@ from mailwright.imap.connection import (
 )
 from mailwright.imap.news import refresh_rights, tell_news
 from mailwright.imap.reply import Bad, Refused, Reply
+from mailwright.imap.search.context import tell_contexts
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
 from mailwright.net.api import Stream
@@ -157,6 +158,7 @@ class Session:
             reply = await row.run(self, command)
             if self.selected is not None and reply is not None:
                 await tell_news(self, expunge=self._may_expunge(row), read=row.reads_changes)
+                await tell_contexts(self)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:

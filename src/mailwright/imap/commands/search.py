@@ -8,6 +8,7 @@ from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.search.answer import answer, search
+from mailwright.imap.search.context import follow
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.search import SearchArgs, parse_search
 
@@ -23,6 +24,8 @@ def parse(lexer: Lexer) -> SearchArgs:
 async def run(session: Session, command: Command) -> Reply:
     args: SearchArgs = command.args
     selected = session.open_mailbox()
+    since = selected.view.modseq
     found = await search(session, selected, command, args)
     await answer(session, selected, command, args, found, responses.search)
+    follow(session, selected, command, args, None, found.uids, since)
     return Reply("SEARCH completed")

@@ -7,6 +7,7 @@ from typing import Final
 from mailwright.imap.commands import (
     append,
     authenticate,
+    cancelupdate,
     capability,
     close,
     compress,
@@ -96,6 +97,7 @@ TABLE: Final[dict[str, Row]] = {
     "SEARCH": Row(search.run, search.parse, _SELECTED, uses_numbers=True),
     "UID SEARCH": Row(search.run, search.parse, _SELECTED),
     "ESEARCH": Row(esearch.run, esearch.parse, LOGGED_IN, uses_numbers=True),
+    "CANCELUPDATE": Row(cancelupdate.run, cancelupdate.parse, _SELECTED),
     "SORT": Row(sort.run, sort.parse, _SELECTED, uses_numbers=True),
     "UID SORT": Row(sort.run, sort.parse, _SELECTED),
     "THREAD": Row(thread.run, thread.parse, _SELECTED, uses_numbers=True),

@@ -1,0 +1,118 @@
+"""Results that are kept up to date: RETURN (UPDATE) of RFC 5267 4.3."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from mailwright.imap import responses
+from mailwright.imap.connection import Command
+from mailwright.imap.reply import Refused
+from mailwright.imap.search.find import find
+from mailwright.imap.search.order import sort_uids
+from mailwright.imap.selected import Selected
+from mailwright.imap.syntax import search as keys
+from mailwright.imap.syntax.sequence import SequenceSet, format_set, join_ranges
+from mailwright.imap.syntax.sort import Criterion
+from mailwright.imap.view import Key
+from mailwright.store.changes import read_changes
+from mailwright.store.db.api import Transaction
+from mailwright.store.sets import unpack_ranges
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+MAX_CONTEXTS: Final = 10  # in one session
+
+
+class Context:
+    """A result that the client has, in order, as of `modseq`. `criteria` None: the order means nothing."""
+
+    __slots__ = ("criteria", "key", "modseq", "uids")
+
+    def __init__(
+        self, key: keys.Key, criteria: tuple[Criterion, ...] | None, uids: array[int], modseq: int
+    ) -> None:
+        self.key = key
+        self.criteria = criteria
+        self.uids = uids
+        self.modseq = modseq
+
+
+def follow(
+    session: Session,
+    selected: Selected,
+    command: Command,
+    args: keys.SearchArgs,
+    criteria: tuple[Criterion, ...] | None,
+    uids: array[int],
+    since: int,
+) -> None:
+    """Keep the result up to date when UPDATE asks for it; `since` is the view's modseq before the search."""
+    if args.returns is None or "UPDATE" not in args.returns.names:
+        return
+    if not command.uid or len(selected.contexts) >= MAX_CONTEXTS:
+        # RFC 5267 4.3.1: sequence numbers would have to be told as they were at each moment.
+        why = (
+            "At most 10 results are kept up to date"
+            if command.uid
+            else "Only results of UIDs are kept up to date"
+        )
+        session.write(responses.untagged("NO", why, f'NOUPDATE "{command.tag}"'))
+        return
+    selected.contexts[command.tag] = Context(args.key, criteria, uids, since)
+
+
+async def tell_contexts(session: Session) -> None:
+    """Tell the client what came to its results and what left them."""
+    selected = session.selected
+    if selected is None or selected.gone:
+        return
+    for tag, context in list(selected.contexts.items()):
+        modseq = selected.view.modseq
+        if context.modseq == modseq:
+            continue
+        try:
+            values = await _update(session, selected, context)
+        except Refused as refusal:
+            del selected.contexts[tag]
+            session.write(responses.untagged("NO", refusal.text, f'NOUPDATE "{tag}"'))
+            continue
+        context.modseq = modseq
+        if values:
+            session.write(responses.esearch(tag, True, values))
+
+
+async def _update(session: Session, selected: Selected, context: Context) -> list[tuple[str, str]]:
+    """Bring a result up to date; what the client is to be told. Raises Refused."""
+    touched = await session.service.store.read(read_touched, selected.key, context.modseq)
+    if not touched:
+        return []
+    among = keys.Uids(SequenceSet(tuple(touched)))
+    found = await find(session, selected, keys.And((among, context.key)))
+    matching = set(found.uids)
+    members = set(context.uids)
+    changed = {uid for uid in context.uids if any(low <= uid <= high for low, high in touched)}
+    gone, new = changed - matching, matching - members
+    if not gone and not new:
+        return []
+    if context.criteria is None:
+        context.uids = array("I", sorted(members - gone | new))
+        values = [("REMOVEFROM", f"(0 {format_set(sorted(gone))})")] if gone else []
+        return [*values, ("ADDTO", f"(0 {format_set(sorted(new))})")] if new else values
+    before = list(context.uids)
+    everything = array("I", sorted(members - gone | new))
+    context.uids = await sort_uids(session, selected.key, everything, context.criteria)
+    # Each position holds once the pairs before it are carried out: from the end down, then from the start up.
+    left = [f"{place} {uid}" for place, uid in reversed(list(enumerate(before, 1))) if uid in gone]
+    came = [f"{place} {uid}" for place, uid in enumerate(context.uids, 1) if uid in new]
+    values = [("REMOVEFROM", f"({' '.join(left)})")] if left else []
+    return [*values, ("ADDTO", f"({' '.join(came)})")] if came else values
+
+
+def read_touched(tx: Transaction, key: Key, since: int) -> list[tuple[int, int]]:
+    """The UIDs of what arrived, changed or went after a modseq."""
+    account, mailbox = key
+    return join_ranges(
+        [pair for change in read_changes(tx, account, since, mailbox) for pair in unpack_ranges(change.uids)]
+    )

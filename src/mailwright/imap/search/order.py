@@ -1,0 +1,34 @@
+"""Puts the messages that were found in the order of SORT."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from mailwright.imap.search.keys import portions, read_rows
+from mailwright.imap.sort import Order
+from mailwright.imap.syntax.sort import Criterion
+from mailwright.imap.view import Key
+from mailwright.store.db.api import Transaction
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+async def sort_uids(
+    session: Session, key: Key, uids: array[int], criteria: tuple[Criterion, ...]
+) -> array[int]:
+    """Rising UIDs in another order, without those that are gone meanwhile."""
+    store = session.service.store
+    order = Order(criteria)
+    present = array("I")
+    for portion in portions(uids):
+        present += await store.read(_collect, key, portion, order)
+    places = await store.off_loop(order.order, len(present))
+    return array("I", [present[place] for place in places])
+
+
+def _collect(tx: Transaction, key: Key, uids: array[int], order: Order) -> array[int]:
+    rows = read_rows(tx, key, uids, order.columns)
+    order.add(rows)
+    return array("I", [row[-1] for row in rows])
