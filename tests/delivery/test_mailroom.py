@@ -20,6 +20,7 @@ from mailwright.directory.domains import add_domain
 from mailwright.mailauth.dkim.key import dump_private_key, generate_key
 from mailwright.net.api import Peer, TLSInfo
 from mailwright.queue.srs import Rewriter
+from mailwright.queue.usage import Suppression, suppress
 from mailwright.sasl.api import Account
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
@@ -230,6 +231,18 @@ async def test_an_alias_forwards_with_a_sender_that_leads_back(house: House) -> 
     assert ("", "eve@third.example") in [(sender, address) for sender, address, _ in await house.queue()]
     forged = sender.replace("eve", "adam")
     assert await house.check(forged) == replies.NO_SUCH_USER
+
+
+async def test_an_address_that_refused_before_is_not_tried_again(house: House) -> None:
+    info = await alice(house)
+    assert info.account is not None
+    found = Suppression(info.account.id, "gone@elsewhere.example", house.clock.now(), "550 no such user")
+    await house.store.write(suppress, found)
+    refusal = await house.check("Gone@elsewhere.example", info)
+    assert refusal is not None
+    assert (refusal.code, refusal.enhanced) == (550, "5.1.1")
+    assert "no such user" in refusal.lines[0]
+    assert await house.check("other@elsewhere.example", info) is None
 
 
 async def test_loops_are_refused(house: House) -> None:

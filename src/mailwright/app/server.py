@@ -186,6 +186,7 @@ class App:
             limits=self.config.limits,
             tls_context=self._tls_context,
             server_secret=self._secret,
+            requiretls=True,
         )
 
     def _may_log_in_plainly(self, peer: Peer) -> bool:

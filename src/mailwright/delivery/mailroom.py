@@ -19,7 +19,7 @@ from mailwright.directory.resolve import Destination, may_send_as
 from mailwright.message.header import iterate_fields
 from mailwright.queue.limits import Refusal, SendingLimits
 from mailwright.queue.model import Rules
-from mailwright.queue.usage import check_account
+from mailwright.queue.usage import check_account, read_suppression
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
@@ -111,6 +111,16 @@ class DeliveryMailroom:
             return replies.RELAY_DENIED
         if route.room is not None and route.room < max(envelope.size, 1):
             return replies.OVER_QUOTA
+        if not route.local and info.account is not None:
+            return await self._check_suppressed(info.account.id, route.remote)
+        return None
+
+    async def _check_suppressed(self, account: int, addresses: Sequence[str]) -> Reply | None:
+        """An address that refused this account's mail for good is not tried again and again."""
+        for address in addresses:
+            found = await self._store.read(read_suppression, account, address, self._clock.now())
+            if found is not None:
+                return replies.suppressed(found.reason)
         return None
 
     def open_message(self) -> IncomingMessage:

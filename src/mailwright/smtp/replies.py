@@ -193,6 +193,16 @@ def challenge(data: str) -> Reply:
     return reply(334, "", data)
 
 
+def suppressed(reason: str) -> Reply:
+    """The recipient's server refused mail of this account for good, not long ago."""
+    return reply(
+        550,
+        "5.1.1",
+        f"This address refused your mail before: {reason[:200]}; if it is right again, have it taken off the"
+        " list of suppressed addresses",
+    )
+
+
 def accepted(queue_id: str) -> Reply:
     """The message is kept."""
     return reply(250, "2.0.0", f"OK, accepted as {queue_id}")
