@@ -14,7 +14,7 @@ from mailwright.imap.selected import (
     read_news_and_uids,
 )
 from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
-from mailwright.imap.syntax.sequence import STAR, SequenceSet, to_ranges
+from mailwright.imap.syntax.sequence import STAR, Range, SequenceSet, intersect, to_ranges
 from mailwright.imap.view import Run
 from mailwright.store.acl import permitted_flags, read_rights
 from mailwright.store.messages import read_places
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 KEYWORDS: Final = (
     "$Forwarded $Important $Junk $MDNSent $NotJunk $Phishing"  # those that clients look for (RFC 5788)
 )
+
+
+_BY_UID: Final = frozenset({"QRESYNC", "UIDONLY"})  # who enabled one of these is told of UIDs that vanished
 
 
 async def refresh_rights(session: Session) -> None:
@@ -77,7 +80,10 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
         await load_from_uid(session, lowest)
     recent_before = selected.recent_count
     updates = view.take_updates(expunge)
-    output = [responses.expunges(updates.expunged)]
+    if session.enabled & _BY_UID:
+        output = [responses.vanished(to_ranges(updates.vanished))]
+    else:
+        output = [responses.expunges(updates.expunged)]
     selected.recent_count -= sum(1 for uid in updates.vanished if view.is_recent(uid))
     if updates.arrived:
         output.append(responses.exists(view.count))
@@ -127,16 +133,23 @@ def tell_flags(
     """FETCH responses with the flags, and what the client asked to have beside them."""
     texts = session.service.flag_texts
     with_modseq = "CONDSTORE" in session.enabled
+    uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
     output = []
     for number, place in places:
         recent = selected.view.is_recent(place.uid)
         key = (place.flags, place.keywords)
-        shown = b"UID %d FLAGS " % place.uid if uid else b"FLAGS "
-        shown += texts.recent(*key) if recent else texts[key]
+        shown = b"FLAGS " + (texts.recent(*key) if recent else texts[key])
         if with_modseq:
             shown += b" MODSEQ (%d)" % place.modseq
-        output.append(b"* %d FETCH (%b)\r\n" % (number, shown))
+        output.append(fetched(session, number, place.uid, shown, uid))
     session.write(b"".join(output))
+
+
+def fetched(session: Session, number: int, uid: int, items: bytes, with_uid: bool) -> bytes:
+    """A FETCH response, or what stands for it when the client wants no sequence numbers (RFC 9586 3.3)."""
+    if "UIDONLY" in session.enabled:
+        return b"* %d UIDFETCH (%b)\r\n" % (uid, items)
+    return b"* %d FETCH (%b%b)\r\n" % (number, b"UID %d " % uid if with_uid else b"", items)
 
 
 async def load_from_uid(session: Session, lowest: int) -> None:
@@ -169,15 +182,19 @@ async def load_from_number(session: Session, lowest: int) -> None:
         wanted *= 2
 
 
-async def find_messages(session: Session, numbers: SequenceSet, uid: bool) -> list[Run]:
+async def find_messages(
+    session: Session, numbers: SequenceSet, uid: bool, within: list[Range] | None = None
+) -> list[Run]:
     """The messages that a command names, as the client knows them; UIDs it does not know are passed over.
 
-    Raises Bad for sequence numbers above the number of messages.
+    `within` leaves out all other UIDs. Raises Bad for sequence numbers above the number of messages.
     """
     selected = session.open_mailbox()
     view = selected.view
     if numbers.saved:
         uids = to_ranges(selected.saved)
+        if within is not None:
+            uids = intersect(uids, within)
         if uids and view.missing(uids[0][0]):
             await load_from_uid(session, uids[0][0])
         return view.runs_of_uids(uids)
@@ -187,10 +204,15 @@ async def find_messages(session: Session, numbers: SequenceSet, uid: bool) -> li
         ranges = numbers.resolve(view.count)
         if ranges:
             await load_from_number(session, ranges[0][0])
-        return view.runs_of_numbers(ranges)
+        runs = view.runs_of_numbers(ranges)
+        if within is None:
+            return runs
+        return view.runs_of_uids(intersect([(run.uids[0], run.uids[-1]) for run in runs], within))
     if any(STAR in pair for pair in numbers.ranges) and view.count:
         await load_from_number(session, view.count)
     ranges = numbers.resolve(view.last_uid())
+    if within is not None:
+        ranges = intersect(ranges, within)
     if ranges and view.missing(ranges[0][0]):
         await load_from_uid(session, ranges[0][0])
     return view.runs_of_uids(ranges)

@@ -9,9 +9,10 @@ from typing import Final
 from mailwright.imap.mailbox_name import encode_name
 from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.mailbox import DELIMITER
-from mailwright.imap.syntax.sequence import format_set
+from mailwright.imap.syntax.sequence import Range, format_ranges, format_set
 
 _ATOM: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+_MAX_RANGES: Final = 300  # in one response
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]{0,1000}")
 
 
@@ -52,9 +53,14 @@ def astring(text: bytes) -> bytes:
     return string(text)
 
 
-def mailbox(name: str) -> bytes:
-    """A mailbox name, in modified UTF-7."""
-    return astring(encode_name(name))
+def mailbox(name: str, utf8: bool = False) -> bytes:
+    """A mailbox name, in modified UTF-7 or in UTF-8."""
+    if not utf8:
+        return astring(encode_name(name))
+    if name.isascii():
+        return astring(name.encode("ascii"))
+    text = name.encode("utf-8", "replace")
+    return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def exists(count: int) -> bytes:
@@ -69,27 +75,51 @@ def expunges(numbers: Iterable[int]) -> bytes:
     return b"".join([b"* %d EXPUNGE\r\n" % number for number in numbers])
 
 
+def vanished(uids: Iterable[Range], earlier: bool = False) -> bytes:
+    """`* VANISHED (EARLIER) 3:7,9` (RFC 7162 3.2.10), in lines that no client finds too long."""
+    ranges = list(uids)
+    head = b"* VANISHED (EARLIER) " if earlier else b"* VANISHED "
+    return b"".join(
+        [
+            head + format_ranges(ranges[start : start + _MAX_RANGES]).encode("ascii") + b"\r\n"
+            for start in range(0, len(ranges), _MAX_RANGES)
+        ]
+    )
+
+
 def listing(
-    name: str, attributes: Iterable[str], command: str = "LIST", child_info: Iterable[str] = ()
+    name: str,
+    attributes: Iterable[str],
+    command: str = "LIST",
+    child_info: Iterable[str] = (),
+    *,
+    utf8: bool = False,
+    old_name: str = "",
 ) -> bytes:
-    """A LIST or LSUB response; `child_info` is the CHILDINFO of RFC 5258 3.5. The name '' shows the delimiter."""
-    extended = b""
+    """A LIST or LSUB response. The name '' shows the delimiter.
+
+    `child_info` is the CHILDINFO of RFC 5258 3.5, `old_name` the OLDNAME of RFC 9051 6.3.9.7.
+    """
+    items = []
     info = " ".join(f'"{option}"' for option in child_info)
     if info:
-        extended = b' ("CHILDINFO" (' + info.encode("ascii") + b"))"
-    shown = b'""' if not name else mailbox(name)
+        items.append(b'"CHILDINFO" (' + info.encode("ascii") + b")")
+    if old_name:
+        items.append(b'"OLDNAME" (' + mailbox(old_name, utf8) + b")")
+    extended = b" (" + b" ".join(items) + b")" if items else b""
+    shown = b'""' if not name else mailbox(name, utf8)
     head = f'* {command} ({" ".join(attributes)}) "{DELIMITER}" '.encode("ascii")
     return head + shown + extended + b"\r\n"
 
 
-def status(name: str, items: Iterable[tuple[str, int | str]]) -> bytes:
+def status(name: str, items: Iterable[tuple[str, int | str]], utf8: bool = False) -> bytes:
     values = " ".join(f"{item} {value}" for item, value in items)
-    return b"* STATUS " + mailbox(name) + b" (" + values.encode("ascii") + b")\r\n"
+    return b"* STATUS " + mailbox(name, utf8) + b" (" + values.encode("ascii") + b")\r\n"
 
 
-def quota_root(name: str, root: str) -> bytes:
+def quota_root(name: str, root: str, utf8: bool = False) -> bytes:
     """`* QUOTAROOT INBOX user/ann@example.org` (RFC 9208 4.2.2)."""
-    return b"* QUOTAROOT " + mailbox(name) + b" " + astring(root.encode("utf-8")) + b"\r\n"
+    return b"* QUOTAROOT " + mailbox(name, utf8) + b" " + astring(root.encode("utf-8")) + b"\r\n"
 
 
 def quota(root: str, resources: Iterable[tuple[str, int, int]]) -> bytes:
@@ -98,28 +128,29 @@ def quota(root: str, resources: Iterable[tuple[str, int, int]]) -> bytes:
     return b"* QUOTA " + astring(root.encode("utf-8")) + b" (" + shown.encode("ascii") + b")\r\n"
 
 
-def acl(name: str, grants: Iterable[tuple[str, str]]) -> bytes:
+def acl(name: str, grants: Iterable[tuple[str, str]], utf8: bool = False) -> bytes:
     """`* ACL INBOX ann@example.org lr` (RFC 4314 3.6); the rights as they are shown."""
     shown = [
         astring(identifier.encode("utf-8")) + b" " + rights.encode("ascii") for identifier, rights in grants
     ]
-    return b" ".join([b"* ACL", mailbox(name), *shown]) + b"\r\n"
+    return b" ".join([b"* ACL", mailbox(name, utf8), *shown]) + b"\r\n"
 
 
-def list_rights(name: str, identifier: bytes, rights: str) -> bytes:
+def list_rights(name: str, identifier: bytes, rights: str, utf8: bool = False) -> bytes:
     """`* LISTRIGHTS INBOX ann@example.org "" l r` (RFC 4314 3.7)."""
-    return b" ".join([b"* LISTRIGHTS", mailbox(name), astring(identifier), rights.encode("ascii")]) + b"\r\n"
+    words = [b"* LISTRIGHTS", mailbox(name, utf8), astring(identifier), rights.encode("ascii")]
+    return b" ".join(words) + b"\r\n"
 
 
-def my_rights(name: str, rights: str) -> bytes:
+def my_rights(name: str, rights: str, utf8: bool = False) -> bytes:
     """`* MYRIGHTS INBOX lr` (RFC 4314 3.8)."""
-    return b"* MYRIGHTS " + mailbox(name) + b" " + rights.encode("ascii") + b"\r\n"
+    return b"* MYRIGHTS " + mailbox(name, utf8) + b" " + rights.encode("ascii") + b"\r\n"
 
 
-def metadata(name: str, annotations: Iterable[tuple[str, bytes | None]]) -> bytes:
+def metadata(name: str, annotations: Iterable[tuple[str, bytes | None]], utf8: bool = False) -> bytes:
     """`* METADATA INBOX (/shared/comment "text")` (RFC 5464 4.4.1); '' as the name: the server's; nothing for none."""
     shown = [astring(entry.encode("ascii")) + b" " + _value(value) for entry, value in annotations]
-    where = mailbox(name) if name else b'""'
+    where = mailbox(name, utf8) if name else b'""'
     return b"* METADATA " + where + b" (" + b" ".join(shown) + b")\r\n" if shown else b""
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from mailwright.imap import responses
 from mailwright.imap.capabilities import capabilities
 from mailwright.imap.commands.row import Row, State
-from mailwright.imap.commands.table import PARSERS, TABLE
+from mailwright.imap.commands.table import NUMBERED, PARSERS, TABLE
 from mailwright.imap.connection import (
     Closed,
     Command,
@@ -154,6 +154,8 @@ class Session:
         row = TABLE[name]
         try:
             _check_state(name, row, self.state)
+            if "UIDONLY" in self.enabled and name in NUMBERED:
+                raise Bad(f"{name}: sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
             await refresh_rights(self)
             reply = await row.run(self, command)
             if self.selected is not None and reply is not None:
@@ -220,6 +222,7 @@ class Session:
         self._unsubscribe_all()
         self.account = self.selected = None
         self.enabled = frozenset()
+        self.connection.utf8 = False
         self.notified = self._watched = 0
 
     def _unsubscribe_all(self) -> None:
@@ -246,6 +249,16 @@ class Session:
         self.notified = max(self.notified, modseq)
         if self.idle:
             self.stream.wake()
+
+    @property
+    def rev2(self) -> bool:
+        """Whether the client speaks IMAP4rev2 (RFC 9051)."""
+        return "IMAP4REV2" in self.enabled
+
+    @property
+    def utf8(self) -> bool:
+        """Whether mailbox names and strings go in UTF-8 (RFC 6855 3, RFC 9051 5.1)."""
+        return self.connection.utf8
 
     @property
     def account_id(self) -> int:

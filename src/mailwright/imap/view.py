@@ -43,6 +43,23 @@ class Run(NamedTuple):
     uids: array[int]
 
 
+def window_of_runs(runs: list[Run], partial: Range) -> list[Run]:
+    """The messages at these places of the runs, counted from 1, or from the end by -1 (RFC 9394 3.3)."""
+    total = sum([len(run.uids) for run in runs])
+    low, high = min(abs(partial[0]), abs(partial[1])), max(abs(partial[0]), abs(partial[1]))
+    if partial[0] < 0:
+        low, high = total - high + 1, total - low + 1
+    found = []
+    place = 1  # of the run's first message
+    for run in runs:
+        start = max(0, low - place)
+        uids = run.uids[start : max(0, high - place + 1)]
+        if uids:
+            found.append(Run(run.number + start, uids))
+        place += len(run.uids)
+    return found
+
+
 class Updates(NamedTuple):
     """What to tell the client, in this order.
 

@@ -49,6 +49,12 @@ def read_modseq(tx: Transaction, account: int) -> int:
     return int(row[0])
 
 
+def reaches(tx: Transaction, account: int, since: int) -> bool:
+    """Whether the log holds everything that happened after `since`."""
+    row = tx.one("SELECT modseq FROM changes WHERE account = ? ORDER BY modseq LIMIT 1", account)
+    return (row is not None and row[0] <= since + 1) or since >= read_modseq(tx, account)
+
+
 def read_changes(tx: Transaction, account: int, since: int, mailbox: int | None = None) -> list[Change]:
     """What happened after `since`, in order; in one mailbox or in all."""
     sql = "SELECT modseq, mailbox, kind, uids, messages FROM changes WHERE account = ? AND modseq > ?"

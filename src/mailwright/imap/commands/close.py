@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailwright.imap.commands.expunge import expunge_deleted
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
-from mailwright.store.messages import expunge
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 async def run(session: Session, command: Command) -> Reply:
     selected = session.selected
     assert selected is not None
+    code = ""
     if command.name == "CLOSE" and not selected.read_only and not selected.gone and "e" in selected.rights:
         # No EXPUNGE responses: the client learns nothing more of this mailbox.
-        await session.service.store.write(expunge, *selected.key, None, only_deleted=True)
+        modseq = await session.service.store.write(expunge_deleted, selected.key, None)
+        if modseq and "CONDSTORE" in session.enabled:
+            code = f"HIGHESTMODSEQ {modseq}"  # RFC 7162 3.2.8
     session.selected = None
-    return Reply(f"{command.name} completed")
+    return Reply(f"{command.name} completed", code)

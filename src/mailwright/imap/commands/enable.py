@@ -11,7 +11,9 @@ from mailwright.imap.syntax.lexer import Lexer
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-ENABLEABLE: Final = frozenset({"CONDSTORE"})
+_IMPLIED: Final = {"QRESYNC": "CONDSTORE"}  # RFC 7162 3.2.3
+ENABLEABLE: Final = frozenset({"CONDSTORE", "QRESYNC", "UIDONLY", "IMAP4REV2", "UTF8=ACCEPT"})
+_SPELLED: Final = {"IMAP4REV2": "IMAP4rev2"}
 
 
 def parse(lexer: Lexer) -> tuple[str, ...]:
@@ -26,6 +28,12 @@ def parse(lexer: Lexer) -> tuple[str, ...]:
 async def run(session: Session, command: Command) -> Reply:
     # RFC 5161 3.1: what is unknown is passed over; only what is now newly on is listed.
     new = [word for word in command.args if word in ENABLEABLE and word not in session.enabled]
-    session.enabled = session.enabled.union(new)
-    session.write(f"* ENABLED {' '.join(new)}".rstrip().encode("ascii") + b"\r\n")
+    session.enabled = session.enabled.union(new, [_IMPLIED[word] for word in new if word in _IMPLIED])
+    if not session.enabled.isdisjoint({"IMAP4REV2", "UTF8=ACCEPT"}):
+        session.connection.utf8 = True
+    if session.rev2 and session.selected is not None:
+        session.selected.view.recents = ()  # RFC 9051 has no \\Recent
+        session.selected.recent_count = 0
+    words = [_SPELLED.get(word, word) for word in new]
+    session.write(f"* ENABLED {' '.join(words)}".rstrip().encode("ascii") + b"\r\n")
     return Reply("ENABLE completed")

@@ -9,6 +9,9 @@ from mailwright.imap.news import find_messages
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
+from mailwright.imap.view import Key
+from mailwright.store.db.api import Transaction
+from mailwright.store.mailboxes import get_mailbox
 from mailwright.store.messages import expunge
 
 if TYPE_CHECKING:
@@ -25,6 +28,13 @@ async def run(session: Session, command: Command) -> Reply:
     uids: list[int] | None = None
     if command.uid:
         uids = [uid for run in await find_messages(session, command.args, uid=True) for uid in run.uids]
-    await session.service.store.write(expunge, *selected.key, uids, only_deleted=True)
+    modseq = await session.service.store.write(expunge_deleted, selected.key, uids)
     # The EXPUNGE responses are the news that every command ends with.
+    if modseq and "CONDSTORE" in session.enabled:
+        return Reply("EXPUNGE completed", f"HIGHESTMODSEQ {modseq}")  # RFC 7162 3.2.7
     return Reply("EXPUNGE completed")
+
+
+def expunge_deleted(tx: Transaction, key: Key, uids: list[int] | None) -> int:
+    r"""Remove those of the messages (None: all) that are \Deleted; the mailbox's mod-sequence when any went, else 0."""
+    return get_mailbox(tx, *key).modseq if expunge(tx, *key, uids, only_deleted=True) else 0

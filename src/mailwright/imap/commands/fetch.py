@@ -1,16 +1,21 @@
-"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 3516, RFC 7162 3.1.4)."""
+"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 3516, RFC 7162 3.1.4, 3.2.6, RFC 9394 3.3)."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.fetch.binary import Encoded, decode_piece
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import (
+    CONTENT_ROWS,
     SLICE_ROWS,
+    Piece,
     Remote,
+    Slice,
     read_blob,
     read_contents,
     read_slice,
@@ -18,11 +23,13 @@ from mailwright.imap.fetch.read import (
 )
 from mailwright.imap.news import find_messages
 from mailwright.imap.reply import Bad, Reply
+from mailwright.imap.resync import read_since
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.fetch import Attribute, FetchArgs, parse_fetch
 from mailwright.imap.syntax.flags import SEEN
 from mailwright.imap.syntax.lexer import Lexer
-from mailwright.imap.view import Run
+from mailwright.imap.syntax.sequence import Range, intersect, to_ranges
+from mailwright.imap.view import Run, window_of_runs
 from mailwright.message.decoder import make_decoder
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import StoreError
@@ -43,27 +50,54 @@ def parse(lexer: Lexer) -> FetchArgs:
 
 async def run(session: Session, command: Command) -> Reply:
     args: FetchArgs = command.args
-    if args.vanished:
-        raise Bad("VANISHED needs ENABLE QRESYNC")
+    if args.vanished and not (command.uid and "QRESYNC" in session.enabled):
+        raise Bad("VANISHED is for UID FETCH, after ENABLE QRESYNC")
+    if args.partial is not None and not command.uid:
+        raise Bad("PARTIAL is for UID FETCH")
     selected = session.open_mailbox()
-    runs = await find_messages(session, args.numbers, command.uid)
+    changed = await _changed(session, selected, args)
+    runs = await find_messages(session, args.numbers, command.uid, changed)
+    if args.partial is not None:
+        runs = window_of_runs(runs, args.partial)
+    by_uid = "UIDONLY" in session.enabled
     attributes = dict.fromkeys(args.attributes)
     if args.changed_since is not None or _MODSEQ in attributes:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: to use it is to enable it
         attributes[_MODSEQ] = None
-    if command.uid:
+    if command.uid and not by_uid:
         attributes = {_UID: None} | attributes
     if await _mark_seen(session, selected, runs, attributes):
         attributes[_FLAGS] = None
         if "CONDSTORE" in session.enabled:
             attributes[_MODSEQ] = None
-    plan = Plan(list(attributes), selected.view, session.service.flag_texts, args.changed_since)
+    plan = Plan(list(attributes), selected.view, session.service.flag_texts, args.changed_since, by_uid)
     missing = await _send(session, selected, runs, plan)
     if plan.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if missing:
         return Reply("Some of the messages are gone", "EXPUNGEISSUED")
     return Reply("FETCH completed")
+
+
+async def _changed(session: Session, selected: Selected, args: FetchArgs) -> list[Range] | None:
+    """Where the messages changed since CHANGEDSINCE lie, when it pays to ask; tells of those that vanished."""
+    since, view = args.changed_since, selected.view
+    if since is None or not (args.vanished or view.modseq - since < max(1000, view.count)):
+        return None
+    found = await session.service.store.read(read_since, *selected.key, since, view.uidnext)
+    if args.vanished:
+        numbers = args.numbers
+        asked = to_ranges(selected.saved) if numbers.saved else numbers.resolve(view.uidnext - 1)
+        session.write(responses.vanished(intersect(found.vanished, asked), earlier=True))
+    return found.changed
+
+
+async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> None:
+    """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1)."""
+    by_uid = "UIDONLY" in session.enabled
+    attributes = [_FLAGS, _MODSEQ] if by_uid else [_UID, _FLAGS, _MODSEQ]
+    plan = Plan(attributes, selected.view, session.service.flag_texts, by_uid=by_uid)
+    await _send(session, selected, runs, plan)
 
 
 async def _mark_seen(
@@ -84,24 +118,35 @@ async def _mark_seen(
 
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
     """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
-    store = session.service.store
     read = read_contents if plan.contents else read_slice
-    missing = False
-    for batch in _batches(runs):
-        rest = batch
+    batches = _batches(runs, CONTENT_ROWS if plan.contents else SLICE_ROWS)
+    missing, rest = False, next(batches, [])
+    reading: asyncio.Future[Slice] | None = None
+    try:
         while rest:
-            done = await store.read(read, selected.key, rest, plan)
+            if reading is None:
+                reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
+            done, reading = await reading, None
             missing |= done.missing
-            rest = _after(rest, done.covered)
-            for piece in done.pieces:
-                if isinstance(piece, Remote):
-                    await send_remote(session, piece)
-                elif isinstance(piece, Encoded):
-                    await send_encoded(session, piece)
-                else:
-                    session.write(piece)
-            await session.drain()
+            rest = _after(rest, done.covered) or next(batches, [])
+            if rest:  # is read while this is sent
+                reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
+            await _write(session, done.pieces)
+    finally:
+        if reading is not None:
+            reading.cancel()
     return missing
+
+
+async def _write(session: Session, pieces: list[Piece]) -> None:
+    for piece in _joined(pieces):
+        if isinstance(piece, Remote):
+            await send_remote(session, piece)
+        elif isinstance(piece, Encoded):
+            await send_encoded(session, piece)
+        else:
+            session.write(piece)
+    await session.drain()
 
 
 async def send_remote(session: Session, remote: Remote) -> None:
@@ -143,10 +188,10 @@ def _cut_short(session: Session) -> ConnectionAbortedError:
     return ConnectionAbortedError("a message was removed while it was sent")
 
 
-def _batches(runs: list[Run]) -> Iterator[list[Run]]:
-    """The runs in portions of at most SLICE_ROWS messages."""
+def _batches(runs: list[Run], size: int) -> Iterator[list[Run]]:
+    """The runs in portions of at most `size` messages."""
     batch: list[Run] = []
-    room = SLICE_ROWS
+    room = size
     for run in runs:
         start = 0
         while start < len(run.uids):
@@ -156,9 +201,24 @@ def _batches(runs: list[Run]) -> Iterator[list[Run]]:
             room -= len(uids)
             if room == 0:
                 yield batch
-                batch, room = [], SLICE_ROWS
+                batch, room = [], size
     if batch:
         yield batch
+
+
+def _joined(pieces: list[Piece]) -> Iterator[Piece]:
+    """Octets that follow one another as one piece: each write has its price."""
+    waiting: list[bytes] = []
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            waiting.append(piece)
+            continue
+        if waiting:
+            yield b"".join(waiting)
+            waiting = []
+        yield piece
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _after(runs: list[Run], covered: int) -> list[Run]:

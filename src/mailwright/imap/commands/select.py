@@ -1,18 +1,20 @@
-"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2, RFC 7162 3.1.8)."""
+"""SELECT and EXAMINE (RFC 3501 6.3.1, 6.3.2, RFC 7162 3.1.8, 3.2.5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap import responses
+from mailwright.imap.commands.fetch import send_changed
 from mailwright.imap.connection import Command
-from mailwright.imap.news import claim_recent, usable_flags
+from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
 from mailwright.imap.recents import Recents
-from mailwright.imap.reply import Reply
+from mailwright.imap.reply import Bad, Reply
+from mailwright.imap.resync import Since, read_resync
 from mailwright.imap.selected import Selected
-from mailwright.imap.syntax.lexer import BadSyntax, Lexer
-from mailwright.imap.syntax.mailbox import parse_mailbox
+from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.objects import mailbox_id
+from mailwright.imap.syntax.select import Resync, SelectArgs, parse_select
 from mailwright.imap.view import View
 from mailwright.store import acl, changes, messages
 from mailwright.store.acl import Access
@@ -25,23 +27,9 @@ if TYPE_CHECKING:
 _COUNT_UNSEEN = 2000  # messages; in larger mailboxes finding the first unseen one costs more than it helps
 
 
-class SelectArgs(NamedTuple):
-    mailbox: str
-    condstore: bool = False
-
-
 def parse(lexer: Lexer) -> SelectArgs:
     lexer.space()
-    mailbox = parse_mailbox(lexer)
-    condstore = False
-    if lexer.peek() == 32 and lexer.pos + 1 < len(lexer.text):
-        lexer.space()
-        lexer.expect(40)
-        if lexer.word() != "CONDSTORE":
-            raise BadSyntax("Unknown SELECT parameter")
-        condstore = True
-        lexer.expect(41)
-    return SelectArgs(mailbox, condstore)
+    return parse_select(lexer)
 
 
 class Opened(NamedTuple):
@@ -52,9 +40,10 @@ class Opened(NamedTuple):
     first_recent: int
     recent: list[int]
     first_unseen: int
+    since: Since | None
 
 
-def open_mailbox(tx: Transaction, account: int, name: str, recents: Recents) -> Opened:
+def open_mailbox(tx: Transaction, account: int, name: str, recents: Recents, resync: Resync | None) -> Opened:
     """Raises NoSuchMailbox, NoRight."""
     access = acl.resolve(tx, account, name)
     access.need("r")
@@ -66,12 +55,17 @@ def open_mailbox(tx: Transaction, account: int, name: str, recents: Recents) -> 
     if mailbox.unseen and mailbox.messages <= _COUNT_UNSEEN:
         places = messages.read_range(tx, *key)
         first_unseen = next((n for n, place in enumerate(places, 1) if not place.flags & Flag.SEEN), 0)
-    return Opened(access, changes.read_modseq(tx, access.account), first, recent, first_unseen)
+    since = None if resync is None else read_resync(tx, access.account, mailbox, resync)
+    return Opened(access, changes.read_modseq(tx, access.account), first, recent, first_unseen, since)
 
 
 async def run(session: Session, command: Command) -> Reply:
     args: SelectArgs = command.args
     service = session.service
+    if args.resync is not None and "QRESYNC" not in session.enabled:
+        raise Bad("ENABLE QRESYNC comes first")
+    if args.resync is not None and args.resync.matches and "UIDONLY" in session.enabled:
+        raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")
     if session.selected is not None:
         # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
         session.selected = None
@@ -80,7 +74,9 @@ async def run(session: Session, command: Command) -> Reply:
     if acl.is_shared(args.mailbox):
         owner, _ = await service.store.read(acl.locate, owner, args.mailbox)
     session.watch(owner)
-    opened = await service.store.read(open_mailbox, session.account_id, args.mailbox, service.recents)
+    opened = await service.store.read(
+        open_mailbox, session.account_id, args.mailbox, service.recents, args.resync
+    )
     if args.condstore:
         session.enabled |= {"CONDSTORE"}
     read_only = command.name == "EXAMINE"
@@ -102,9 +98,19 @@ async def run(session: Session, command: Command) -> Reply:
         responses.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
     ]
     session.write(b"".join(output))
+    if opened.since is not None:
+        await _resync(session, selected, opened.since)
     # RFC 4314 5.2
     fixed = read_only or not any(right in opened.access.rights for right in "iewst")
     return Reply(f"{command.name} completed", "READ-ONLY" if fixed else "READ-WRITE")
+
+
+async def _resync(session: Session, selected: Selected, since: Since) -> None:
+    """Tell a returning client what it missed (RFC 7162 3.2.5)."""
+    session.write(responses.vanished(since.vanished, earlier=True))
+    if since.changed:
+        await load_from_uid(session, since.changed[0][0])
+        await send_changed(session, selected, selected.view.runs_of_uids(since.changed))
 
 
 def _select(session: Session, opened: Opened, read_only: bool) -> Selected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 from mailwright.imap.connection import Command
-from mailwright.imap.news import find_messages, tell_flags
+from mailwright.imap.news import fetched, find_messages, tell_flags
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.flags import ALL_FLAGS, Flags
 from mailwright.imap.syntax.lexer import Lexer
@@ -74,7 +74,8 @@ def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:
     assert session.selected is not None
     view = session.selected.view
     output = []
+    uid |= "QRESYNC" in session.enabled
     for place in places:
-        shown = f"UID {place.uid} " if uid else ""
-        output.append(f"* {view.number(place.uid)} FETCH ({shown}MODSEQ ({place.modseq}))\r\n")
-    session.write("".join(output).encode("ascii"))
+        shown = b"MODSEQ (%d)" % place.modseq
+        output.append(fetched(session, view.number(place.uid), place.uid, shown, uid))
+    session.write(b"".join(output))

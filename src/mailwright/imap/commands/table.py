@@ -112,4 +112,6 @@ TABLE: Final[dict[str, Row]] = {
     "MOVE": Row(copy.run, copy.parse, _SELECTED),
     "UID MOVE": Row(copy.run, copy.parse, _SELECTED),
 }
+# What names or shows messages by their sequence numbers, and has a sister that does not.
+NUMBERED: Final = frozenset({name for name in TABLE if f"UID {name}" in TABLE} - {"EXPUNGE"})
 PARSERS: Final[dict[str, Parser]] = {name: row.parse for name, row in TABLE.items()}

@@ -69,6 +69,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_by_uid",
         "_content",
         "_recents",
         "_sources",
@@ -83,7 +84,12 @@ class Plan:
     )
 
     def __init__(
-        self, attributes: Iterable[Attribute], view: View, texts: FlagTexts, changed_since: int | None = None
+        self,
+        attributes: Iterable[Attribute],
+        view: View,
+        texts: FlagTexts,
+        changed_since: int | None = None,
+        by_uid: bool = False,
     ) -> None:
         columns = ["p.uid"]
         self._texts = texts
@@ -107,7 +113,9 @@ class Plan:
         self._content = tuple([columns.index(name) for name in _CONTENT]) if self.contents else ()
         self.whole = _whole(self.contents, bool(shown))
         self.joined = any(column.startswith("m.") for column in columns)
-        self._template = b"* %d FETCH (" + b" ".join(shown) + (b"" if self.contents else b")\r\n")
+        self._by_uid = by_uid
+        head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3.3
+        self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
     @property
     def has_items(self) -> bool:
@@ -148,6 +156,10 @@ class Plan:
         if self.changed_since is not None:
             since, place = self.changed_since, self.columns.index("p.modseq")
             rows = [row for row in rows if row[place] > since]
+        if self._by_uid:
+            known = set(run.uids)
+            rows = [row for row in rows if row[0] in known]
+            return [row[0] for row in rows], rows
         if len(rows) == len(run.uids):
             return range(run.number, run.number + len(rows)), rows
         numbers = dict(zip(run.uids, range(run.number, run.number + len(run.uids)), strict=True))

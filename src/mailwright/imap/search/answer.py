@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.news import load_from_uid
-from mailwright.imap.reply import Refused
+from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.search.find import Found, find
+from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
-from mailwright.imap.syntax.search import ReturnOptions, SearchArgs
+from mailwright.imap.syntax.search import Messages, ReturnOptions, SearchArgs
 from mailwright.store.messages import read_places
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ ALL = ReturnOptions(frozenset({"ALL"}))
 
 async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
     """Find what the command asks for. Raises Refused."""
+    if "UIDONLY" in session.enabled and any(isinstance(one, Messages) for one in message_sets(args.key)):
+        raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
     try:
         found = await find(session, selected, args.key, command.tag, args.uses_modseq)
     except Refused:

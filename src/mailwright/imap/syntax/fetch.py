@@ -6,7 +6,8 @@ import re
 from typing import Final, NamedTuple
 
 from mailwright.imap.syntax.lexer import MAX_NUMBER64, BadSyntax, Lexer
-from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
+from mailwright.imap.syntax.search import parse_partial
+from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
 
 MAX_ATTRIBUTES: Final = 200
 MAX_FIELDS: Final = 200
@@ -73,18 +74,18 @@ class FetchArgs(NamedTuple):
     attributes: tuple[Attribute, ...]
     changed_since: int | None = None
     vanished: bool = False
+    partial: Range | None = None  # RFC 9394 3.3
 
 
 def parse_fetch(lexer: Lexer) -> FetchArgs:
     numbers = parse_sequence_set(lexer)
     lexer.space()
     attributes = _parse_attributes(lexer)
-    changed_since = None
-    vanished = False
+    args = FetchArgs(numbers, attributes)
     if lexer.peek() == 32 and lexer.pos + 1 < len(lexer.text):
         lexer.space()
-        changed_since, vanished = _parse_modifiers(lexer)
-    return FetchArgs(numbers, attributes, changed_since, vanished)
+        return _parse_modifiers(lexer, args)
+    return args
 
 
 def _parse_attributes(lexer: Lexer) -> tuple[Attribute, ...]:
@@ -209,23 +210,24 @@ def _parse_partial(lexer: Lexer) -> tuple[int, int] | None:
     return start, count
 
 
-def _parse_modifiers(lexer: Lexer) -> tuple[int | None, bool]:
+def _parse_modifiers(lexer: Lexer, args: FetchArgs) -> FetchArgs:
     lexer.expect(40)
-    changed_since: int | None = None
-    vanished = False
     first = True
     while not lexer.accept(41):
         if not first:
             lexer.space()
         first = False
         word = lexer.word()
-        if word == "CHANGEDSINCE" and changed_since is None:
+        if word == "CHANGEDSINCE" and args.changed_since is None:
             lexer.space()
-            changed_since = lexer.number(MAX_NUMBER64)
+            args = args._replace(changed_since=lexer.number(MAX_NUMBER64))
         elif word == "VANISHED":
-            vanished = True
+            args = args._replace(vanished=True)
+        elif word == "PARTIAL" and args.partial is None:
+            lexer.space()
+            args = args._replace(partial=parse_partial(lexer))
         else:
             raise BadSyntax(f"Unknown FETCH modifier {word}")
-    if vanished and changed_since is None:
+    if args.vanished and args.changed_since is None:
         raise BadSyntax("VANISHED needs CHANGEDSINCE beside it")
-    return changed_since, vanished
+    return args

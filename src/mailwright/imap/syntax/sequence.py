@@ -142,3 +142,32 @@ def contains(ranges: Sequence[Range], number: int) -> bool:
     """Whether a number lies in joined ranges."""
     index = bisect_right(ranges, (number, MAX_NUMBER + 1)) - 1
     return index >= 0 and number <= ranges[index][1]
+
+
+def intersect(left: Sequence[Range], right: Sequence[Range]) -> list[Range]:
+    """What is in both of two lists of joined ranges."""
+    found = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        low = max(left[i][0], right[j][0])
+        high = min(left[i][1], right[j][1])
+        if low <= high:
+            found.append((low, high))
+        if left[i][1] < right[j][1]:
+            i += 1
+        else:
+            j += 1
+    return found
+
+
+def gaps(numbers: Iterable[int], last: int) -> list[Range]:
+    """The ranges from 1 to `last` that lie between ascending numbers."""
+    found = []
+    expected = 1
+    for number in numbers:
+        if number > expected:
+            found.append((expected, number - 1))
+        expected = number + 1
+    if expected <= last:
+        found.append((expected, last))
+    return found
