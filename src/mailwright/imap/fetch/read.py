@@ -18,6 +18,7 @@ from mailwright.store.db.api import Row, Transaction
 from mailwright.store.messages import read_columns, read_joined
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
+CONTENT_ROWS: Final = 50  # where the messages themselves are sent: what finds no room is read again
 SLICE_OCTETS: Final = 256 * 1024  # a slice ends once it is this large
 
 
