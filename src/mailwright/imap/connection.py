@@ -388,7 +388,7 @@ class Connection:
             )
         tag = head.group(1).decode("ascii")
         name = head.group(2).decode("ascii").upper()
-        lexer = Lexer(text, head.end())
+        lexer = Lexer(text, head.end(), self.utf8)
         uid = name == "UID"
         if uid:
             sub = lexer.match(_SUBCOMMAND)
@@ -412,7 +412,7 @@ class Connection:
         head = _HEAD.match(text)
         assert head is not None
         name = _appending(text)
-        lexer = Lexer(text, head.end() + (8 if name.startswith("UID ") else 0))
+        lexer = Lexer(text, head.end() + (8 if name.startswith("UID ") else 0), self.utf8)
         found = parse_append_head(lexer, name != "APPEND")
         if found is None:
             if announced is None:
@@ -465,7 +465,7 @@ class Connection:
         announced = _announced(line)
         text = self._text + (line if announced is None else line[: line.rfind(b"{") - announced.binary])
         try:
-            items = reader.read(Lexer(text), announced)
+            items = reader.read(Lexer(text, 0, self.utf8), announced)
             if items is not None:
                 if announced is None:
                     self._clear()

@@ -15,15 +15,15 @@ class InvalidName(ValueError):
     """Octets that are no mailbox name; the message says why."""
 
 
-def decode_name(wire: bytes) -> str:
-    """The text of a mailbox name in modified UTF-7 or, as RFC 9051 clients send it, in UTF-8.
+def decode_name(wire: bytes, utf8: bool = False) -> str:
+    """The text of a mailbox name in modified UTF-7 or, as RFC 9051 clients send it, in UTF-8; with `utf8` only that.
 
     Raises InvalidName for wrong or superfluous encoding (`&AGE-` for `a`), so that no two names look alike.
     """
     if b"&" not in wire and wire.isascii():
         return _checked(wire.decode("ascii"))
     try:
-        if not wire.isascii():
+        if utf8 or not wire.isascii():
             return _checked(wire.decode("utf-8"))
         return _checked(_decode_utf7(wire))
     except (UnicodeDecodeError, Error):

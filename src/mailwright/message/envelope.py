@@ -13,6 +13,8 @@ MAX_TEXT: Final = 16_384  # octets of one string, before encoding
 
 _UNSAFE: Final = re.compile(rb"[\x00-\x1f\x7f\"\\\x80-\xff]")
 _CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]")
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[()]|NIL')
+_ESCAPED: Final = re.compile(rb"\\(.)")
 _NIL_DOMAIN: Final = b"MISSING_DOMAIN"
 _NIL_LOCAL: Final = b"MISSING_MAILBOX"
 
@@ -97,3 +99,28 @@ def _address(address: RawAddress, utf8: bool) -> bytes:
 
 def _word(raw: bytes, utf8: bool) -> bytes:
     return quoted_utf8(decode_header(raw)) if utf8 else quoted(raw)
+
+
+def envelope_to_utf8(rendered: bytes) -> bytes:
+    """A rendered ENVELOPE as `render_envelope` has it with `utf8`: its encoded-words decoded, where text may stand."""
+    if b"=?" not in rendered:
+        return rendered
+    pieces = []
+    pos = depth = strings = 0
+    for found in _TOKEN.finditer(rendered):
+        token = found.group()
+        if token == b"(":
+            depth += 1
+        elif token == b")":
+            depth -= 1
+        if depth == 1 and token not in (b"(", b")"):
+            strings += 1
+        # Of the strings outside of addresses, only the second, the subject, is text.
+        if token.startswith(b'"') and b"=?" in token and (depth > 1 or strings == 2):
+            pieces += [rendered[pos : found.start()], quoted_utf8(decode_header(_unquote(token)))]
+            pos = found.end()
+    return b"".join(pieces) + rendered[pos:]
+
+
+def _unquote(token: bytes) -> bytes:
+    return _ESCAPED.sub(rb"\1", token[1:-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote
 
-from mailwright.message.envelope import nstring, quoted, render_envelope
+from mailwright.message.envelope import envelope_to_utf8, nstring, quoted, render_envelope
 from mailwright.message.mime import Params, decode_value
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.part import Part, find_message, find_part, part_numbers
@@ -17,6 +17,7 @@ __all__ = [
     "body",
     "bodystructure",
     "envelope",
+    "envelope_to_utf8",
     "envelope_utf8",
     "find_message",
     "find_part",
@@ -39,27 +40,31 @@ def envelope_utf8(parsed: ParsedMessage) -> bytes:
     return render_envelope(parsed.fields, utf8=True)
 
 
-def bodystructure(part: Part) -> bytes:
-    """The part as BODYSTRUCTURE describes it (RFC 3501 7.4.2); the root describes the message."""
-    return _describe(part, True)
+def bodystructure(part: Part, utf8: bool = False) -> bytes:
+    """The part as BODYSTRUCTURE describes it (RFC 3501 7.4.2); the root describes the message.
+
+    With `utf8`, envelopes are in UTF-8, and message/global shows what it holds (RFC 9051 7.5.2).
+    """
+    return _describe(part, True, utf8)
 
 
-def body(part: Part) -> bytes:
+def body(part: Part, utf8: bool = False) -> bytes:
     """The part as BODY describes it: without extension data."""
-    return _describe(part, False)
+    return _describe(part, False, utf8)
 
 
-def _describe(part: Part, extended: bool) -> bytes:
+def _describe(part: Part, extended: bool, utf8: bool) -> bytes:
     if part.type == "multipart":
-        return _multipart(part, extended)
+        return _multipart(part, extended, utf8)
     kind, subtype = part.type, part.subtype
     tail = b""
     if kind == "text":
         tail = b" %d" % part.lines
-    elif kind == "message" and subtype == "rfc822":
+    elif kind == "message" and (subtype == "rfc822" or (utf8 and subtype == "global")):
         if part.children:
-            nested = _describe(part.children[0], extended)
-            tail = b" %b %b %d" % (part.envelope or _EMPTY_ENVELOPE, nested, part.lines)
+            nested = _describe(part.children[0], extended, utf8)
+            shown = part.envelope or _EMPTY_ENVELOPE
+            tail = b" %b %b %d" % (envelope_to_utf8(shown) if utf8 else shown, nested, part.lines)
         else:  # encoded or too deep: an attachment, for what is called a message has to show its structure
             kind, subtype = "application", "octet-stream"
     head = b'("%b" %b %b %b %b "%b" %d%b' % (
@@ -77,8 +82,8 @@ def _describe(part: Part, extended: bool) -> bytes:
     return b"%b %b %b)" % (head, _nstring(part.md5), _extension(part))
 
 
-def _multipart(part: Part, extended: bool) -> bytes:
-    children = b"".join([_describe(child, extended) for child in part.children])
+def _multipart(part: Part, extended: bool, utf8: bool) -> bytes:
+    children = b"".join([_describe(child, extended, utf8) for child in part.children])
     if not children:  # the grammar asks for one body at least
         children = _EMPTY_BODY + (b" NIL NIL NIL NIL)" if extended else b")")
     if not extended:

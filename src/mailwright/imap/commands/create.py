@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
@@ -52,4 +53,7 @@ async def run(session: Session, command: Command) -> Reply:
         owner, mailbox = await session.service.store.write(create_mailbox, session.account_id, name, role)
     except NotAllowed as error:
         raise Refused(str(error), "USEATTR" if role else "LIMIT") from None
+    if session.rev2 and owner == session.account_id and mailbox.name != name:
+        # RFC 9051 6.3.4: the name was normalised
+        session.write(responses.listing(mailbox.name, [], utf8=True, old_name=name))
     return Reply("CREATE completed", f"MAILBOXID ({mailbox_id(owner, mailbox.id)})")

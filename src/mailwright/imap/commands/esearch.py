@@ -77,7 +77,7 @@ def _write(session: Session, command: Command, found: Found, name: str, uidvalid
     if not found.uids or (returns.names == {"SAVE"} and returns.partial is None):
         return
     values = responses.search_return(found.uids, returns.names, found.modseq, returns.partial)
-    source = b" MAILBOX %b UIDVALIDITY %d" % (responses.mailbox(name), uidvalidity)
+    source = b" MAILBOX %b UIDVALIDITY %d" % (responses.mailbox(name, session.utf8), uidvalidity)
     session.write(responses.esearch(command.tag, True, values, source))
 
 

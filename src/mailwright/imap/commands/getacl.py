@@ -20,5 +20,6 @@ __all__ = ["parse", "run"]
 
 async def run(session: Session, command: Command) -> Reply:
     access, grants = await session.service.store.read(read_acl, session.account_id, command.args)
-    session.write(responses.acl(access.name, [(who, format_rights(rights)) for who, rights in grants]))
+    shown = [(who, format_rights(rights)) for who, rights in grants]
+    session.write(responses.acl(access.name, shown, session.utf8))
     return Reply("GETACL completed")

@@ -30,5 +30,5 @@ async def run(session: Session, command: Command) -> Reply:
         depth=args.depth,
         max_size=args.max_size,
     )
-    session.write(responses.metadata(args.mailbox, found))
+    session.write(responses.metadata(args.mailbox, found, session.utf8))
     return Reply("GETMETADATA completed", f"METADATA LONGENTRIES {longest}" if longest else "")

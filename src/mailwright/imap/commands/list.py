@@ -76,7 +76,8 @@ def list_response(tx: Transaction, account: int, args: ListArgs, service: Servic
             continue
         mailbox = tree.mailboxes.get(name)
         attributes = _attributes(tree, name, args)
-        output.append(responses.listing(name, attributes, "LIST", info if name in above else ()))
+        children = info if name in above else ()
+        output.append(responses.listing(name, attributes, "LIST", children, utf8=args.utf8))
         if mailbox is not None and (args.status or args.metadata or "MYRIGHTS" in args.returns):
             access = tree.shared.get(name) or Access(account, mailbox, RIGHTS, name)
             output.append(_details(tx, account, access, args, service))
@@ -87,12 +88,14 @@ def _details(tx: Transaction, account: int, access: Access, args: ListArgs, serv
     """What follows the LIST response of a mailbox, as far as we may know it."""
     output = b""
     if args.status and "r" in access.rights:
-        output += status_line(tx, service, access.account, access.mailbox, args.status, access.name)
+        output += status_line(
+            tx, service, access.account, access.mailbox, args.status, access.name, args.utf8
+        )
     if "MYRIGHTS" in args.returns:
-        output += responses.my_rights(access.name, format_rights(access.rights))
+        output += responses.my_rights(access.name, format_rights(access.rights), args.utf8)
     if args.metadata and metadata.may_read(access):
         found = metadata.read_all(tx, account, access, args.metadata).found
-        output += responses.metadata(access.name, found)
+        output += responses.metadata(access.name, found, args.utf8)
     return output
 
 
@@ -107,10 +110,10 @@ def lsub_response(tx: Transaction, account: int, args: ListArgs, service: Servic
         if name in tree.subscribed:
             if matches(name):
                 attributes = [] if name in tree.mailboxes else ["\\Noselect"]
-                output.append(responses.listing(name, attributes, "LSUB"))
+                output.append(responses.listing(name, attributes, "LSUB", utf8=args.utf8))
         elif wildcard and name in above and matches(name):
             # RFC 3501 6.3.9: foo/bar is subscribed, foo is not, and % does not reach foo/bar.
-            output.append(responses.listing(name, ["\\Noselect"], "LSUB"))
+            output.append(responses.listing(name, ["\\Noselect"], "LSUB", utf8=args.utf8))
     return b"".join(output)
 
 

@@ -26,5 +26,5 @@ async def run(session: Session, command: Command) -> Reply:
         )
     except InvalidIdentifier as error:
         raise Bad(f"LISTRIGHTS: {error}") from None
-    session.write(responses.list_rights(access.name, args.shown, grantable_rights(always)))
+    session.write(responses.list_rights(access.name, args.shown, grantable_rights(always), session.utf8))
     return Reply("LISTRIGHTS completed")

@@ -20,5 +20,5 @@ __all__ = ["parse", "run"]
 
 async def run(session: Session, command: Command) -> Reply:
     access = await session.service.store.read(read_visible, session.account_id, command.args)
-    session.write(responses.my_rights(access.name, format_rights(access.rights)))
+    session.write(responses.my_rights(access.name, format_rights(access.rights), session.utf8))
     return Reply("MYRIGHTS completed")

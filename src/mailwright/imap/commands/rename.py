@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.lexer import Lexer
@@ -27,4 +28,6 @@ async def run(session: Session, command: Command) -> Reply:
     if refusal:
         raise Refused(refusal, "CANNOT")
     await session.service.store.write(rename_mailbox, session.account_id, name, new_name)
+    if session.rev2 and name != "INBOX":  # of INBOX only the messages went (RFC 9051 6.3.6)
+        session.write(responses.listing(new_name, [], utf8=True, old_name=name))
     return Reply("RENAME completed")

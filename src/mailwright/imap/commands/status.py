@@ -35,22 +35,32 @@ def parse(lexer: Lexer) -> StatusArgs:
 async def run(session: Session, command: Command) -> Reply:
     args: StatusArgs = command.args
     service = session.service
-    line = await service.store.read(read_status, session.account_id, args.mailbox, args.items, service)
+    line = await service.store.read(
+        read_status, session.account_id, args.mailbox, args.items, service, session.utf8
+    )
     if "HIGHESTMODSEQ" in args.items:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: asking for it enables it
     session.write(line)
     return Reply("STATUS completed")
 
 
-def read_status(tx: Transaction, account: int, name: str, items: tuple[str, ...], service: Service) -> bytes:
+def read_status(
+    tx: Transaction, account: int, name: str, items: tuple[str, ...], service: Service, utf8: bool = False
+) -> bytes:
     """The STATUS response of a mailbox by its name. Raises NoSuchMailbox, NoRight."""
     access = acl.resolve(tx, account, name)
     access.need("r")
-    return status_line(tx, service, access.account, access.mailbox, items, access.name)
+    return status_line(tx, service, access.account, access.mailbox, items, access.name, utf8)
 
 
 def status_line(
-    tx: Transaction, service: Service, account: int, mailbox: Mailbox, items: tuple[str, ...], name: str
+    tx: Transaction,
+    service: Service,
+    account: int,
+    mailbox: Mailbox,
+    items: tuple[str, ...],
+    name: str,
+    utf8: bool = False,
 ) -> bytes:
     """The STATUS response with these items, of a mailbox of `account` that the client calls `name`."""
     values: dict[str, int | str] = {
@@ -70,4 +80,4 @@ def status_line(
     }
     if "DELETED-STORAGE" in items:
         values["DELETED-STORAGE"] = read_deleted_size(tx, account, mailbox.id) if mailbox.deleted else 0
-    return responses.status(name, [(item, values[item]) for item in items])
+    return responses.status(name, [(item, values[item]) for item in items], utf8)

@@ -35,11 +35,12 @@ class BadSyntax(Exception):
 class Lexer:
     """A position in the text of one command. Every method raises BadSyntax when its token is not there."""
 
-    __slots__ = ("pos", "text")
+    __slots__ = ("pos", "text", "utf8")
 
-    def __init__(self, text: bytes, pos: int = 0) -> None:
+    def __init__(self, text: bytes, pos: int = 0, utf8: bool = False) -> None:
         self.text = text
         self.pos = pos
+        self.utf8 = utf8  # mailbox names come in UTF-8 (RFC 6855 3, RFC 9051 5.1)
 
     def at_end(self) -> bool:
         return self.pos >= len(self.text)

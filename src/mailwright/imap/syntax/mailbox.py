@@ -43,7 +43,7 @@ def parse_mailbox(lexer: Lexer) -> str:
     """
     wire = lexer.mailbox_atom()
     try:
-        return normal_name(decode_name(wire))
+        return normal_name(decode_name(wire, lexer.utf8))
     except InvalidName as error:
         raise BadSyntax(str(error), "NO", "CANNOT") from None
 
@@ -80,6 +80,7 @@ class ListArgs(NamedTuple):
     status: tuple[str, ...] = ()
     extended: bool = False
     metadata: tuple[str, ...] = ()  # entries (RFC 9590)
+    utf8: bool = False  # names are shown in UTF-8
 
 
 def parse_list(lexer: Lexer) -> ListArgs:
@@ -90,13 +91,13 @@ def parse_list(lexer: Lexer) -> ListArgs:
         selection = _parse_selection(lexer)
         lexer.space()
         extended = True
-    reference = _name_or_nothing(lexer.mailbox_atom()) or ""
+    reference = _name_or_nothing(lexer.mailbox_atom(), lexer.utf8) or ""
     lexer.space()
     if lexer.peek() == 40:
         patterns = _parse_patterns(lexer)
         extended = True
     else:
-        patterns = (_name_or_nothing(lexer.list_mailbox()),)
+        patterns = (_name_or_nothing(lexer.list_mailbox(), lexer.utf8),)
     returns: list[str] = []
     status: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
@@ -108,20 +109,20 @@ def parse_list(lexer: Lexer) -> ListArgs:
         returns, status, metadata = _parse_returns(lexer)
         extended = True
     known = tuple(pattern for pattern in patterns if pattern is not None)
-    return ListArgs(reference, known, selection, frozenset(returns), status, extended, metadata)
+    return ListArgs(reference, known, selection, frozenset(returns), status, extended, metadata, lexer.utf8)
 
 
 def parse_lsub(lexer: Lexer) -> ListArgs:
-    reference = _name_or_nothing(lexer.mailbox_atom()) or ""
+    reference = _name_or_nothing(lexer.mailbox_atom(), lexer.utf8) or ""
     lexer.space()
-    pattern = _name_or_nothing(lexer.list_mailbox())
-    return ListArgs(reference, () if pattern is None else (pattern,))
+    pattern = _name_or_nothing(lexer.list_mailbox(), lexer.utf8)
+    return ListArgs(reference, () if pattern is None else (pattern,), utf8=lexer.utf8)
 
 
-def _name_or_nothing(wire: bytes) -> str | None:
+def _name_or_nothing(wire: bytes, utf8: bool) -> str | None:
     """A pattern as text; None when it is no name, so that it matches nothing."""
     try:
-        return decode_name(wire)
+        return decode_name(wire, utf8)
     except InvalidName:
         return None
 
@@ -139,10 +140,10 @@ def _parse_selection(lexer: Lexer) -> frozenset[str]:
 
 def _parse_patterns(lexer: Lexer) -> tuple[str | None, ...]:
     lexer.expect(40)
-    patterns = [_name_or_nothing(lexer.list_mailbox())]
+    patterns = [_name_or_nothing(lexer.list_mailbox(), lexer.utf8)]
     while not lexer.accept(41):
         lexer.space()
-        patterns.append(_name_or_nothing(lexer.list_mailbox()))
+        patterns.append(_name_or_nothing(lexer.list_mailbox(), lexer.utf8))
     if len(patterns) > MAX_PATTERNS:
         raise BadSyntax(f"At most {MAX_PATTERNS} patterns", "NO", "LIMIT")
     return tuple(patterns)
