@@ -12,7 +12,8 @@ from support.stores import open_store
 
 from imap.asking import fill, logged_in
 from imap.oracle import PROGRAMS, Mail, Program, literal, mailboxes, plain
-from mailwright.imap.search import find, rows
+from mailwright.imap.search import find, rows, texts
+from mailwright.imap.syntax.search import InText
 from mailwright.store import messages, search
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.indexer import Indexer
@@ -181,3 +182,20 @@ async def test_a_program_of_the_largest_size(store: Store) -> None:
         assert await client.ask(f"UID SEARCH UID {some}".encode()) == [1]
         assert await client.ask(f"UID SEARCH NOT UID {some}".encode()) == [2]
         assert await client.ask(f"UID SEARCH OR UID {some} BODY b".encode()) == [1, 2]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_many_needles_keep_a_bounded_number_of_candidates(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "_MOST", 5)
+    account, _ = await fill(store, [plain(f"many needles {n}") for n in range(8)], [])
+    await index_some(store, account, 8)
+    every = b"OR BODY many OR BODY needles OR BODY nothing TEXT "
+    async with logged_in(store, account) as client:
+        assert await client.ask(b"UID SEARCH NOT BODY many") == []
+        assert await client.ask(b"UID SEARCH NOT (" + every + b'" 3")') == []
+        assert await client.ask(b'UID SEARCH BODY many BODY needles BODY " 3"') == [4]
+    hits = await store.read(texts.read_hits, account, (InText("body", "many"), InText("body", "needles")))
+    assert hits is not None
+    assert [found is None for found in hits.candidates.values()] == [False, True]

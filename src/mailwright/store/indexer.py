@@ -13,6 +13,7 @@ from mailwright.store.store import Store
 log = logging.getLogger(__name__)
 
 _BATCH = 64  # messages read, made ready and written at a time
+_RETRY = 10.0  # seconds after which a store that could not be read is tried again
 _PAUSE = 0.5  # seconds in which new mail gathers to a batch; what is not indexed is found all the same
 
 
@@ -38,8 +39,7 @@ class Indexer:
 
     async def run(self) -> None:
         """Index for ever."""
-        for account in await self._store.read(search.read_accounts):
-            self.wake(account)
+        await self._start()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -50,7 +50,21 @@ class Indexer:
                     await self.index(account)
                 except TemporaryFailure as error:
                     log.warning("indexing stopped, the next new message starts it again: %s", error)
+                except Exception:
+                    log.exception("indexing for account %d stopped, a new message starts it again", account)
             await asyncio.sleep(_PAUSE)
+
+    async def _start(self) -> None:
+        """Take up the accounts that have an index."""
+        while True:
+            try:
+                for account in await self._store.read(search.read_accounts):
+                    self.wake(account)
+            except TemporaryFailure as error:
+                log.warning("indexing does not start yet: %s", error)
+                await asyncio.sleep(_RETRY)
+            else:
+                return
 
     async def index(self, account: int) -> int:
         """Index all that waits for one account; how many messages that were."""

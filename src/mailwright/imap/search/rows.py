@@ -15,7 +15,7 @@ from mailwright.imap.view import Key
 from mailwright.store.db.api import Row, Transaction
 
 BLOCK: Final = 50_000  # rows read at a time
-_SLICE: Final = 0.1  # seconds of deciding after which others get their turn
+_SLICE: Final = 0.05  # seconds of deciding after which others get their turn
 _LOOKUPS: Final = 200  # messages in one statement
 
 

@@ -9,6 +9,7 @@ from mailwright.store import search
 from mailwright.store.db.api import Transaction
 from mailwright.store.messages import read_message
 
+_MOST: Final = 500_000  # candidates of all keys together that are kept; without them the text alone decides
 _FEW: Final = 2000  # messages that are looked up one by one; if more may match, the mailbox is walked through
 
 
@@ -24,8 +25,14 @@ def read_hits(tx: Transaction, account: int, texts: tuple[keys.InText, ...]) -> 
     indexed = search.read_indexed(tx, account)
     if indexed is None:
         return None
-    # Of a field with an empty value, its name is what to look for: the index holds names too.
-    return Hits(indexed, {key: search.candidates(tx, account, key.value or key.name) for key in texts})
+    candidates: dict[keys.InText, set[int] | None] = {}
+    room = _MOST
+    for key in texts:
+        # Of a field with an empty value, its name is what to look for: the index holds names too.
+        found = search.candidates(tx, account, key.value or key.name) if room > 0 else None
+        candidates[key] = found
+        room -= len(found or ())
+    return Hits(indexed, candidates)
 
 
 def narrow(key: keys.Key, hits: Hits) -> set[int] | None:
