@@ -89,7 +89,7 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
         output.append(responses.exists(view.count))
         first = claim_recent(session, selected)
         selected.recent_count += sum(1 for uid in updates.arrived if uid >= first)
-    if updates.arrived or selected.recent_count != recent_before:
+    if (updates.arrived or selected.recent_count != recent_before) and not session.rev2:
         output.append(responses.recent(selected.recent_count))
     session.write(b"".join(output))
     if updates.changed:
@@ -111,6 +111,8 @@ def _note(selected: Selected, news: News) -> None:
 def claim_recent(session: Session, selected: Selected) -> int:
     r"""From which UID on messages are \Recent here: for the first session that tells its client of them."""
     view = selected.view
+    if session.rev2:  # RFC 9051 has no \Recent
+        return view.uidnext
     recents = session.service.recents
     # RFC 3501 6.3.2: EXAMINE takes \\Recent from no other session.
     claim = recents.first if selected.read_only else recents.claim

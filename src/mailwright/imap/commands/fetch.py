@@ -70,7 +70,8 @@ async def run(session: Session, command: Command) -> Reply:
         attributes[_FLAGS] = None
         if "CONDSTORE" in session.enabled:
             attributes[_MODSEQ] = None
-    plan = Plan(list(attributes), selected.view, session.service.flag_texts, args.changed_since, by_uid)
+    texts = session.service.flag_texts
+    plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
     missing = await _send(session, selected, runs, plan)
     if plan.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")

@@ -85,9 +85,12 @@ async def run(session: Session, command: Command) -> Reply:
     output = [
         usable_flags(selected),
         responses.exists(mailbox.messages),
-        responses.recent(selected.recent_count),
     ]
-    if opened.first_unseen:
+    if session.rev2:  # RFC 9051 6.3.2
+        output.append(responses.listing(selected.name, [], utf8=True))
+    else:
+        output.append(responses.recent(selected.recent_count))
+    if opened.first_unseen and not session.rev2:
         output.append(responses.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}"))
     output += [
         responses.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),

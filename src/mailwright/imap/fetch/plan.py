@@ -11,7 +11,7 @@ from mailwright.imap.syntax.dates import format_date_time
 from mailwright.imap.syntax.fetch import Attribute, Section
 from mailwright.imap.syntax.objects import email_id, thread_id
 from mailwright.imap.view import Run, View
-from mailwright.message.structure import body, from_record
+from mailwright.message.structure import body, bodystructure, envelope_to_utf8, from_record
 from mailwright.store.db.api import Row
 
 Columns = Sequence[Sequence[Any]]
@@ -31,6 +31,15 @@ def _date(seconds: int) -> bytes:
 
 def _body(record: bytes) -> bytes:
     return body(from_record(record))
+
+
+def _body_utf8(record: bytes) -> bytes:
+    return body(from_record(record), utf8=True)
+
+
+def _bodystructure_utf8(stored: bytes, record: bytes) -> bytes:
+    """Only what holds a message looks different (RFC 9051 7.5.2)."""
+    return bodystructure(from_record(record), utf8=True) if b'("message" ' in stored else stored
 
 
 def _email_id(message: int) -> bytes:
@@ -57,6 +66,11 @@ _ITEMS: Final = {
     "SAVEDATE": _Item(b'SAVEDATE "%b"', ("p.saved_at",), _date),
     "EMAILID": _Item(b"EMAILID (%b)", ("p.message",), _email_id),
     "THREADID": _Item(b"THREADID (%b)", ("m.thread",), _thread_id),
+}
+_UTF8_ITEMS: Final = {  # what differs for clients that enabled IMAP4rev2 or UTF8=ACCEPT
+    "ENVELOPE": _Item(b"ENVELOPE %b", ("m.envelope",), envelope_to_utf8),
+    "BODYSTRUCTURE": _Item(b"BODYSTRUCTURE %b", ("m.bodystructure", "m.structure"), _bodystructure_utf8),
+    "BODY": _Item(b"BODY %b", ("m.structure",), _body_utf8),
 }
 _FLAGS: Final = ("p.flags", "p.keywords")
 _CONTENT: Final = ("m.blob", "m.size", "m.structure")
@@ -90,6 +104,7 @@ class Plan:
         texts: FlagTexts,
         changed_since: int | None = None,
         by_uid: bool = False,
+        utf8: bool = False,
     ) -> None:
         columns = ["p.uid"]
         self._texts = texts
@@ -99,10 +114,11 @@ class Plan:
         self.contents = tuple([attribute for attribute in attributes if attribute.section is not None])
         self._sources: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
         shown = []
+        items = _ITEMS | _UTF8_ITEMS if utf8 else _ITEMS
         for attribute in attributes:
             if attribute.section is not None:
                 continue
-            item = _Item(b"FLAGS %b", _FLAGS) if attribute.name == "FLAGS" else _ITEMS[attribute.name]
+            item = items.get(attribute.name) or _Item(b"FLAGS %b", _FLAGS)
             self._sources.append((_places(columns, item.columns), item.render))
             shown.append(item.shown)
         if changed_since is not None:
@@ -134,12 +150,12 @@ class Plan:
         columns = list(zip(*rows, strict=True))
         values: list[Iterable[Any]] = [numbers]
         for places, render in self._sources:
-            if len(places) == 2:
+            if render is None and len(places) == 2:
                 values.append(self._flags(columns[0], columns[places[0]], columns[places[1]]))
             elif render is None:
                 values.append(columns[places[0]])
             else:
-                values.append(map(render, columns[places[0]]))
+                values.append(map(render, *[columns[place] for place in places]))
         return map(self._template.__mod__, zip(*values, strict=False))
 
     def _flags(self, uids: Sequence[int], masks: Sequence[int], keywords: Sequence[str]) -> Iterable[bytes]:

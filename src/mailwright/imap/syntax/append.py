@@ -126,7 +126,7 @@ class AppendReader:
         if not self.utf8:
             raise BadSyntax("UTF8 needs ENABLE UTF8=ACCEPT")
         if announced is not None and not announced.binary:
-            raise BadSyntax("UTF8 needs a literal8, such as ~{12}")
+            raise BadSyntax("UTF8 needs a literal8, announced with '~' before it")
         return True
 
 
