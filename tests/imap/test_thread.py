@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.stores import open_store
 
+from imap.asking import fill, logged_in
+from imap.oracle import Mail, plain
 from mailwright.imap.thread import Message, by_references, ordered_subject
+from mailwright.store import references
+from mailwright.store.db.api import Row, Transaction
 
 
 @dataclass(eq=False)
@@ -175,3 +181,42 @@ def test_mail_made_to_keep_us_busy_is_threaded_in_bounded_time() -> None:
     threads = by_references(ladder + climbers)
     assert time.perf_counter() - begun < 10
     assert sorted(map(int, threads.replace(b"(", b" ").replace(b")", b" ").split())) == list(range(1, 15_000))
+
+
+def letter(fields: str) -> Mail:
+    return replace(plain(""), content=fields.replace("\n", "\r\n").encode() + b"\r\n\r\n")
+
+
+async def test_mail_that_was_stored_without_its_links(tmp_path: Path) -> None:
+    many = " ".join(f"<r{n}@x>" for n in range(150))
+    mail = [
+        letter("Message-ID: <a@x>\nSubject: one"),
+        letter("Message-ID: <b@x>\nIn-Reply-To: <a@x> <z@x>\nSubject: two"),
+        letter(f"Message-ID: <c@x>\nReferences: <a@x> {many}\nSubject: three"),
+        letter("Message-ID: <r149@x>\nSubject: four"),
+        letter("Subject: Re: five"),
+    ]
+    async with open_store(tmp_path) as store:
+        account, _ = await fill(store, mail, [])
+        kept = await store.read(read_links)
+        await store.write(forget_links)
+        async with logged_in(store, account) as client:
+            for _ in range(2):
+                await client.ask(b"UID THREAD REFERENCES UTF-8 ALL")
+                assert client.heard == [b"* THREAD (1 2)(4 3)(5)"]
+                assert await store.read(read_links) == kept
+    links = [references.from_record(record) for (record,) in kept]
+    assert [len(one.references) for one in links] == [0, 1, references.MAX_REFERENCES, 0, 0]
+    assert [one.reply for one in links] == [False] * 4 + [True]
+    assert links[1].references == (links[0].own,)
+    assert links[2].references[0] == links[0].own
+    assert links[2].references[-1] == links[3].own
+    assert links[4].own == 0
+
+
+def read_links(tx: Transaction) -> list[Row]:
+    return tx.all("SELECT links FROM messages ORDER BY id")
+
+
+def forget_links(tx: Transaction) -> None:
+    tx.run("UPDATE messages SET links = NULL")

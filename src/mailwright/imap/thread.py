@@ -141,7 +141,8 @@ class _Forest:
         self._keys = [_by_date(message) for message in messages]
         self._keys += [(0, 0)] * (len(self._children) - len(messages))
         for children in self._children:
-            children.sort(key=self._keys.__getitem__)
+            if len(children) > 1:
+                children.sort(key=self._keys.__getitem__)
         for node in self._roots:
             if node >= len(messages):
                 self._keys[node] = self._keys[self._children[node][0]]
