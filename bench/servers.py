@@ -116,11 +116,11 @@ class Ours:
     def start(self) -> None:
         self.fresh()
 
-    def fresh(self) -> None:
-        """Stop what runs and start on new data."""
+    def fresh(self, *options: str) -> None:
+        """Stop what runs and start on new data, with more options for the demo."""
         self._drop()
         self._count += 1
-        self.demo = Demo(self._folder / f"data{self._count}").start()
+        self.demo = Demo(self._folder / f"data{self._count}", options=options).start()
         self._given = 0
         self._empty = self._settled_size()
 

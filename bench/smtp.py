@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import multiprocessing
 import selectors
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -90,15 +92,32 @@ def latencies(
 
     The time runs from the moment when the message was due, so a server that stalls cannot hide what waited.
     """
+    envelope = Envelope("bench@sender.example", account.address)
+    return send_paced(server.address("smtp"), envelope, rate, int(rate * seconds), connections)
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """From whom to whom, and who logs in."""
+
+    sender: str
+    to: str
+    login: Account | None = None
+
+
+def send_paced(
+    address: tuple[str, int], envelope: Envelope, rate: float, count: int, connections: int
+) -> list[float]:
+    """Send `count` messages of 4 KB from a process of its own; see `latencies`. An infinite rate is all at once."""
     receiver, writer = multiprocessing.Pipe(duplex=False)
-    arguments = (server.address("smtp"), account.address, rate, seconds, connections, writer)
+    arguments = (address, envelope, rate, count, connections, writer)
     process = multiprocessing.get_context("spawn").Process(target=_send_paced, args=arguments)
     process.start()
     writer.close()
     try:
         times: list[float] = receiver.recv()
     except EOFError:
-        raise RuntimeError(f"{server.name}: the paced sender failed") from None
+        raise RuntimeError("the paced sender failed") from None
     finally:
         process.join()
     return times
@@ -107,18 +126,22 @@ def latencies(
 class _Sender:
     """One kept connection that sends one message at a time."""
 
-    def __init__(self, address: tuple[str, int], to: str, message: bytes) -> None:
+    def __init__(self, address: tuple[str, int], envelope: Envelope, message: bytes) -> None:
         self.socket = socket.create_connection(address, 30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._steps = (
-            (b"MAIL FROM:<bench@sender.example>\r\n", b"250"),
-            (b"RCPT TO:<%s>\r\n" % to.encode(), b"250"),
+            (b"MAIL FROM:<%s>\r\n" % envelope.sender.encode(), b"250"),
+            (b"RCPT TO:<%s>\r\n" % envelope.to.encode(), b"250"),
             (b"DATA\r\n", b"354"),
             (message + b".\r\n", b"250"),
         )
         self._expect(b"220")
         self.socket.sendall(b"EHLO bench.example\r\n")
         self._expect(b"250 ")
+        if login := envelope.login:
+            word = base64.b64encode(f"\0{login.address}\0{login.password}".encode())
+            self.socket.sendall(b"AUTH PLAIN %s\r\n" % word)
+            self._expect(b"235")
         self.step = 0
         self.due = 0.0
 
@@ -147,14 +170,19 @@ class _Sender:
 
 
 def _send_paced(
-    address: tuple[str, int], to: str, rate: float, seconds: float, connections: int, result: Connection
+    address: tuple[str, int],
+    envelope: Envelope,
+    rate: float,
+    total: int,
+    connections: int,
+    result: Connection,
 ) -> None:
     message = Corpus().sized(SIZE)
-    idle = [_Sender(address, to, message) for _ in range(connections)]
+    idle = [_Sender(address, envelope, message) for _ in range(connections)]
     selector = selectors.DefaultSelector()
     for sender in idle:
         selector.register(sender.socket, selectors.EVENT_READ, sender)
-    start, total, begun = time.perf_counter(), int(rate * seconds), 0
+    start, begun = time.perf_counter(), 0
     times: list[float] = []
     while len(times) < total:
         now = time.perf_counter() - start

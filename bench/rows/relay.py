@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -9,42 +10,44 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from ..corpus import Corpus
 from ..report import Result
 from ..run import Bench
-from ..servers import Server
+from ..smtp import Envelope, send_paced
 
 SINK = "127.0.0.1:2026"
 SESSIONS = 20
+TO = "someone@sink.example"
 
 
 def relay(bench: Bench) -> None:
-    """Messages a second from the first connection until the sink has counted the last one."""
+    """Messages a second from the first connection until the sink has counted the last one.
+
+    The pair relays for loopback; ours takes a submission from an account that has logged in.
+    """
     count = bench.count(10_000, 1000)
+    doors: dict[str, tuple[tuple[str, int], Envelope]] = {}
+    if bench.pair is not None:
+        doors["pair"] = bench.pair.address("smtp"), Envelope("bench@bench.test", TO)
+    if bench.ours is not None:
+        bench.ours.fresh("--smarthost", SINK)
+        account = bench.ours.accounts(1)[0]
+        doors["ours"] = bench.ours.address("submission"), Envelope(account.address, TO, account)
     result = Result(
         f"relay of {count:,} messages, 4 KB, 20 connections, to smtp-sink", "msg/s", goal=3, at_least=True
     )
     with _sink() as counted:
-        bench.measure(result, bench.servers, lambda server: count / _relayed(server, count, counted))
+        bench.measure(result, doors, lambda door: count / _relayed(*door, count, counted))
 
 
-def _relayed(server: Server, count: int, counted: Callable[[], int]) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "message.eml"
-        file.write_bytes(Corpus().sized(4096).replace(b"\r\n", b"\n"))
-        host, port = server.address("relay")
-        before, start = counted(), time.perf_counter()
-        options = ["-d", "-s", str(SESSIONS), "-m", str(count), "-F", str(file)]
-        envelope = ["-f", "bench@bench.test", "-t", "someone@sink.example"]
-        command = ["smtp-source", *options, *envelope, f"{host}:{port}"]
-        subprocess.run(command, check=True, capture_output=True)
-        while (done := counted() - before) < count:
-            if time.perf_counter() - start > 300:
-                raise RuntimeError(f"{server.name}: {done} of {count} messages reached the sink")
-            time.sleep(0.02)
-        return time.perf_counter() - start
+def _relayed(address: tuple[str, int], envelope: Envelope, count: int, counted: Callable[[], int]) -> float:
+    before, start = counted(), time.perf_counter()
+    send_paced(address, envelope, math.inf, count, SESSIONS)
+    while (done := counted() - before) < count:
+        if time.perf_counter() - start > 300:
+            raise RuntimeError(f"{done} of {count} messages reached the sink")
+        time.sleep(0.02)
+    return time.perf_counter() - start
 
 
 @contextmanager
