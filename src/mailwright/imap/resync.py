@@ -61,7 +61,7 @@ def _compare(
 def _last_match(uids: Sequence[int], matches: Sequence[Match]) -> int:
     """The highest UID that still has the sequence number a client remembers: below it nothing is gone."""
     for match in reversed(matches):
-        for n in range(min(match.count, len(uids) - match.number + 1) - 1, -1, -1):
+        for n in range(min(match.length, len(uids) - match.number + 1) - 1, -1, -1):
             if uids[match.number + n - 1] == match.uid + n:
                 return match.uid + n
     return 0

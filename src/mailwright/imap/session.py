@@ -154,8 +154,7 @@ class Session:
         row = TABLE[name]
         try:
             _check_state(name, row, self.state)
-            if "UIDONLY" in self.enabled and name in NUMBERED:
-                raise Bad(f"{name}: sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
+            self._check_numbers(name)
             await refresh_rights(self)
             reply = await row.run(self, command)
             if self.selected is not None and reply is not None:
@@ -176,6 +175,10 @@ class Session:
         self._count_bad(reply.condition)
         if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
+
+    def _check_numbers(self, name: str) -> None:
+        if name in NUMBERED and "UIDONLY" in self.enabled:
+            raise Bad(f"{name}: sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
 
     def _may_expunge(self, row: Row) -> bool:
         """RFC 3501 7.4.1, and 5.5 for what is pipelined."""

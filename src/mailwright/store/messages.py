@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mailwright.store import changes, search
+from mailwright.store import bulk, changes, search
 from mailwright.store.blobs.api import Blob
+from mailwright.store.bulk import Counts, Marks
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
 from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Copied, Flag, Kind, Place
@@ -83,7 +84,7 @@ def add(
     place = Place(
         0, message_id, modseq, flags, keywords, now if internal_date is None else internal_date, now
     )
-    uidvalidity, uid = _take_uids(tx, account, mailbox, modseq, [(place, message.size)])
+    uidvalidity, uid = _take_uids(tx, account, mailbox, modseq, bulk.count([place], message.size))
     blob = tx.blobs.keep(tx, message.blob, now)
     thread = find_thread(tx, account, message.thread_keys, message_id)
     _insert_message(tx, message_id, blob, thread, message, now)
@@ -113,8 +114,9 @@ def copy(
     UIDs that are gone are passed over. Raises NoSuchMailbox.
     """
     places = read_places(tx, account, mailbox, uids)
+    counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
     modseq = changes.next_modseq(tx, account)
-    return put(tx, account, places, target, modseq, now)
+    return _copy_places(tx, account, mailbox, places, counts, target, modseq, now)
 
 
 def move(
@@ -122,9 +124,10 @@ def move(
 ) -> Copied:
     """Copy and expunge as one change (RFC 6851 3.3). `now` None keeps the date of saving. Raises NoSuchMailbox."""
     places = read_places(tx, account, mailbox, uids)
+    counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
     modseq = changes.next_modseq(tx, account)
-    copied = put(tx, account, places, target, modseq, now)
-    _remove_places(tx, account, mailbox, places, modseq)
+    copied = _copy_places(tx, account, mailbox, places, counts, target, modseq, now)
+    _remove_places(tx, account, mailbox, places, counts, modseq)
     return copied
 
 
@@ -144,8 +147,9 @@ def expunge(
             places = [place for place in places if place.flags & Flag.DELETED]
     if not places:
         return []
+    counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
     modseq = changes.next_modseq(tx, account)
-    _remove_places(tx, account, mailbox, places, modseq)
+    _remove_places(tx, account, mailbox, places, counts, modseq)
     _forget_messages(tx, account, {place.message for place in places})
     return [place.uid for place in places]
 
@@ -174,23 +178,41 @@ def store_flags(
     if unchanged_since is not None:
         refused = [place.uid for place in places if place.modseq > unchanged_since]
         places = [place for place in places if place.modseq <= unchanged_since]
-    after: list[Place] = []
-    touched: list[tuple[Place, Place]] = []
+    groups: dict[Marks, list[int]] = {}
     for place in places:
-        new = _apply(place, action, flags, keywords, kept, keep_keywords)
-        if new is not place:
-            check_keywords(new.keywords)
-            touched.append((place, new))
-        after.append(new)
-    if not touched:
-        return Changed(after, None, refused)
+        groups.setdefault(Marks(place.flags, place.keywords), []).append(place.uid)
+    to = {old: _apply(old, action, flags, keywords, kept, keep_keywords) for old in groups}
+    groups = {old: group for old, group in groups.items() if to[old] != old}
+    if not groups:
+        return Changed(places, None, refused)
     modseq = changes.next_modseq(tx, account)
-    tx.many(
-        "UPDATE places SET flags = ?, keywords = ?, modseq = ? WHERE account = ? AND mailbox = ? AND uid = ?",
-        [(new.flags, new.keywords, modseq, account, mailbox, new.uid) for _, new in touched],
-    )
-    unseen = sum(_unseen(new) - _unseen(old) for old, new in touched)
-    deleted = sum(_deleted(new) - _deleted(old) for old, new in touched)
+    bulk.mark(tx, account, mailbox, modseq, groups, to)
+    _count_marks(tx, account, mailbox, modseq, groups, to)
+    touched: list[Place] = []
+    for n, place in enumerate(places):
+        old = Marks(place.flags, place.keywords)
+        if old in groups:
+            new = to[old]
+            uid, message, _, _, _, date, saved = place
+            places[n] = Place(uid, message, modseq, new.flags, new.keywords, date, saved)
+            touched.append(place)
+    _log(tx, account, modseq, mailbox, Kind.FLAGS, touched)
+    return Changed(places, modseq, refused)
+
+
+def _count_marks(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    modseq: int,
+    groups: dict[Marks, list[int]],
+    to: dict[Marks, Marks],
+) -> None:
+    """Count a change of marks in the mailbox."""
+    unseen = deleted = 0
+    for old, uids in groups.items():
+        unseen += len(uids) * (_unseen(to[old]) - _unseen(old))
+        deleted += len(uids) * (_deleted(to[old]) - _deleted(old))
     tx.run(
         "UPDATE mailboxes SET modseq = ?, unseen = unseen + ?, deleted = deleted + ? WHERE account = ? AND id = ?",
         modseq,
@@ -199,18 +221,6 @@ def store_flags(
         account,
         mailbox,
     )
-    changes.append(
-        tx,
-        account,
-        modseq,
-        mailbox,
-        Kind.FLAGS,
-        [new.uid for _, new in touched],
-        [new.message for _, new in touched],
-    )
-    new_uids = {new.uid for _, new in touched}
-    after = [place._replace(modseq=modseq) if place.uid in new_uids else place for place in after]
-    return Changed(after, modseq, refused)
 
 
 def check_keywords(keywords: str) -> None:
@@ -292,31 +302,45 @@ def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
 
 
 def _places(tx: Transaction, where: str, *params: int) -> list[Place]:
-    return [Place(*row) for row in tx.all(f"SELECT {_PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
+    return [Place._make(row) for row in tx.all(f"SELECT {_PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
 
 
 # Writing
 
 
-def _take_uids(
-    tx: Transaction, account: int, mailbox: int, modseq: int, places: Sequence[tuple[Place, int]]
-) -> tuple[int, int]:
+def _take_uids(tx: Transaction, account: int, mailbox: int, modseq: int, counts: Counts) -> tuple[int, int]:
     """Count places into a mailbox; its UIDVALIDITY and the first of their UIDs."""
     row = tx.one(
         "UPDATE mailboxes SET uidnext = uidnext + ?, modseq = ?, messages = messages + ?, unseen = unseen + ?,"
         " deleted = deleted + ?, bytes = bytes + ? WHERE account = ? AND id = ? RETURNING uidvalidity, uidnext",
-        len(places),
+        counts.messages,
         modseq,
-        len(places),
-        sum(_unseen(place) for place, _ in places),
-        sum(_deleted(place) for place, _ in places),
-        sum(size for _, size in places),
+        *counts,
         account,
         mailbox,
     )
     if row is None:
         raise NoSuchMailbox("the mailbox was deleted")
-    return int(row[0]), int(row[1]) - len(places)
+    return int(row[0]), int(row[1]) - counts.messages
+
+
+def _copy_places(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    places: list[Place],
+    counts: Counts,
+    target: int,
+    modseq: int,
+    now: int | None,
+) -> Copied:
+    uidvalidity, first = _take_uids(tx, account, target, modseq, counts)
+    bulk.duplicate(tx, account, mailbox, places, target, first, modseq, now)
+    new = list(range(first, first + len(places)))
+    if new:
+        messages = [place.message for place in places]
+        changes.append(tx, account, modseq, target, Kind.ARRIVED, new, messages)
+    return Copied(uidvalidity, [place.uid for place in places], new, modseq)
 
 
 def put(
@@ -324,23 +348,15 @@ def put(
 ) -> Copied:
     """Give messages of the account new places like these in `target`. Raises NoSuchMailbox."""
     sizes = _sizes(tx, places)
-    counted = [(place, sizes[place.message]) for place in places]
-    uidvalidity, first = _take_uids(tx, account, target, modseq, counted)
+    counts = bulk.count(places, sum([sizes[place.message] for place in places]))
+    uidvalidity, first = _take_uids(tx, account, target, modseq, counts)
     new = [
         place._replace(uid=first + n, modseq=modseq, saved_at=place.saved_at if now is None else now)
         for n, place in enumerate(places)
     ]
     _insert_places(tx, account, target, new)
     if new:
-        changes.append(
-            tx,
-            account,
-            modseq,
-            target,
-            Kind.ARRIVED,
-            [place.uid for place in new],
-            [place.message for place in new],
-        )
+        _log(tx, account, modseq, target, Kind.ARRIVED, new)
     return Copied(uidvalidity, [place.uid for place in places], [place.uid for place in new], modseq)
 
 
@@ -409,48 +425,26 @@ def _thread_key(message_id: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def _remove_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place], modseq: int) -> None:
+def _remove_places(
+    tx: Transaction, account: int, mailbox: int, places: Sequence[Place], counts: Counts, modseq: int
+) -> None:
     if not places:
         return
-    for first, last in ranges(place.uid for place in places):
-        tx.run(
-            "DELETE FROM places WHERE account = ? AND mailbox = ? AND uid >= ? AND uid <= ?",
-            account,
-            mailbox,
-            first,
-            last,
-        )
-    sizes = _sizes(tx, places)
+    bulk.remove(tx, account, mailbox, places)
     tx.run(
         "UPDATE mailboxes SET modseq = ?, messages = messages - ?, unseen = unseen - ?, deleted = deleted - ?,"
         " bytes = bytes - ? WHERE account = ? AND id = ?",
         modseq,
-        len(places),
-        sum(_unseen(place) for place in places),
-        sum(_deleted(place) for place in places),
-        sum(sizes[place.message] for place in places),
+        *counts,
         account,
         mailbox,
     )
-    uids = [place.uid for place in places]
-    changes.append(tx, account, modseq, mailbox, Kind.EXPUNGED, uids, [place.message for place in places])
+    _log(tx, account, modseq, mailbox, Kind.EXPUNGED, places)
 
 
 def _forget_messages(tx: Transaction, account: int, messages: set[int]) -> None:
     """Remove the messages that have no place any more."""
-    freed = 0
-    gone: list[int] = []
-    for message in messages:
-        row = tx.one(
-            "DELETE FROM messages WHERE id = ? AND NOT EXISTS (SELECT 1 FROM places WHERE message = ?)"
-            " RETURNING blob, size",
-            message,
-            message,
-        )
-        if row is not None:
-            tx.blobs.release(tx, row[0])
-            gone.append(message)
-            freed += row[1]
+    gone, freed = bulk.forget_messages(tx, messages)
     tx.run(
         "UPDATE account_state SET bytes = bytes - ?, messages = messages - ? WHERE account = ?",
         freed,
@@ -461,6 +455,13 @@ def _forget_messages(tx: Transaction, account: int, messages: set[int]) -> None:
         search.forget(tx, gone)
 
 
+def _log(
+    tx: Transaction, account: int, modseq: int, mailbox: int, kind: Kind, places: Sequence[Place]
+) -> None:
+    uids, messages = [place.uid for place in places], [place.message for place in places]
+    changes.append(tx, account, modseq, mailbox, kind, uids, messages)
+
+
 def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:
     sizes: dict[int, int] = {}
     for first, last in ranges({place.message for place in places}):
@@ -469,33 +470,34 @@ def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:
 
 
 def _apply(
-    place: Place,
+    old: Marks,
     action: Literal["set", "add", "remove"],
     flags: int,
     keywords: Sequence[str],
     kept: int,
     keep_keywords: bool,
-) -> Place:
-    words = set(place.keywords.split(" ")) if place.keywords else set()
+) -> Marks:
+    """What a change makes of these marks. Raises NotAllowed for too many keywords."""
+    words = set(old.keywords.split(" ")) if old.keywords else set()
     if action == "set":
-        new_flags = flags & ~kept | place.flags & kept
+        new_flags = flags & ~kept | old.flags & kept
         words = words if keep_keywords else set(keywords)
     elif action == "add":
-        new_flags, words = place.flags | flags, words | set(keywords)
+        new_flags, words = old.flags | flags, words | set(keywords)
     else:
-        new_flags, words = place.flags & ~flags, words - set(keywords)
-    new_keywords = " ".join(sorted(words))
-    if new_flags == place.flags and new_keywords == place.keywords:
-        return place
-    return place._replace(flags=new_flags, keywords=new_keywords)
+        new_flags, words = old.flags & ~flags, words - set(keywords)
+    new = Marks(int(new_flags), " ".join(sorted(words)))
+    if new != old:
+        check_keywords(new.keywords)
+    return new
 
 
-def _unseen(place: Place) -> int:
-    return 0 if place.flags & Flag.SEEN else 1
+def _unseen(marks: Marks) -> int:
+    return 0 if marks.flags & Flag.SEEN else 1
 
 
-def _deleted(place: Place) -> int:
-    return 1 if place.flags & Flag.DELETED else 0
+def _deleted(marks: Marks) -> int:
+    return 1 if marks.flags & Flag.DELETED else 0
 
 
 def is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:

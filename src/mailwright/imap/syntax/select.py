@@ -14,11 +14,11 @@ _SPACE: Final = 32
 
 
 class Match(NamedTuple):
-    """`count` messages side by side that a client remembers: sequence numbers and UIDs rise from these."""
+    """`length` messages side by side that a client remembers: sequence numbers and UIDs rise from these."""
 
     number: int
     uid: int
-    count: int
+    length: int
 
 
 class Resync(NamedTuple):

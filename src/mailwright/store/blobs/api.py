@@ -42,6 +42,10 @@ class BlobStore(Protocol):
         """Drop a reference; a blob without one is removed."""
         ...
 
+    def release_all(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        """`release` for many blobs, each once."""
+        ...
+
     def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """The content from octet `start` to `stop`, in pieces of at most CHUNK octets.
 

@@ -11,6 +11,7 @@ from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
 from mailwright.store.blobs.codec import compress, decompress
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NotFound, StoreFailed
+from mailwright.store.sets import ranges
 
 _CHUNK_BITS = 20  # a blob has at most 2**20 chunks: 256 GiB
 
@@ -57,6 +58,15 @@ class DatabaseBlobs:
         row = tx.one("UPDATE blobs SET refs = refs - 1 WHERE id = ? RETURNING refs", blob_id)
         if row is not None and row[0] <= 0:
             _remove(tx, blob_id)
+
+    def release_all(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        for first, last in ranges(blob_ids):
+            tx.run("UPDATE blobs SET refs = refs - 1 WHERE id >= ? AND id <= ?", first, last)
+            gone = tx.all(
+                "DELETE FROM blobs WHERE id >= ? AND id <= ? AND refs <= 0 RETURNING id", first, last
+            )
+            for low, high in ranges(blob_id for (blob_id,) in gone):
+                _remove_chunks(tx, low, high)
 
     def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         if stop is None:
@@ -144,6 +154,10 @@ def _read_chunk(tx: Transaction, blob_id: int, number: int) -> bytes:
 
 
 def _remove(tx: Transaction, blob_id: int) -> None:
-    first = blob_id << _CHUNK_BITS
-    tx.run("DELETE FROM chunks WHERE id >= ? AND id < ?", first, first + (1 << _CHUNK_BITS))
+    _remove_chunks(tx, blob_id, blob_id)
     tx.run("DELETE FROM blobs WHERE id = ?", blob_id)
+
+
+def _remove_chunks(tx: Transaction, first: int, last: int) -> None:
+    """The chunks of the blobs from `first` to `last`."""
+    tx.run("DELETE FROM chunks WHERE id >= ? AND id < ?", first << _CHUNK_BITS, (last + 1) << _CHUNK_BITS)

@@ -18,6 +18,7 @@ from mailwright.store.blobs.codec import compress, decompress
 from mailwright.store.blobs.database import blob_size, insert_blob, rechunk
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed, StoreFull
+from mailwright.store.sets import ranges
 
 _LENGTH = struct.Struct(">I")
 
@@ -56,6 +57,10 @@ class DiskBlobs:
 
     def release(self, tx: Transaction, blob_id: int) -> None:
         tx.run("UPDATE blobs SET refs = refs - 1 WHERE id = ?", blob_id)
+
+    def release_all(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        for first, last in ranges(blob_ids):
+            tx.run("UPDATE blobs SET refs = refs - 1 WHERE id >= ? AND id <= ?", first, last)
 
     def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         if stop is None:
