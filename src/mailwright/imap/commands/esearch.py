@@ -9,6 +9,7 @@ from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.search.answer import ALL, save, search
+from mailwright.imap.search.context import refusal
 from mailwright.imap.search.find import Found, run_plan
 from mailwright.imap.search.program import make_plan, message_sets, prepare
 from mailwright.imap.syntax import search as keys
@@ -59,6 +60,8 @@ async def run(session: Session, command: Command) -> Reply:
         found = await _find(session, command, target)
         _write(session, command, found, target.name, target.mailbox.uidvalidity)
         await session.drain()
+    if args.search.returns is not None and "UPDATE" in args.search.returns.names:
+        session.write(refusal(command.tag, "Results of several mailboxes are not kept up to date"))
     return Reply("ESEARCH completed")
 
 

@@ -12,7 +12,7 @@ from mailwright.imap.search.find import find
 from mailwright.imap.search.order import sort_uids
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax import search as keys
-from mailwright.imap.syntax.sequence import SequenceSet, format_set, join_ranges
+from mailwright.imap.syntax.sequence import SequenceSet, contains, format_set, join_ranges
 from mailwright.imap.syntax.sort import Criterion
 from mailwright.imap.view import Key
 from mailwright.store.changes import read_changes
@@ -51,16 +51,18 @@ def follow(
     """Keep the result up to date when UPDATE asks for it; `since` is the view's modseq before the search."""
     if args.returns is None or "UPDATE" not in args.returns.names:
         return
-    if not command.uid or len(selected.contexts) >= MAX_CONTEXTS:
-        # RFC 5267 4.3.1: sequence numbers would have to be told as they were at each moment.
-        why = (
-            "At most 10 results are kept up to date"
-            if command.uid
-            else "Only results of UIDs are kept up to date"
-        )
-        session.write(responses.untagged("NO", why, f'NOUPDATE "{command.tag}"'))
+    if len(selected.contexts) >= MAX_CONTEXTS:
+        session.write(refusal(command.tag, f"At most {MAX_CONTEXTS} results are kept up to date"))
+        return
+    if not command.uid:  # sequence numbers would have to be told as they were at each moment
+        session.write(refusal(command.tag, "Only results of UIDs are kept up to date"))
         return
     selected.contexts[command.tag] = Context(args.key, criteria, uids, since)
+
+
+def refusal(tag: str, why: str) -> bytes:
+    """A result is not, or no more, kept up to date (RFC 5267 4.3.1)."""
+    return responses.untagged("NO", why, f'NOUPDATE "{tag}"')
 
 
 async def tell_contexts(session: Session) -> None:
@@ -74,9 +76,9 @@ async def tell_contexts(session: Session) -> None:
             continue
         try:
             values = await _update(session, selected, context)
-        except Refused as refusal:
+        except Refused as refused:
             del selected.contexts[tag]
-            session.write(responses.untagged("NO", refusal.text, f'NOUPDATE "{tag}"'))
+            session.write(refusal(tag, refused.text))
             continue
         context.modseq = modseq
         if values:
@@ -92,7 +94,7 @@ async def _update(session: Session, selected: Selected, context: Context) -> lis
     found = await find(session, selected, keys.And((among, context.key)))
     matching = set(found.uids)
     members = set(context.uids)
-    changed = {uid for uid in context.uids if any(low <= uid <= high for low, high in touched)}
+    changed = {uid for uid in context.uids if contains(touched, uid)}
     gone, new = changed - matching, matching - members
     if not gone and not new:
         return []
@@ -101,8 +103,10 @@ async def _update(session: Session, selected: Selected, context: Context) -> lis
         values = [("REMOVEFROM", f"(0 {format_set(sorted(gone))})")] if gone else []
         return [*values, ("ADDTO", f"(0 {format_set(sorted(new))})")] if new else values
     before = list(context.uids)
-    everything = array("I", sorted(members - gone | new))
-    context.uids = await sort_uids(session, selected.key, everything, context.criteria)
+    context.uids = array("I", [uid for uid in before if uid not in gone])
+    if new:
+        everything = array("I", sorted(members - gone | new))
+        context.uids = await sort_uids(session, selected.key, everything, context.criteria)
     # Each position holds once the pairs before it are carried out: from the end down, then from the start up.
     left = [f"{place} {uid}" for place, uid in reversed(list(enumerate(before, 1))) if uid in gone]
     came = [f"{place} {uid}" for place, uid in enumerate(context.uids, 1) if uid in new]
