@@ -56,17 +56,18 @@ def mark(
     account: int,
     mailbox: int,
     modseq: int,
-    groups: dict[Marks, list[int]],
-    to: dict[Marks, Marks],
+    groups: dict[tuple[int, str], list[int]],
+    to: dict[tuple[int, str], Marks],
 ) -> None:
     """Give the UIDs of each group, which have its marks, those that `to` holds for them."""
     together = list(ranges(uid for uids in groups.values() for uid in uids))
     rows = []
     for old, uids in groups.items():
+        flags, keywords = old
         new = to[old]
         apart = list(ranges(uids)) if len(groups) > 1 else together
         rows += [
-            (new.flags, new.keywords, modseq, account, mailbox, first, last, old.flags, old.keywords, modseq)
+            (new.flags, new.keywords, modseq, account, mailbox, first, last, flags, keywords, modseq)
             for first, last in (apart if len(apart) < len(together) else together)
         ]
     tx.many(

@@ -20,6 +20,7 @@ from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Co
 from mailwright.store.sets import ranges
 
 _PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"
+_FEW = 8  # runs of UIDs that are read one by one, however close they lie
 _MAX_THREAD_KEYS = 30  # message-ids of one message that are remembered
 
 
@@ -178,10 +179,11 @@ def store_flags(
     if unchanged_since is not None:
         refused = [place.uid for place in places if place.modseq > unchanged_since]
         places = [place for place in places if place.modseq <= unchanged_since]
-    groups: dict[Marks, list[int]] = {}
+    groups: dict[tuple[int, str], list[int]] = {}
     for place in places:
-        groups.setdefault(Marks(place.flags, place.keywords), []).append(place.uid)
-    to = {old: _apply(old, action, flags, keywords, kept, keep_keywords) for old in groups}
+        uid, _, _, mask, words, _, _ = place
+        groups.setdefault((mask, words), []).append(uid)
+    to = {old: _apply(Marks(*old), action, flags, keywords, kept, keep_keywords) for old in groups}
     groups = {old: group for old, group in groups.items() if to[old] != old}
     if not groups:
         return Changed(places, None, refused)
@@ -190,11 +192,9 @@ def store_flags(
     _count_marks(tx, account, mailbox, modseq, groups, to)
     touched: list[Place] = []
     for n, place in enumerate(places):
-        old = Marks(place.flags, place.keywords)
-        if old in groups:
-            new = to[old]
-            uid, message, _, _, _, date, saved = place
-            places[n] = Place(uid, message, modseq, new.flags, new.keywords, date, saved)
+        uid, message, _, mask, words, date, saved = place
+        if (mask, words) in groups:
+            places[n] = Place(uid, message, modseq, *to[mask, words], date, saved)
             touched.append(place)
     _log(tx, account, modseq, mailbox, Kind.FLAGS, touched)
     return Changed(places, modseq, refused)
@@ -205,14 +205,14 @@ def _count_marks(
     account: int,
     mailbox: int,
     modseq: int,
-    groups: dict[Marks, list[int]],
-    to: dict[Marks, Marks],
+    groups: dict[tuple[int, str], list[int]],
+    to: dict[tuple[int, str], Marks],
 ) -> None:
     """Count a change of marks in the mailbox."""
     unseen = deleted = 0
     for old, uids in groups.items():
-        unseen += len(uids) * (_unseen(to[old]) - _unseen(old))
-        deleted += len(uids) * (_deleted(to[old]) - _deleted(old))
+        unseen += len(uids) * (_unseen(to[old].flags) - _unseen(old[0]))
+        deleted += len(uids) * (_deleted(to[old].flags) - _deleted(old[0]))
     tx.run(
         "UPDATE mailboxes SET modseq = ?, unseen = unseen + ?, deleted = deleted + ? WHERE account = ? AND id = ?",
         modseq,
@@ -260,7 +260,12 @@ def read_range(
 def read_places(tx: Transaction, account: int, mailbox: int, uids: Sequence[int]) -> list[Place]:
     """The places of these UIDs that exist, rising by UID."""
     found: list[Place] = []
-    for first, last in ranges(uids):
+    runs = list(ranges(uids))
+    if len(runs) > _FEW and runs[-1][1] - runs[0][0] < 4 * len(uids):
+        wanted = set(uids)
+        every = read_range(tx, account, mailbox, runs[0][0], runs[-1][1])
+        return [place for place in every if place.uid in wanted]
+    for first, last in runs:
         found += read_range(tx, account, mailbox, first, last)
     return found
 
@@ -492,12 +497,12 @@ def _apply(
     return new
 
 
-def _unseen(marks: Marks) -> int:
-    return 0 if marks.flags & Flag.SEEN else 1
+def _unseen(flags: int) -> int:
+    return 0 if flags & Flag.SEEN else 1
 
 
-def _deleted(marks: Marks) -> int:
-    return 1 if marks.flags & Flag.DELETED else 0
+def _deleted(flags: int) -> int:
+    return 1 if flags & Flag.DELETED else 0
 
 
 def is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:

@@ -27,13 +27,16 @@ def unpack_ranges(packed: str) -> Iterator[tuple[int, int]]:
 
 def ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The first and last number of each run."""
-    first = last = None
-    for number in sorted(numbers):
-        if last is not None and number <= last + 1:
-            last = max(last, number)
-            continue
-        if first is not None and last is not None:
+    ordered = sorted(numbers)
+    if not ordered:
+        return
+    first = last = ordered[0]
+    if ordered[-1] - first + 1 == len(ordered) == len(set(ordered)):
+        yield first, ordered[-1]
+        return
+    for number in ordered:
+        if number > last + 1:
             yield first, last
-        first = last = number
-    if first is not None and last is not None:
-        yield first, last
+            first = number
+        last = number
+    yield first, last
