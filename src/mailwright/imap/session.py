@@ -203,7 +203,7 @@ class Session:
         """Whether a name in a URL is ours: the configured one, or that by which the client reached us."""
         tls = self.stream.tls
         known = {self.service.hostname.lower(), (tls.server_name or "").lower() if tls is not None else ""}
-        return host.partition(":")[0].lower() in known
+        return bool(host) and host.partition(":")[0].lower() in known
 
     def capabilities(self) -> str:
         """The capabilities as they hold now, separated by spaces."""

@@ -287,6 +287,7 @@ def forget_account(tx: Transaction, account: int, address: str) -> None:
     """Forget what was granted to and by an account: who gets the address later must not inherit it."""
     tx.run("DELETE FROM acl WHERE account = ? OR identifier IN (?, ?)", account, address, f"-{address}")
     tx.run("DELETE FROM annotations WHERE account = ? OR reader = ?", account, account)
+    tx.run("DELETE FROM url_keys WHERE account = ? OR owner = ?", account, account)
 
 
 def _address(tx: Transaction, account: int) -> str:

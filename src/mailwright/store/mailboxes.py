@@ -133,6 +133,7 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
     tx.run("DELETE FROM mailboxes WHERE account = ? AND id = ?", account, mailbox.id)
     tx.run("DELETE FROM acl WHERE account = ? AND mailbox = ?", account, mailbox.id)  # RFC 4314 4
     tx.run("DELETE FROM annotations WHERE account = ? AND mailbox = ?", account, mailbox.id)  # RFC 5464 4.3
+    tx.run("DELETE FROM url_keys WHERE owner = ? AND mailbox = ?", account, mailbox.id)
     changes.append(tx, account, modseq, mailbox.id, Kind.GONE)
 
 

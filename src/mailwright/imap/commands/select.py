@@ -15,6 +15,7 @@ from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.imap.syntax.select import Resync, SelectArgs, parse_select
+from mailwright.imap.urlauth import MECHANISM
 from mailwright.imap.view import View
 from mailwright.store import acl, changes, messages
 from mailwright.store.acl import Access
@@ -95,6 +96,7 @@ async def run(session: Session, command: Command) -> Reply:
     output += [
         responses.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
         responses.untagged("OK", "The next UID", f"UIDNEXT {mailbox.uidnext}"),
+        responses.untagged("OK", "How URLs are signed", f"URLMECH {MECHANISM}"),
         responses.untagged(
             "OK", "The mailbox", f"MAILBOXID ({mailbox_id(opened.access.account, mailbox.id)})"
         ),

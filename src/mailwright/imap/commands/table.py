@@ -19,6 +19,7 @@ from mailwright.imap.commands import (
     esearch,
     expunge,
     fetch,
+    genurlauth,
     getacl,
     getmetadata,
     getquota,
@@ -34,6 +35,7 @@ from mailwright.imap.commands import (
     noop,
     rename,
     replace,
+    resetkey,
     search,
     select,
     setacl,
@@ -46,6 +48,7 @@ from mailwright.imap.commands import (
     subscribe,
     thread,
     unauthenticate,
+    urlfetch,
 )
 from mailwright.imap.commands.row import ANY, LOGGED_IN, Row, State, parse_nothing
 from mailwright.imap.connection import Parser
@@ -88,6 +91,9 @@ TABLE: Final[dict[str, Row]] = {
     "UID REPLACE": Row(replace.run, append.parse, _SELECTED),
     "COMPRESS": Row(compress.run, compress.parse, LOGGED_IN),
     "UNAUTHENTICATE": Row(unauthenticate.run, parse_nothing, LOGGED_IN),
+    "GENURLAUTH": Row(genurlauth.run, genurlauth.parse, LOGGED_IN),
+    "URLFETCH": Row(urlfetch.run, urlfetch.parse, LOGGED_IN),
+    "RESETKEY": Row(resetkey.run, resetkey.parse, LOGGED_IN),
     "IDLE": Row(idle.run, parse_nothing, LOGGED_IN, reads_changes=True),
     "CHECK": Row(noop.run, parse_nothing, _SELECTED, reads_changes=True),
     "CLOSE": Row(close.run, parse_nothing, _SELECTED),

@@ -18,7 +18,7 @@ _PATH: Final = re.compile(
     re.IGNORECASE,
 )
 _AUTH: Final = re.compile(
-    rb"(?:;EXPIRE=([^;:/]*(?::[^;:/]*)*))?;URLAUTH=([A-Za-z]+(?:\+[^:;/?#]*)?)(?::([A-Za-z0-9._-]+):([0-9A-Fa-f]+))?\Z",
+    rb"(?:;EXPIRE=([^;/]*))?;URLAUTH=([A-Za-z]+(?:\+[^:;/?#]*)?)(?::([A-Za-z0-9._-]+):([0-9A-Fa-f]+))?\Z",
     re.IGNORECASE,
 )
 _EXPIRE: Final = re.compile(
