@@ -5,4 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))  # support.demo starts the server
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(_ROOT / "tests"), str(_ROOT / "src")]  # support.demo; the source, when nothing is installed
