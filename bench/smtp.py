@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 from support.demo import Account
 
@@ -93,7 +94,7 @@ def latencies(
     The time runs from the moment when the message was due, so a server that stalls cannot hide what waited.
     """
     envelope = Envelope("bench@sender.example", account.address)
-    return send_paced(server.address("smtp"), envelope, rate, int(rate * seconds), connections)
+    return send_paced(server.address("smtp"), envelope, rate, int(rate * seconds), connections).times
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,16 @@ class Envelope:
     login: Account | None = None
 
 
+class Sent(NamedTuple):
+    """`began`: `time.perf_counter` before the first connection. `times`: for each message, until its 250."""
+
+    began: float
+    times: list[float]
+
+
 def send_paced(
     address: tuple[str, int], envelope: Envelope, rate: float, count: int, connections: int
-) -> list[float]:
+) -> Sent:
     """Send `count` messages of 4 KB from a process of its own; see `latencies`. An infinite rate is all at once."""
     receiver, writer = multiprocessing.Pipe(duplex=False)
     arguments = (address, envelope, rate, count, connections, writer)
@@ -115,12 +123,12 @@ def send_paced(
     process.start()
     writer.close()
     try:
-        times: list[float] = receiver.recv()
+        sent: Sent = receiver.recv()
     except EOFError:
         raise RuntimeError("the paced sender failed") from None
     finally:
         process.join()
-    return times
+    return sent
 
 
 class _Sender:
@@ -178,6 +186,7 @@ def _send_paced(
     result: Connection,
 ) -> None:
     message = Corpus().sized(SIZE)
+    began = time.perf_counter()
     idle = [_Sender(address, envelope, message) for _ in range(connections)]
     selector = selectors.DefaultSelector()
     for sender in idle:
@@ -194,4 +203,4 @@ def _send_paced(
             if key.data.advance():
                 times.append(time.perf_counter() - key.data.due)
                 idle.append(key.data)
-    result.send(times)
+    result.send(Sent(began, times))
