@@ -146,3 +146,21 @@ async def test_an_address_that_does_not_resolve_back_is_a_warning() -> None:
     assert (check.level, check.text) == (Level.WARNING, "192.0.2.1 resolves back to host.provider.example")
     (missing,) = await _host(resolver, "mx.example.org")
     assert missing.level is Level.WRONG
+
+
+def test_damaged_content_and_a_wrong_index(mailwright: Shell, tmp_path: Path) -> None:
+    quiet_ports(mailwright)
+    box = tmp_path / "in.mbox"
+    box.write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\nSubject: one\n\nbody\n")
+    assert mailwright("import", "alice@example.org", str(box)).code == Exit.OK
+    assert "Indexed 1 messages" in mailwright("account", "reindex", "alice@example.org").out
+    assert findings(mailwright, Level.WRONG, "--deep") == []
+    database = apsw.Connection(load(mailwright.config).database)
+    database.execute("DELETE FROM search_texts")
+    database.execute("UPDATE blobs SET hash = x'00'")
+    database.close()
+    content, index = findings(mailwright, Level.WRONG, "--deep")
+    assert "is not what was kept" in content["text"]
+    assert index["remedy"] == "`mailwright account reindex alice@example.org`"
+    assert mailwright("account", "reindex", "alice@example.org").code == Exit.OK
+    assert [check["what"] for check in findings(mailwright, Level.WRONG, "--deep")] == ["content"]

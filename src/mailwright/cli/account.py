@@ -285,3 +285,23 @@ def _password(generate: bool, password_stdin: bool) -> str:
     if not text:
         fail("the password is empty")
     return str(text)
+
+
+@account.command()
+@click.argument("address")
+@with_config
+def reindex(config: Config, address: str) -> None:
+    """Make an account's search index anew, while the server runs. Searches stay exact meanwhile."""
+    from mailwright.cli.opening import with_store
+    from mailwright.directory.accounts import find_account
+    from mailwright.store import search
+    from mailwright.store.indexer import Indexer
+    from mailwright.store.store import Store
+
+    async def run(store: Store) -> int:
+        found = await store.read(find_account, address)
+        await store.write(search.begin, found.id)
+        await store.write(search.restart, found.id)
+        return await Indexer(store).index(found.id)
+
+    click.echo(f"Indexed {with_store(config, run)} messages of {address}.")

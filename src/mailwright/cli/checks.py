@@ -105,7 +105,23 @@ def store(config: Config, deep: bool) -> list[Check]:
         return [*found, Check("store", Level.WRONG, str(error), "see above; else restore a backup")]
     for fault in faults:
         found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
+    if deep:
+        found += _contents(config)
     return found or [Check("store", Level.OK, f"{accounts} accounts, {messages} messages, all counts agree")]
+
+
+def _contents(config: Config) -> list[Check]:
+    """That each message is what was accepted, and found by what it says."""
+    from mailwright.cli.opening import read
+    from mailwright.store.verify import check_blobs, check_indexes
+
+    remedy = "restore a backup of before; the disk may be failing"
+    found = [Check("content", Level.WRONG, fault, remedy) for fault in read(config, check_blobs, 20)]
+    for address, fault in read(config, check_indexes, 20):
+        found.append(
+            Check("search", Level.WRONG, f"{address}: {fault}", f"`mailwright account reindex {address}`")
+        )
+    return found
 
 
 def _structure(path: Path, deep: bool) -> list[Check]:

@@ -262,6 +262,7 @@ LIMITS: Final[dict[str, tuple[Literal["", "octets", "seconds"], str]]] = {
         "seconds",
         "How long an IMAP session may be silent; at least 30 minutes (RFC 3501 5.4).",
     ),
+    "imap_notifications": ("", "Changes that NOTIFY tells a client at once (RFC 5465 5.8)."),
     "imap_login_timeout": ("seconds", "How long an IMAP client may take to log in."),
     "pop3_line": ("octets", "The longest POP3 command (RFC 2449 4)."),
     "pop3_idle_timeout": (
