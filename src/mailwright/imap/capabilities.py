@@ -8,7 +8,7 @@ from mailwright.imap.service import Service
 from mailwright.sasl.server import offered_mechanisms
 
 # Each word here is proved by a dialog of its own.
-_ALWAYS: Final = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE"
+_ALWAYS: Final = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE LANGUAGE"
 _LOGGED_IN: Final = (
     "NAMESPACE IDLE UIDPLUS UNSELECT MOVE CHILDREN SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS"
     " STATUS=SIZE ESEARCH SEARCHRES WITHIN CONDSTORE QRESYNC UIDONLY MULTIAPPEND"

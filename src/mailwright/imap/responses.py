@@ -16,17 +16,19 @@ _MAX_RANGES: Final = 300  # in one response
 _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]{0,1000}")
 
 
-def tagged(tag: str, condition: str, text: str, code: str = "") -> bytes:
+def tagged(tag: str, condition: str, text: str, code: str = "", utf8: bool = False) -> bytes:
     """`A1 OK [CODE] text`. What cannot stand in a line is replaced."""
     shown = f"[{code}] {text}" if code else text
     return (
-        f"{tag} {condition} {shown}".encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
+        f"{tag} {condition} {shown}".encode("utf-8" if utf8 else "ascii", "replace")
+        .replace(b"\r", b" ")
+        .replace(b"\n", b" ")
         + b"\r\n"
     )
 
 
-def untagged(condition: str, text: str, code: str = "") -> bytes:
-    return tagged("*", condition, text, code)
+def untagged(condition: str, text: str, code: str = "", utf8: bool = False) -> bytes:
+    return tagged("*", condition, text, code, utf8)
 
 
 def continuation(data: bytes = b"") -> bytes:

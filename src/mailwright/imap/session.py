@@ -18,6 +18,7 @@ from mailwright.imap.connection import (
     Event,
     SyntaxFault,
 )
+from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import refresh_rights, tell_news
 from mailwright.imap.reply import Bad, Refused, Reply
 from mailwright.imap.search.context import tell_contexts
@@ -56,6 +57,7 @@ class Session:
         "connection",
         "enabled",
         "idle",
+        "language",
         "notified",
         "selected",
         "service",
@@ -73,6 +75,7 @@ class Session:
         self.notified = 0  # the watched account's modseq, as far as we heard
         self.idle = False  # waiting in IDLE: changes are told at once
         self.closing = False
+        self.language = DEFAULT
         self._bad = 0
         self._unsubscribe: Callable[[], None] | None = None
         self._watched = 0  # the account whose mailbox is selected
@@ -87,14 +90,14 @@ class Session:
     async def run(self) -> None:
         """Serve the client until either side ends the connection."""
         try:
-            self.write(responses.untagged("OK", f"{self.service.hostname} ready", self.capability_code()))
+            self.write(self.untagged("OK", f"{self.service.hostname} ready", self.capability_code()))
             await self._serve()
         except TimeoutError:
-            self.write(responses.untagged("BYE", "Nothing was heard for too long; connect again"))
+            self.write(self.untagged("BYE", "Nothing was heard for too long; connect again"))
         except ConnectionError:
             pass
         except asyncio.CancelledError:
-            self.write(responses.untagged("BYE", "The server is shutting down; connect again in a moment"))
+            self.write(self.untagged("BYE", "The server is shutting down; connect again in a moment"))
             raise
         finally:
             self._unsubscribe_all()
@@ -114,6 +117,14 @@ class Session:
 
     def write(self, data: bytes) -> None:
         self.stream.write(data)
+
+    def tagged(self, tag: str, condition: str, text: str, code: str = "") -> bytes:
+        """A status response in the client's language (RFC 5255 3.4)."""
+        spoken = translate(text, self.language)
+        return responses.tagged(tag, condition, spoken, code, self.utf8 or self.language != DEFAULT)
+
+    def untagged(self, condition: str, text: str, code: str = "") -> bytes:
+        return self.tagged("*", condition, text, code)
 
     async def drain(self) -> None:
         await self.stream.drain()
@@ -171,7 +182,7 @@ class Session:
             reply = Reply("The server met an error of its own; its log says more", "SERVERBUG", "NO")
         if reply is None:
             return
-        self.write(responses.tagged(command.tag, reply.condition, reply.text, reply.code))
+        self.write(self.tagged(command.tag, reply.condition, reply.text, reply.code))
         self._count_bad(reply.condition)
         if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
@@ -188,13 +199,13 @@ class Session:
         return following is None or not following.uses_numbers
 
     def _write_fault(self, fault: SyntaxFault) -> None:
-        self.write(responses.tagged(fault.tag, fault.condition, fault.text, fault.code))
+        self.write(self.tagged(fault.tag, fault.condition, fault.text, fault.code))
         self._count_bad(fault.condition)
 
     def _count_bad(self, condition: str) -> None:
         self._bad = self._bad + 1 if condition == "BAD" else 0
         if self._bad > self.service.limits.bad_commands:
-            self.write(responses.untagged("BYE", "Too many bad commands"))
+            self.write(self.untagged("BYE", "Too many bad commands"))
             self.closing = True
 
     # Who
@@ -226,6 +237,7 @@ class Session:
         self.account = self.selected = None
         self.enabled = frozenset()
         self.connection.utf8 = False
+        self.language = DEFAULT
         self.notified = self._watched = 0
 
     def _unsubscribe_all(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.deflated import DeflatedStream
 from mailwright.imap.reply import Bad, Refused
@@ -24,7 +23,7 @@ async def run(session: Session, command: Command) -> None:
         raise Bad(f"The only compression is DEFLATE, not {command.args}")
     if isinstance(session.stream, DeflatedStream):
         raise Refused("The connection is compressed already", "COMPRESSIONACTIVE")
-    session.write(responses.tagged(command.tag, "OK", "Compression begins now"))
+    session.write(session.tagged(command.tag, "OK", "Compression begins now"))
     await session.drain()
     # A client waits for the reply (RFC 4978 3): what came before it was neither compressed nor in order.
     session.connection.reset()

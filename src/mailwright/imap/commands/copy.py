@@ -44,7 +44,7 @@ async def run(session: Session, command: Command) -> Reply:
     code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
     if moving:
         # RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
-        session.write(responses.untagged("OK", "Moved", code))
+        session.write(session.untagged("OK", "Moved", code))
         return Reply("MOVE completed")
     return Reply("COPY completed", code)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 
@@ -15,5 +14,5 @@ if TYPE_CHECKING:
 async def run(session: Session, command: Command) -> Reply:
     session.selected = None
     session.closing = True
-    session.write(responses.untagged("BYE", "Logging out"))
+    session.write(session.untagged("BYE", "Logging out"))
     return Reply("LOGOUT completed")

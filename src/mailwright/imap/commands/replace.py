@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailwright.imap import responses
 from mailwright.imap.commands.append import add_all, find_target, no_target
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages
@@ -40,7 +39,7 @@ async def run(session: Session, command: Command) -> Reply:
         raise await no_target(session, args.mailbox) from None
     # RFC 8508 4.3: before the EXPUNGE response, so that the client loses sight of neither.
     code = f"APPENDUID {added.uidvalidity} {added.uid}"
-    session.write(responses.untagged("OK", "The replacement is kept", code))
+    session.write(session.untagged("OK", "The replacement is kept", code))
     return Reply("REPLACE completed")
 
 

@@ -70,7 +70,7 @@ async def run(session: Session, command: Command) -> Reply:
     if session.selected is not None:
         # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
         session.selected = None
-        session.write(responses.untagged("OK", "The mailbox before this is closed", "CLOSED"))
+        session.write(session.untagged("OK", "The mailbox before this is closed", "CLOSED"))
     owner = session.account_id
     if acl.is_shared(args.mailbox):
         owner, _ = await service.store.read(acl.locate, owner, args.mailbox)
@@ -92,15 +92,13 @@ async def run(session: Session, command: Command) -> Reply:
     else:
         output.append(responses.recent(selected.recent_count))
     if opened.first_unseen and not session.rev2:
-        output.append(responses.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}"))
+        output.append(session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}"))
     output += [
-        responses.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
-        responses.untagged("OK", "The next UID", f"UIDNEXT {mailbox.uidnext}"),
-        responses.untagged("OK", "How URLs are signed", f"URLMECH {MECHANISM}"),
-        responses.untagged(
-            "OK", "The mailbox", f"MAILBOXID ({mailbox_id(opened.access.account, mailbox.id)})"
-        ),
-        responses.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
+        session.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
+        session.untagged("OK", "The next UID", f"UIDNEXT {mailbox.uidnext}"),
+        session.untagged("OK", "How URLs are signed", f"URLMECH {MECHANISM}"),
+        session.untagged("OK", "The mailbox", f"MAILBOXID ({mailbox_id(opened.access.account, mailbox.id)})"),
+        session.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
     ]
     session.write(b"".join(output))
     if opened.since is not None:

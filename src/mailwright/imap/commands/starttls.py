@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.deflated import DeflatedStream
 from mailwright.imap.reply import Bad, Refused
@@ -21,7 +20,7 @@ async def run(session: Session, command: Command) -> None:
     context = session.service.tls
     if context is None:
         raise Refused("This server has no certificate for STARTTLS", "CANNOT")
-    session.write(responses.tagged(command.tag, "OK", "Begin TLS negotiation now"))
+    session.write(session.tagged(command.tag, "OK", "Begin TLS negotiation now"))
     # Whatever came before the handshake is forged or mistaken (RFC 3501 6.2.1).
     session.connection.reset()
     await session.drain()

@@ -26,6 +26,7 @@ from mailwright.imap.commands import (
     getquotaroot,
     id,  # noqa: A004
     idle,
+    language,
     list,  # noqa: A004
     listrights,
     login,
@@ -89,6 +90,7 @@ TABLE: Final[dict[str, Row]] = {
     "SETQUOTA": Row(setquota.run, setquota.parse, LOGGED_IN),
     "REPLACE": Row(replace.run, append.parse, _SELECTED),
     "UID REPLACE": Row(replace.run, append.parse, _SELECTED),
+    "LANGUAGE": Row(language.run, language.parse, ANY),
     "COMPRESS": Row(compress.run, compress.parse, LOGGED_IN),
     "UNAUTHENTICATE": Row(unauthenticate.run, parse_nothing, LOGGED_IN),
     "GENURLAUTH": Row(genurlauth.run, genurlauth.parse, LOGGED_IN),

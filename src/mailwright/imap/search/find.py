@@ -6,7 +6,6 @@ import asyncio
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mailwright.imap import responses
 from mailwright.imap.news import find_messages
 from mailwright.imap.search.program import Plan, make_plan, message_sets, prepare
 from mailwright.imap.search.rows import decide, read_block, start
@@ -100,5 +99,5 @@ class _Progress:
         if self._tag and now - self._told >= PROGRESS:
             self._told = now
             code = f'INPROGRESS ("{self._tag}" {self._done} {max(self._goal, self._done)})'
-            self._session.write(responses.untagged("OK", "Still searching", code))
+            self._session.write(self._session.untagged("OK", "Still searching", code))
             await self._session.drain()
