@@ -35,6 +35,7 @@ class Limits:
     imap_literal: int = 64 * 1024  # outside APPEND
     imap_idle_timeout: float = 1800.0  # RFC 3501 5.4
     imap_notifications: int = 10_000  # changes that NOTIFY tells at once (RFC 5465 5.8)
+    imap_messages: int = 0  # that one command works on (RFC 9738); 0: any number
     imap_login_timeout: float = 60.0
     pop3_line: int = 255  # RFC 2449 4; UTF8 and AUTH may need more
     pop3_idle_timeout: float = 600.0  # RFC 1939 3

@@ -296,7 +296,7 @@ class Connection:
         return line[:-1] if line.endswith(b"\r") else line
 
     def _too_long(self) -> None:
-        tag = self._append_tag or _tag_of(self._text or bytes(self._buffer[:300]))
+        tag = self._append_tag or _tag_of(self._text or bytes(self._buffer[: min(300, self.line_limit + 1)]))
         self._refuse(SyntaxFault(tag, "BAD", "TOOBIG", f"A line has at most {self.line_limit} octets"))
         self._state = _SKIP_LINE
 

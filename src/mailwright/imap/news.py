@@ -71,6 +71,9 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     if selected is None or "r" not in selected.rights:
         return
     view = selected.view
+    watch = session.watching
+    if watch is not None and watch.quiet and not read:
+        return
     if read or session.notified > view.modseq:
         await note_news(session, selected)
     if not view.has_news:
@@ -79,7 +82,7 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     if lowest and view.missing(lowest):
         await load_from_uid(session, lowest)
     recent_before = selected.recent_count
-    updates = view.take_updates(expunge)
+    updates = view.take_updates(expunge, read or watch is None or watch.tells_flags)
     if session.enabled & _BY_UID:
         output = [responses.vanished(to_ranges(updates.vanished))]
     else:
@@ -94,6 +97,8 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     session.write(b"".join(output))
     if updates.changed:
         await _tell_flags(session, selected, updates.changed)
+    if updates.arrived and watch is not None:
+        await watch.send_new(session, selected, updates.arrived)
 
 
 async def note_news(session: Session, selected: Selected) -> None:

@@ -19,11 +19,12 @@ from mailwright.imap.connection import (
     SyntaxFault,
 )
 from mailwright.imap.languages import DEFAULT, translate
-from mailwright.imap.news import refresh_rights, tell_news
+from mailwright.imap.news import refresh_rights
 from mailwright.imap.reply import Bad, Refused, Reply
-from mailwright.imap.search.context import tell_contexts
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
+from mailwright.imap.telling import tell, tell_at_once
+from mailwright.imap.watch import Watch
 from mailwright.net.api import Stream
 from mailwright.sasl.api import Account
 from mailwright.store import errors
@@ -62,6 +63,7 @@ class Session:
         "selected",
         "service",
         "stream",
+        "watching",
     )
 
     def __init__(self, stream: Stream, service: Service) -> None:
@@ -74,6 +76,7 @@ class Session:
         self.enabled: frozenset[str] = frozenset()
         self.notified = 0  # the watched account's modseq, as far as we heard
         self.idle = False  # waiting in IDLE: changes are told at once
+        self.watching: Watch | None = None  # what NOTIFY asked for
         self.closing = False
         self.language = DEFAULT
         self._bad = 0
@@ -105,10 +108,12 @@ class Session:
 
     async def _serve(self) -> None:
         while not self.closing:
-            event = await self.next_event()
+            event = await self.poll_event()
             if isinstance(event, Closed):
                 return
-            if isinstance(event, Command):
+            if event is None:
+                await tell_at_once(self)
+            elif isinstance(event, Command):
                 await self._run_command(event)
             elif isinstance(event, SyntaxFault):
                 self._write_fault(event)
@@ -168,9 +173,8 @@ class Session:
             self._check_numbers(name)
             await refresh_rights(self)
             reply = await row.run(self, command)
-            if self.selected is not None and reply is not None:
-                await tell_news(self, expunge=self._may_expunge(row), read=row.reads_changes)
-                await tell_contexts(self)
+            if self.account is not None and reply is not None:
+                await tell(self, expunge=self._may_expunge(row), read=row.reads_changes)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
@@ -234,7 +238,7 @@ class Session:
     def log_out(self) -> None:
         """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 3)."""
         self._unsubscribe_all()
-        self.account = self.selected = None
+        self.account = self.selected = self.watching = None
         self.enabled = frozenset()
         self.connection.utf8 = False
         self.language = DEFAULT
@@ -259,10 +263,12 @@ class Session:
             self._unwatch = self.service.store.notify.subscribe(account, self._heard)
 
     def _heard(self, account: int, modseq: int) -> None:
-        if account != self._watched:
-            return
-        self.notified = max(self.notified, modseq)
-        if self.idle:
+        watching = self.watching
+        if watching is not None and account == self.account_id:
+            watching.heard = max(watching.heard, modseq)
+        if account == self._watched:
+            self.notified = max(self.notified, modseq)
+        if self.idle or watching is not None:
             self.stream.wake()
 
     @property

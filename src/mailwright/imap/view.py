@@ -210,8 +210,11 @@ class View:
         waiting = self._changed | self._expunged if expunge else self._changed
         return min(waiting) if waiting else 0
 
-    def take_updates(self, expunge: bool) -> Updates:
-        """What is to be told now; EXPUNGE only with `expunge`. The UIDs from `lowest_news` on must be loaded."""
+    def take_updates(self, expunge: bool, flags: bool = True) -> Updates:
+        """What is to be told now; EXPUNGE only with `expunge`, flags only with `flags`.
+
+        The UIDs from `lowest_news` on must be loaded.
+        """
         expunged: list[int] = []
         vanished: list[int] = []
         uids = self._uids
@@ -234,8 +237,10 @@ class View:
                 shared = kept
             self._uids = shared
             self._share()
-        changed = sorted([(number, uid) for uid in self._changed if (number := self.number(uid))])
-        self._changed = _NONE
+        changed: list[tuple[int, int]] = []
+        if flags and self._changed:
+            changed = sorted([(number, uid) for uid in self._changed if (number := self.number(uid))])
+            self._changed = _NONE
         return Updates(expunged, vanished, added, changed)
 
     def claim_recent(self, low: int, high: int) -> None:

@@ -96,7 +96,14 @@ async def _changed(session: Session, selected: Selected, args: FetchArgs) -> lis
 async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> None:
     """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1)."""
     by_uid = "UIDONLY" in session.enabled
-    attributes = [_FLAGS, _MODSEQ] if by_uid else [_UID, _FLAGS, _MODSEQ]
+    await send_items(session, selected, runs, [_FLAGS, _MODSEQ] if by_uid else [_UID, _FLAGS, _MODSEQ])
+
+
+async def send_items(
+    session: Session, selected: Selected, runs: list[Run], attributes: list[Attribute]
+) -> None:
+    r"""Send these attributes without setting \Seen."""
+    by_uid = "UIDONLY" in session.enabled
     plan = Plan(attributes, selected.view, session.service.flag_texts, by_uid=by_uid)
     await _send(session, selected, runs, plan)
 

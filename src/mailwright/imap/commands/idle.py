@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Closed, Command, Line
-from mailwright.imap.news import tell_news
 from mailwright.imap.reply import Bad, Reply
-from mailwright.imap.search.context import tell_contexts
+from mailwright.imap.telling import tell
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -19,11 +18,9 @@ async def run(session: Session, command: Command) -> Reply:
     session.connection.expect_line()
     session.idle = True
     try:
-        await tell_news(session, expunge=True, read=True)
-        await tell_contexts(session)
+        await tell(session, expunge=True, read=True)
         while (event := await session.poll_event()) is None:
-            await tell_news(session, expunge=True)
-            await tell_contexts(session)
+            await tell(session, expunge=True)
     finally:
         session.idle = False
     if isinstance(event, Line) and event.text.strip().upper() == b"DONE":

@@ -89,16 +89,20 @@ def parse_fetch(lexer: Lexer) -> FetchArgs:
 
 
 def _parse_attributes(lexer: Lexer) -> tuple[Attribute, ...]:
-    found: list[Attribute] = []
-    if lexer.accept(40):
+    if lexer.peek() == 40:
+        return parse_attribute_list(lexer)
+    return tuple(dict.fromkeys(_parse_attribute(lexer, macros=True)))
+
+
+def parse_attribute_list(lexer: Lexer) -> tuple[Attribute, ...]:
+    """Attributes in parentheses, each once."""
+    lexer.expect(40)
+    found = _parse_attribute(lexer)
+    while not lexer.accept(41):
+        lexer.space()
         found.extend(_parse_attribute(lexer))
-        while not lexer.accept(41):
-            lexer.space()
-            found.extend(_parse_attribute(lexer))
-            if len(found) > MAX_ATTRIBUTES:
-                raise BadSyntax(f"At most {MAX_ATTRIBUTES} attributes in one FETCH", "NO", "LIMIT")
-    else:
-        found.extend(_parse_attribute(lexer, macros=True))
+        if len(found) > MAX_ATTRIBUTES:
+            raise BadSyntax(f"At most {MAX_ATTRIBUTES} attributes in one FETCH", "NO", "LIMIT")
     return tuple(dict.fromkeys(found))
 
 

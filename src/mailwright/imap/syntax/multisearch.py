@@ -44,18 +44,21 @@ def _parse_sources(lexer: Lexer) -> list[Source]:
             lexer.space()
         if lexer.peek() == 40:
             raise BadSyntax("There are no scope options")  # RFC 7377 2.2 has none of its own
-        kind = lexer.word()
-        if kind not in _ALONE | _NAMING:
-            raise BadSyntax(f"Unknown kind of mailboxes {kind}")
-        names: tuple[str, ...] = ()
-        if kind in _NAMING:
-            lexer.space()
-            names = _parse_names(lexer)
-        sources.append(Source(kind, names))
-        count += 1 + len(names)
+        sources.append(parse_source(lexer))
+        count += 1 + len(sources[-1].names)
         if count > MAX_SOURCES:
             raise BadSyntax(f"At most {MAX_SOURCES} mailboxes", "NO", "LIMIT")
     return sources
+
+
+def parse_source(lexer: Lexer) -> Source:
+    kind = lexer.word()
+    if kind not in _ALONE | _NAMING:
+        raise BadSyntax(f"Unknown kind of mailboxes {kind}")
+    if kind not in _NAMING:
+        return Source(kind)
+    lexer.space()
+    return Source(kind, _parse_names(lexer))
 
 
 def _parse_names(lexer: Lexer) -> tuple[str, ...]:

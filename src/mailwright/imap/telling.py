@@ -1,0 +1,34 @@
+"""All that a client is told without having asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mailwright.imap.news import tell_news
+from mailwright.imap.search.context import tell_contexts
+from mailwright.imap.watch import tell_watched
+
+if TYPE_CHECKING:
+    from mailwright.imap.session import Session
+
+
+async def tell(session: Session, *, expunge: bool, read: bool = False) -> None:
+    """Tell of the selected mailbox, of results that are kept up to date, and of other mailboxes.
+
+    EXPUNGE only with `expunge`. `read` asks the store even when no notification came.
+    """
+    if session.selected is not None:
+        await tell_news(session, expunge=expunge, read=read)
+        await tell_contexts(session)
+    await tell_watched(session)
+
+
+async def tell_at_once(session: Session) -> None:
+    """Tell a client that waits in no command, as NOTIFY asked for."""
+    watch = session.watching
+    if watch is None:
+        return
+    if watch.selected is not None and not watch.quiet and session.selected is not None:
+        await tell_news(session, expunge=watch.immediate and not session.connection.pending_command())
+        await tell_contexts(session)
+    await tell_watched(session)
