@@ -263,7 +263,6 @@ LIMITS: Final[dict[str, tuple[Literal["", "octets", "seconds"], str]]] = {
         "How long an IMAP session may be silent; at least 30 minutes (RFC 3501 5.4).",
     ),
     "imap_notifications": ("", "Changes that NOTIFY tells a client at once (RFC 5465 5.8)."),
-    "imap_notifications": ("", "Changes that NOTIFY tells at once (RFC 5465 5.8); more end it."),
     "imap_messages": ("", "Messages that one IMAP command may work on (RFC 9738); 0 is any number."),
     "imap_login_timeout": ("seconds", "How long an IMAP client may take to log in."),
     "pop3_line": ("octets", "The longest POP3 command (RFC 2449 4)."),
