@@ -15,6 +15,9 @@ from support.demo import Account
 from .servers import Server
 
 
+_TAIL = 8192  # a tagged line may hold a long list of capabilities
+
+
 class Client:
     """One connection. A command's response is read to its tagged line and, unless asked for, thrown away."""
 
@@ -69,7 +72,7 @@ class Client:
             octets += count
             if kept is not None:
                 kept.append(bytes(view[:count]))
-            tail = (tail + bytes(view[max(0, count - 600) : count]))[-700:]
+            tail = (tail + bytes(view[max(0, count - _TAIL) : count]))[-_TAIL:]
             start = tail.rfind(b"\r\n" + tag + b" ")
             if start >= 0 and tail.endswith(b"\r\n"):
                 if not tail.startswith(tag + b" OK", start + 2):
