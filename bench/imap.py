@@ -14,7 +14,6 @@ from support.demo import Account
 
 from .servers import Server
 
-
 _TAIL = 8192  # a tagged line may hold a long list of capabilities
 
 
