@@ -17,7 +17,7 @@ from mailwright.delivery.signing import KeyRing, author_domain
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend
 from mailwright.directory.resolve import Destination, may_send_as
 from mailwright.message.header import iterate_fields
-from mailwright.queue.limits import Refusal, SendingLimits
+from mailwright.queue.limits import SendingLimits
 from mailwright.queue.model import Rules
 from mailwright.queue.usage import check_account, read_suppression
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
@@ -27,6 +27,7 @@ from mailwright.smtp.api import IncomingMessage as SmtpIncoming
 from mailwright.smtp.replies import Reply, reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
+from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.messages import PreparedMessage
@@ -90,15 +91,10 @@ class DeliveryMailroom:
         """On submission the sender must belong to the account (RFC 6409 6.1), which must be within its limits."""
         if info.role is not Role.SUBMISSION or info.account is None:
             return None
-        account = info.account.id
+        address = ""
         if reverse_path.local or reverse_path.domain:
             address = f"{reverse_path.local}@{reverse_path.domain}"
-            if not await self._store.read(may_send_as, account, address, self._rules.separator):
-                return replies.NOT_YOUR_ADDRESS
-        refusal: Refusal | None = await self._store.read(
-            check_account, account, 1, self._clock.now(), self._rules.sending
-        )
-        return reply(450, "4.7.1", refusal.text) if refusal is not None else None
+        return await self._store.read(_check_sender, info.account.id, address, self._clock.now(), self._rules)
 
     async def check_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
@@ -290,6 +286,15 @@ class DeliveryMailroom:
             return b""
         # Signed in front of our Received field, which later hops may change: it is not among the signed fields.
         return await self._store.off_loop(_sign, self._keys, domain, head, message, skip, now)
+
+
+def _check_sender(
+    tx: Transaction, account: int, address: str, now: float, rules: MailroomRules
+) -> Reply | None:
+    if address and not may_send_as(tx, account, address, rules.separator):
+        return replies.NOT_YOUR_ADDRESS
+    refusal = check_account(tx, account, 1, now, rules.sending)
+    return reply(450, "4.7.1", refusal.text) if refusal is not None else None
 
 
 def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
