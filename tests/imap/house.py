@@ -132,7 +132,7 @@ class House:
             hostname="mail.example.org",
             server_secret=b"s" * 32,
             limits=limits,
-            tls=None if "no-starttls" in words else object(),  # type: ignore[arg-type]
+            tls=None if "no-starttls" in words else object,  # type: ignore[arg-type]
             allow_plaintext_auth="passwords" in words.get("plain", []),
         )
 

@@ -158,7 +158,7 @@ class App:
             hostname=self.hostname,
             server_secret=self._secret,
             limits=self.config.limits,
-            tls=self.certificates.context,
+            tls=self._tls_context,
             wake_indexer=self.indexer.wake,
         )
 

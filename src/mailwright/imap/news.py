@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
+from mailwright.imap.keywords import COMMON
 from mailwright.imap.reply import Bad
 from mailwright.imap.selected import (
     News,
@@ -22,10 +24,6 @@ from mailwright.store.model import Place
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
-
-KEYWORDS: Final = (
-    "$Forwarded $Important $Junk $MDNSent $NotJunk $Phishing"  # those that clients look for (RFC 5788)
-)
 
 
 _BY_UID: Final = frozenset({"QRESYNC", "UIDONLY"})  # who enabled one of these is told of UIDs that vanished
@@ -51,14 +49,24 @@ async def refresh_rights(session: Session) -> None:
 
 def usable_flags(selected: Selected) -> bytes:
     """The FLAGS and PERMANENTFLAGS responses, as far as our rights go."""
+    keywords = " ".join([COMMON, *sorted(selected.keywords)])
     permanent = "()"
     if not selected.read_only:
         writable = "w" in selected.rights
-        permanent = format_flags(permitted_flags(selected.rights), KEYWORDS if writable else "")
+        permanent = format_flags(permitted_flags(selected.rights), keywords if writable else "")
         if writable:
             permanent = permanent[:-1] + " \\*)"
-    flags = f"* FLAGS {format_flags(ALL_FLAGS, KEYWORDS)}\r\n".encode("ascii")
+    flags = f"* FLAGS {format_flags(ALL_FLAGS, keywords)}\r\n".encode("ascii")
     return flags + responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}")
+
+
+def show_keywords(session: Session, selected: Selected, texts: Iterable[str]) -> None:
+    """Tell the client of keywords that no FLAGS response has named yet, before it meets them."""
+    keywords = session.service.keywords
+    known = keywords.add(selected.key, texts)
+    if known != selected.keywords:
+        selected.keywords = known
+        session.write(usable_flags(selected))
 
 
 async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> None:
@@ -139,11 +147,13 @@ def tell_flags(
 ) -> None:
     """FETCH responses with the flags, and what the client asked to have beside them."""
     texts = session.service.flag_texts
+    show_keywords(session, selected, {place.keywords for _, place in places})
     with_modseq = "CONDSTORE" in session.enabled
     uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
+    recents = selected.view.recents
     output = []
     for number, place in places:
-        recent = selected.view.is_recent(place.uid)
+        recent = bool(recents) and selected.view.is_recent(place.uid)
         key = (place.flags, place.keywords)
         shown = b"FLAGS " + (texts.recent(*key) if recent else texts[key])
         if with_modseq:

@@ -21,6 +21,7 @@ class Selected:
     __slots__ = (
         "contexts",
         "gone",
+        "keywords",
         "mailbox",
         "name",
         "own",
@@ -45,6 +46,7 @@ class Selected:
         self.gone = False  # the mailbox was deleted
         self.own: set[int] = set()  # modseqs of our own changes of flags, which need not be told again
         self.saved: array[int] = array("I")  # `$` of RFC 5182
+        self.keywords: frozenset[str] = frozenset()  # of the FLAGS response, beside the common ones
         self.contexts: dict[str, Context] = {}  # results that are kept up to date, by tag (RFC 5267)
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mailwright.base.clock import Clock
 from mailwright.base.limits import Limits
+from mailwright.imap.keywords import Keywords
 from mailwright.imap.recents import Recents
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.view import Pool
@@ -18,8 +19,8 @@ from mailwright.store.store import Store
 class Service:
     """The store, the directory and the policy.
 
-    `tls` None: no STARTTLS. `allow_plaintext_auth` lets passwords through without TLS. `server_secret` makes SCRAM
-    challenges for unknown users look real; it should outlive restarts.
+    `tls` gives the certificate of the moment; None: no STARTTLS. `allow_plaintext_auth` lets passwords through
+    without TLS. `server_secret` makes SCRAM challenges for unknown users look real; it should outlive restarts.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Service:
         hostname: str,
         server_secret: bytes,
         limits: Limits | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         allow_plaintext_auth: bool = False,
         mechanisms: Sequence[str] = MECHANISMS,
         wake_indexer: Callable[[int], None] = lambda account: None,
@@ -49,6 +50,7 @@ class Service:
         self.pool = Pool()
         self.recents = Recents(clock.now())
         self.flag_texts = FlagTexts()
+        self.keywords = Keywords()
 
     def now(self) -> int:
         """Seconds since the epoch."""

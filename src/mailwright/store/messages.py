@@ -301,6 +301,12 @@ def read_columns(
     )
 
 
+def read_newest_marks(tx: Transaction, account: int, mailbox: int, count: int) -> list[tuple[int, str]]:
+    """Flags and keywords of the last `count` places, the newest first."""
+    sql = "SELECT flags, keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?"
+    return [(flags, keywords) for flags, keywords in tx.all(sql, account, mailbox, count)]
+
+
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
     """Columns of one message; `columns` is SQL and never holds what a peer sent."""
     return tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
@@ -483,15 +489,17 @@ def _apply(
     keep_keywords: bool,
 ) -> Marks:
     """What a change makes of these marks. Raises NotAllowed for too many keywords."""
-    words = set(old.keywords.split(" ")) if old.keywords else set()
+    # Keywords are the same in any case (RFC 3501 2.3.2) and keep that in which they came first.
+    words = {word.lower(): word for word in old.keywords.split()}
+    given = {word.lower(): word for word in keywords}
     if action == "set":
         new_flags = flags & ~kept | old.flags & kept
-        words = words if keep_keywords else set(keywords)
+        words = words if keep_keywords else given
     elif action == "add":
-        new_flags, words = old.flags | flags, words | set(keywords)
+        new_flags, words = old.flags | flags, given | words
     else:
-        new_flags, words = old.flags & ~flags, words - set(keywords)
-    new = Marks(int(new_flags), " ".join(sorted(words)))
+        new_flags, words = old.flags & ~flags, {key: words[key] for key in words if key not in given}
+    new = Marks(int(new_flags), " ".join(sorted(words.values())))
     if new != old:
         check_keywords(new.keywords)
     return new

@@ -21,7 +21,7 @@ from mailwright.imap.fetch.read import (
     read_slice,
     read_unseen,
 )
-from mailwright.imap.news import find_messages
+from mailwright.imap.news import find_messages, show_keywords
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import read_since
 from mailwright.imap.selected import Selected
@@ -135,6 +135,7 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
             if reading is None:
                 reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
             done, reading = await reading, None
+            show_keywords(session, selected, plan.keywords)
             missing |= done.missing
             rest = _after(rest, done.covered) or next(batches, [])
             if rest:  # is read while this is sent

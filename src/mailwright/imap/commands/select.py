@@ -8,10 +8,10 @@ from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_changed
 from mailwright.imap.connection import Command
 from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
-from mailwright.imap.recents import Recents
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import Since, read_resync
 from mailwright.imap.selected import Selected
+from mailwright.imap.service import Service
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.imap.syntax.select import Resync, SelectArgs, parse_select
@@ -20,12 +20,12 @@ from mailwright.imap.view import View
 from mailwright.store import acl, changes, messages
 from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
-from mailwright.store.model import Flag
+from mailwright.store.model import Flag, Mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_COUNT_UNSEEN = 2000  # messages; in larger mailboxes finding the first unseen one costs more than it helps
+_LOOKED_AT = 2000  # messages at the end, for the first unseen one and keywords
 
 
 def parse(lexer: Lexer) -> SelectArgs:
@@ -34,30 +34,43 @@ def parse(lexer: Lexer) -> SelectArgs:
 
 
 class Opened(NamedTuple):
-    """What is read in one go. `first_unseen` is a sequence number; 0: none, or too dear to find out."""
+    """What is read in one go. `first_unseen` is a sequence number; 0: none, or too far back to be found."""
 
     access: Access
     modseq: int  # the owner's account's
     first_recent: int
     recent: list[int]
     first_unseen: int
+    keywords: set[str]  # texts of keywords of the newest messages
     since: Since | None
 
 
-def open_mailbox(tx: Transaction, account: int, name: str, recents: Recents, resync: Resync | None) -> Opened:
+def open_mailbox(tx: Transaction, account: int, name: str, service: Service, resync: Resync | None) -> Opened:
     """Raises NoSuchMailbox, NoRight."""
     access = acl.resolve(tx, account, name)
     access.need("r")
     mailbox = access.mailbox
     key = (access.account, mailbox.id)
-    first = recents.find_first(tx, key, mailbox.uidnext)
+    keywords = service.keywords
+    first = service.recents.find_first(tx, key, mailbox.uidnext)
     recent = messages.read_uids(tx, *key, first) if first < mailbox.uidnext else []
-    first_unseen = 0
-    if mailbox.unseen and mailbox.messages <= _COUNT_UNSEEN:
-        places = messages.read_range(tx, *key)
-        first_unseen = next((n for n, place in enumerate(places, 1) if not place.flags & Flag.SEEN), 0)
+    marks = messages.read_newest_marks(tx, *key, _LOOKED_AT) if mailbox.unseen or key not in keywords else []
     since = None if resync is None else read_resync(tx, access.account, mailbox, resync)
-    return Opened(access, changes.read_modseq(tx, access.account), first, recent, first_unseen, since)
+    modseq = changes.read_modseq(tx, access.account)
+    return Opened(
+        access, modseq, first, recent, _first_unseen(mailbox, marks), {text for _, text in marks}, since
+    )
+
+
+def _first_unseen(mailbox: Mailbox, marks: list[tuple[int, str]]) -> int:
+    """The sequence number of the first unseen message, from the flags of the newest; 0 when it lies before those."""
+    left = mailbox.unseen
+    for n, (flags, _) in enumerate(marks):
+        if not flags & Flag.SEEN:
+            left -= 1
+            if left == 0:
+                return mailbox.messages - n
+    return 0
 
 
 async def run(session: Session, command: Command) -> Reply:
@@ -75,9 +88,7 @@ async def run(session: Session, command: Command) -> Reply:
     if acl.is_shared(args.mailbox):
         owner, _ = await service.store.read(acl.locate, owner, args.mailbox)
     session.watch(owner)
-    opened = await service.store.read(
-        open_mailbox, session.account_id, args.mailbox, service.recents, args.resync
-    )
+    opened = await service.store.read(open_mailbox, session.account_id, args.mailbox, service, args.resync)
     if args.condstore:
         session.enabled |= {"CONDSTORE"}
     read_only = command.name == "EXAMINE"
@@ -91,7 +102,7 @@ async def run(session: Session, command: Command) -> Reply:
         output.append(responses.listing(selected.name, [], utf8=True))
     else:
         output.append(responses.recent(selected.recent_count))
-    if opened.first_unseen and not session.rev2:
+    if opened.first_unseen and not session.rev2 and "UIDONLY" not in session.enabled:
         output.append(session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}"))
     output += [
         session.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
@@ -123,6 +134,7 @@ def _select(session: Session, opened: Opened, read_only: bool) -> Selected:
     key = (access.account, mailbox.id)
     view = View(key, service.pool, mailbox.messages, mailbox.uidnext, opened.modseq)
     selected = session.selected = Selected(mailbox, view, read_only, access.name, access.rights)
+    selected.keywords = service.keywords.add(key, opened.keywords)
     service.recents.start(key, opened.first_recent)
     first = claim_recent(session, selected)
     selected.recent_count = sum(1 for uid in opened.recent if uid >= first)

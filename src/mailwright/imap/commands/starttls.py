@@ -17,11 +17,11 @@ async def run(session: Session, command: Command) -> None:
         raise Bad("The connection is under TLS already")
     if isinstance(session.stream, DeflatedStream):
         raise Bad("The connection is compressed; TLS comes before compression")
-    context = session.service.tls
-    if context is None:
+    tls = session.service.tls
+    if tls is None:
         raise Refused("This server has no certificate for STARTTLS", "CANNOT")
     session.write(session.tagged(command.tag, "OK", "Begin TLS negotiation now"))
     # Whatever came before the handshake is forged or mistaken (RFC 3501 6.2.1).
     session.connection.reset()
     await session.drain()
-    await session.stream.start_tls(context)
+    await session.stream.start_tls(tls())

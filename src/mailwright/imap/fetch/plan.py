@@ -93,6 +93,7 @@ class Plan:
         "columns",
         "contents",
         "joined",
+        "keywords",
         "undecodable",
         "whole",
     )
@@ -109,6 +110,7 @@ class Plan:
         columns = ["p.uid"]
         self._texts = texts
         self._recents = view if view.recents else None
+        self.keywords: set[str] = set()  # texts of keywords that were shown
         self.changed_since = changed_since
         self.undecodable = False  # a part could not be decoded (RFC 3516 4.3)
         self.contents = tuple([attribute for attribute in attributes if attribute.section is not None])
@@ -159,6 +161,7 @@ class Plan:
         return map(self._template.__mod__, zip(*values, strict=False))
 
     def _flags(self, uids: Sequence[int], masks: Sequence[int], keywords: Sequence[str]) -> Iterable[bytes]:
+        self.keywords.update(keywords)
         view = self._recents
         if view is None:
             return map(self._texts.__getitem__, zip(masks, keywords, strict=True))
