@@ -6,7 +6,6 @@ Literals may stand anywhere in a command. The literals of APPEND are streamed, a
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -158,7 +157,7 @@ class Connection:
         self._buffer = bytearray()
         self._output: list[bytes] = []
         self._eof = False
-        self._following: deque[Event] = deque()  # what stands in the text that was read last
+        self._following: list[Event] = []  # what stands in the text that was read last, its end first
         self.utf8 = False  # the client enabled UTF8=ACCEPT or IMAP4rev2
         self._clear()
 
@@ -236,7 +235,7 @@ class Connection:
         """The next event; None when more input is needed."""
         while True:
             if self._following:
-                return self._following.popleft()
+                return self._following.pop()
             state = self._state
             if state == _DECIDE:
                 raise RuntimeError("an announced message was neither accepted nor refused")
@@ -429,7 +428,7 @@ class Connection:
         self._follow(tag, items, announced)
         if announced is not None:
             self._reader = reader
-        first = self._following.popleft()
+        first = self._following.pop()
         assert isinstance(first, Message)
         return Command(
             tag, name[-7:].strip(), name.startswith("UID "), AppendArgs(mailbox, message, replaced)
@@ -450,7 +449,7 @@ class Connection:
             elif isinstance(item, End):
                 events += [MessageEnd()] if item.whole else []
                 events += [CommandEnd(tag)] if item.last else []
-        self._following.extend(events)
+        self._following = events[::-1]
         self._text = b""
         if announced is not None:
             self._append_tag = tag
