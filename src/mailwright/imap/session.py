@@ -236,7 +236,7 @@ class Session:
         self._unsubscribe = self.service.store.notify.subscribe(account.id, self._heard)
 
     def log_out(self) -> None:
-        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 3)."""
+        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 2)."""
         self._unsubscribe_all()
         self.account = self.selected = self.watching = None
         self.enabled = frozenset()
