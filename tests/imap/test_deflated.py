@@ -165,3 +165,27 @@ async def test_waking_is_passed_through() -> None:
     stream = DeflatedStream(under)
     stream.wake()
     assert await stream.read(1) is None
+
+
+async def test_a_client_that_rests_costs_no_compressor() -> None:
+    under = MemoryStream()
+    stream = DeflatedStream(under, rest_after=0.01)
+    client = zlib.decompressobj(-15)
+    for words in (b"the first words", b"the first words again", b"the first words once more"):
+        stream.write(words)
+        await stream.drain()
+        with pytest.raises(TimeoutError):
+            await stream.read(0.05)
+        assert stream._compressor is None
+        assert client.decompress(under.take()) == words
+
+
+async def test_waiting_takes_no_longer_for_the_rest() -> None:
+    stream = DeflatedStream(MemoryStream(), rest_after=0.05)
+    stream.write(b"words")
+    await stream.drain()
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    with pytest.raises(TimeoutError):
+        await stream.read(0.1)
+    assert 0.09 < loop.time() - before < 1

@@ -9,8 +9,8 @@ from typing import Final
 
 from mailwright.net.api import Peer, Stream, TLSInfo
 
-# What we send is compressed within 8 KiB and with small tables, so that an idle client costs about 70 KiB;
-# a client may use all of the 32 KiB that deflate allows.
+# What we send is compressed within 8 KiB and with small tables: 64 KiB, which a client that rests does not cost.
+# A client may use all of the 32 KiB that deflate allows.
 _LEVEL: Final = 6
 _OUR_WINDOW: Final = -13
 _MEMORY: Final = 6
@@ -21,14 +21,25 @@ PIECE: Final = 64 * 1024  # octets that one read gives at most, whatever they we
 class DeflatedStream:
     """See `net.api.Stream`. What is written goes out at `drain`, so that each batch of replies ends at a flush."""
 
-    __slots__ = ("_compressor", "_decompressor", "_rest", "_under", "_waiting", "local", "peer", "tls")
+    __slots__ = (
+        "_compressor",
+        "_decompressor",
+        "_rest",
+        "_rest_after",
+        "_under",
+        "_waiting",
+        "local",
+        "peer",
+        "tls",
+    )
 
-    def __init__(self, under: Stream) -> None:
+    def __init__(self, under: Stream, rest_after: float = 10.0) -> None:
         self.peer: Peer = under.peer
         self.local: Peer = under.local
         self.tls: TLSInfo | None = under.tls
         self._under = under
-        self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _OUR_WINDOW, _MEMORY)
+        self._rest_after = rest_after  # seconds
+        self._compressor: zlib._Compress | None = None
         self._decompressor = zlib.decompressobj(_THEIR_WINDOW)
         self._rest: bytes | None = None  # compressed octets not looked at; None: more must come first
         self._waiting = False  # something was written since the last flush
@@ -38,7 +49,7 @@ class DeflatedStream:
             if self._decompressor.eof:
                 return b""  # the peer has ended its stream
             if self._rest is None:
-                data = await self._under.read(timeout)
+                data = await self._wait(timeout)
                 if not data:
                     return data
                 self._rest = data
@@ -47,6 +58,17 @@ class DeflatedStream:
             found = self._inflate(self._rest)
             if found:
                 return found
+
+    async def _wait(self, timeout: float) -> bytes | None:
+        if self._compressor is None or timeout <= self._rest_after:
+            return await self._under.read(timeout)
+        try:
+            return await self._under.read(self._rest_after)
+        except TimeoutError:
+            # After a flush, a new compressor goes on where this one stops: it only refers to nothing before it.
+            if not self._waiting:
+                self._compressor = None
+        return await self._under.read(timeout - self._rest_after)
 
     def _inflate(self, data: bytes) -> bytes:
         """The next octets, at most PIECE of them: a small input may hold very many."""
@@ -61,6 +83,8 @@ class DeflatedStream:
 
     def write(self, data: bytes) -> None:
         if data:
+            if self._compressor is None:
+                self._compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _OUR_WINDOW, _MEMORY)
             self._waiting = True
             self._under.write(self._compressor.compress(data))
 
@@ -70,6 +94,7 @@ class DeflatedStream:
 
     def _flush(self) -> None:
         if self._waiting:
+            assert self._compressor is not None
             self._waiting = False
             self._under.write(self._compressor.flush(zlib.Z_SYNC_FLUSH))
 
