@@ -96,6 +96,14 @@ async def test_a_message_goes_and_comes(client: Client) -> None:
     assert client.stream.most_unread < len(body) // 20
 
 
+async def test_compression_outlives_the_login(client: Client) -> None:
+    await client.compress()
+    client.say(b"b UNAUTHENTICATE\r\nc STARTTLS\r\nd COMPRESS DEFLATE\r\ne CAPABILITY\r\n")
+    said = await client.until(b"e OK")
+    assert b"\r\nc BAD " in said
+    assert b"\r\nd BAD " in said
+
+
 async def test_idle_is_told_at_once(client: Client) -> None:
     await client.compress()
     client.say(b"b SELECT INBOX\r\nc IDLE\r\n")

@@ -40,10 +40,10 @@ def find_source(
     if uidvalidity not in (0, access.mailbox.uidvalidity):
         raise NoSuchMessage("the mailbox has another UIDVALIDITY")
     columns = "m.blob, m.size, m.structure"
-    row = next(read_joined(tx, access.account, access.mailbox.id, uid, uid, columns), None)
-    if row is None:
+    rows = list(read_joined(tx, access.account, access.mailbox.id, uid, uid, columns))
+    if not rows:
         raise NoSuchMessage("no message has this UID")
-    blob, size, record = row
+    blob, size, record = rows[0]
     root = from_record(record)
     span = locate(root, size, section)
     if span is None:
