@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
@@ -21,8 +21,10 @@ from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
 from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.messages import read_range
+from mailwright.store.sets import pack, unpack
 from mailwright.store.store import Store
 
+Connect = Callable[[], Awaitable[Client]]
 FLAGS = ("\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$Work", "$Home")
 ACTIONS = 60
 
@@ -37,6 +39,8 @@ class Letter:
 
 class Watcher:
     """A client that believes every response and nothing else."""
+
+    silences: tuple[str, ...] = ("", ".SILENT")
 
     def __init__(self, client: Client, rng: random.Random) -> None:
         self.client = client
@@ -94,7 +98,7 @@ class Watcher:
         """Anything a client may do."""
         rng = self.rng
         flags = " ".join(rng.sample(FLAGS, rng.randint(1, 2)))
-        store = f"{rng.choice(['', '+', '-'])}FLAGS{rng.choice(['', '.SILENT'])} ({flags})"
+        store = f"{rng.choice(['', '+', '-'])}FLAGS{rng.choice(self.silences)} ({flags})"
         silent = "SILENT" in store
         kinds = [
             "append",
@@ -137,10 +141,13 @@ class Watcher:
         elif kind == "expunge":
             await self.command("EXPUNGE")
         elif kind == "reselect":
-            self.letters = []
-            await self.command("SELECT INBOX")
+            await self.reselect()
         else:
             await self.idle()
+
+    async def reselect(self) -> None:
+        self.letters = []
+        await self.command("SELECT INBOX")
 
     async def idle(self) -> None:
         self.client.say(b"i IDLE\r\n")
@@ -171,6 +178,114 @@ class Watcher:
         assert [(letter.uid, letter.flags) for letter in self.letters] == truth
 
 
+class Returner(Watcher):
+    """A client with a cache, which drops its connection and comes back by QRESYNC (RFC 7162 3.2.5)."""
+
+    silences = ("",)  # it takes the flags from the responses
+
+    def __init__(self, connect: Connect, client: Client, rng: random.Random) -> None:
+        super().__init__(client, rng)
+        self.connect = connect
+        self.uidvalidity = self.modseq = self.seen = 0
+        self.returning: dict[int, frozenset[str] | None] | None = None
+        self.count = 0
+
+    def take(self, response: str) -> None:
+        for name in ("UIDVALIDITY", "HIGHESTMODSEQ"):
+            code = re.search(rf"\[{name} (\d+)\]", response)
+            if code is not None and name == "UIDVALIDITY":
+                self.uidvalidity = int(code.group(1))
+            elif code is not None:
+                self.seen = max(self.seen, int(code.group(1)))
+        shown = re.search(r"MODSEQ \((\d+)\)", response)
+        if shown is not None:
+            self.seen = max(self.seen, int(shown.group(1)))
+        vanished = re.fullmatch(r"\* VANISHED (\(EARLIER\) )?([0-9:,]+)", response)
+        if vanished is not None:
+            self.vanish(set(unpack(vanished.group(2))), bool(vanished.group(1)))
+        elif self.returning is not None:
+            self.take_returning(response)
+        else:
+            assert not response.endswith(" EXPUNGE")
+            super().take(response)
+
+    def vanish(self, uids: set[int], earlier: bool) -> None:
+        if self.returning is not None:
+            assert earlier
+            for uid in uids:
+                self.returning.pop(uid, None)
+            return
+        assert not earlier
+        assert self.may_expunge, "RFC 7162 3.2.10"
+        for uid in sorted(uids):
+            # One whose UID was never told stands behind all that have a lower one.
+            place = 1 + max(
+                [n for n, letter in enumerate(self.letters) if letter.uid is not None and letter.uid <= uid],
+                default=-1,
+            )
+            if place and self.letters[place - 1].uid == uid:
+                place -= 1
+            else:
+                assert self.letters[place].uid is None, "a UID vanished that was not there"
+            del self.letters[place]
+
+    def take_returning(self, response: str) -> None:
+        assert self.returning is not None
+        exists = re.fullmatch(r"\* (\d+) EXISTS", response)
+        fetched = re.fullmatch(r"\* \d+ FETCH \(UID (\d+) FLAGS \(([^)]*)\) MODSEQ \(\d+\)\)", response)
+        if exists is not None:
+            self.count = int(exists.group(1))
+        elif fetched is not None:
+            self.returning[int(fetched.group(1))] = frozenset(fetched.group(2).split()) - {"\\Recent"}
+
+    async def command(self, text: str, uses_numbers: bool = False) -> str:
+        reply = await super().command(text, uses_numbers)
+        code = re.search(r"\[HIGHESTMODSEQ (\d+)\]", reply)
+        if code is not None:
+            self.seen = max(self.seen, int(code.group(1)))
+        if not uses_numbers:
+            self.modseq = self.seen
+        return reply
+
+    async def act(self) -> None:
+        if self.rng.random() < 0.3:
+            self.client.lose()
+            self.seen = self.modseq
+            self.client = await self.connect()
+            self.log.append("(came back)")
+            await self.command("ENABLE QRESYNC")
+            await self.reselect()
+        else:
+            await super().act()
+        for _ in range(10):
+            if all(letter.uid is not None for letter in self.letters):
+                return
+            first = next(n for n, letter in enumerate(self.letters) if letter.uid is None)
+            before = (self.letters[first - 1].uid or 0) if first else 0
+            await self.command(f"UID FETCH {before + 1}:* (FLAGS)")
+        raise AssertionError("messages that never show their UID")
+
+    async def reselect(self) -> None:
+        if not self.uidvalidity:
+            self.letters = []
+            await self.command("SELECT INBOX")
+            return
+        cache = {letter.uid: letter.flags for letter in self.letters if letter.uid is not None}
+        self.returning = cache
+        known = f" {pack(cache)}" if cache and self.rng.random() < 0.5 else ""
+        reply = await self.command(f"SELECT INBOX (QRESYNC ({self.uidvalidity} {self.modseq}{known}))")
+        assert " OK " in reply
+        self.letters = []
+        for uid, flags in sorted(self.returning.items()):
+            letter = Letter()
+            letter.uid, letter.flags = uid, flags
+            self.letters.append(letter)
+        self.returning = None
+        if known:
+            self.letters += [Letter() for _ in range(self.count - len(self.letters))]
+        assert len(self.letters) == self.count, "the cache holds what the mailbox holds"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
     async with open_store(tmp_path_factory.mktemp("model")) as opened:
@@ -197,17 +312,23 @@ async def test_clients_at_random(store: Store, seed: int) -> None:
     service = Service(
         store, Directory({}), ManualClock(NOW), hostname="mail.example.org", server_secret=b"s" * 32
     )
-    watchers, sessions = [], []
-    for _ in range(rng.randint(2, 3)):
+    sessions = []
+
+    async def connect() -> Client:
         client = Client(bytewise=False, tls=TLS)
         session = Session(client, service)
         session.log_in(Account(account, "model@example.org"))
         sessions.append(asyncio.ensure_future(session.run()))
         await client.line()
-        watchers.append(Watcher(client, rng))
+        return client
+
+    watchers = [Watcher(await connect(), rng) for _ in range(rng.randint(1, 2))]
+    watchers += [Returner(connect, await connect(), rng) for _ in range(rng.randint(1, 2))]
     try:
         for watcher in watchers:
-            await watcher.command("SELECT INBOX")
+            if isinstance(watcher, Returner):
+                await watcher.command("ENABLE QRESYNC")
+            await watcher.reselect()
         for step in range(ACTIONS):
             await rng.choice(watchers).act()
             if step % 20 == 19:

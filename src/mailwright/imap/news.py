@@ -139,6 +139,10 @@ async def _tell_flags(session: Session, selected: Selected, changed: list[tuple[
     account, mailbox = selected.key
     numbers = {uid: number for number, uid in changed}
     places = await session.service.store.read(read_places, account, mailbox, list(numbers))
+    # What is newer than the news is told again with its own mod-sequence: a client that drops now must not believe
+    # that it knows everything up to that (RFC 7162 3.2.5).
+    newest = selected.view.modseq
+    places = [place if place.modseq <= newest else place._replace(modseq=newest) for place in places]
     tell_flags(session, selected, [(numbers[place.uid], place) for place in places])
 
 

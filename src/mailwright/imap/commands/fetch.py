@@ -73,6 +73,10 @@ async def run(session: Session, command: Command) -> Reply:
     texts = session.service.flag_texts
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
     missing = await _send(session, selected, runs, plan)
+    if _MODSEQ in attributes:
+        session.notified = max(
+            session.notified, selected.view.modseq + 1
+        )  # what it may show is told as news too
     if plan.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if missing:
