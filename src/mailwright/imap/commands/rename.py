@@ -10,6 +10,7 @@ from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox, why_not_creatable
 from mailwright.store.acl import rename_mailbox
+from mailwright.store.mailboxes import normal_name
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -29,5 +30,5 @@ async def run(session: Session, command: Command) -> Reply:
         raise Refused(refusal, "CANNOT")
     await session.service.store.write(rename_mailbox, session.account_id, name, new_name)
     if session.rev2 and name != "INBOX":  # of INBOX only the messages went (RFC 9051 6.3.6)
-        session.write(responses.listing(new_name, [], utf8=True, old_name=name))
+        session.write(responses.listing(normal_name(new_name), [], utf8=True, old_name=name))
     return Reply("RENAME completed")
