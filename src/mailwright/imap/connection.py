@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mailwright.imap.syntax.append import (
     Announced,
@@ -19,8 +19,39 @@ from mailwright.imap.syntax.append import (
     Url,
     parse_append_head,
 )
+from mailwright.imap.syntax.events import (
+    Closed,
+    Command,
+    CommandEnd,
+    Event,
+    Line,
+    LiteralChunk,
+    LiteralEnd,
+    Message,
+    MessageEnd,
+    SyntaxFault,
+    TextPart,
+    UrlPart,
+)
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.store import AppendMessage
+
+__all__ = [
+    "Closed",
+    "Command",
+    "CommandEnd",
+    "Connection",
+    "Event",
+    "Line",
+    "LiteralChunk",
+    "LiteralEnd",
+    "Message",
+    "MessageEnd",
+    "Parser",
+    "SyntaxFault",
+    "TextPart",
+    "UrlPart",
+]
 
 Parser = Callable[[Lexer], Any]
 
@@ -39,87 +70,6 @@ _SKIP: Final = 4  # dropping a refused literal
 _SKIP_LINE: Final = 5  # dropping the rest of a refused command
 _RAW: Final = 6  # one line that is no command: AUTHENTICATE, IDLE
 _MORE: Final = 7  # after a message of APPEND: another one, or the end of the command
-
-
-class Command(NamedTuple):
-    """A complete command; of APPEND and REPLACE the part before the first message."""
-
-    tag: str
-    name: str
-    uid: bool
-    args: Any
-
-
-class Line(NamedTuple):
-    """The line asked for by `expect_line`, without its end."""
-
-    text: bytes
-
-
-class Message(NamedTuple):
-    """A message of APPEND is announced: the session calls `accept_message` or `abandon_append`.
-
-    When it comes in parts (CATENATE), UrlPart and TextPart follow, then MessageEnd.
-    """
-
-    tag: str
-    message: AppendMessage
-
-
-class UrlPart(NamedTuple):
-    url: bytes
-
-
-class TextPart(NamedTuple):
-    """A part of a message is announced: the session calls `accept_message` or `abandon_append`."""
-
-    size: int
-
-
-class MessageEnd(NamedTuple):
-    """The message that came in parts is complete."""
-
-
-class LiteralChunk(NamedTuple):
-    data: bytes
-
-
-class LiteralEnd(NamedTuple):
-    """The message is complete."""
-
-
-class CommandEnd(NamedTuple):
-    """The APPEND is complete: no message follows."""
-
-    tag: str
-
-
-class SyntaxFault(NamedTuple):
-    """A command that cannot be served. `tag` is '*' when it had none; `condition` is BAD or NO."""
-
-    tag: str
-    condition: str
-    code: str
-    text: str
-
-
-class Closed(NamedTuple):
-    """The peer has ended its input; what was incomplete is dropped."""
-
-
-Event = (
-    Command
-    | Line
-    | Message
-    | UrlPart
-    | TextPart
-    | MessageEnd
-    | LiteralChunk
-    | LiteralEnd
-    | CommandEnd
-    | SyntaxFault
-    | Closed
-)
 
 
 class Connection:
