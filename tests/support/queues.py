@@ -7,7 +7,10 @@ from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
 
-CONTENT = b"From: alice@us.example\r\nTo: bob@b.example\r\nSubject: Hello\r\nMessage-ID: <1@us.example>\r\n\r\nHello\r\n"
+CONTENT = (
+    b"From: alice@us.example\r\nTo: bob@b.example\r\nSubject: Hello\r\n"
+    b"Message-ID: <1@us.example>\r\n\r\nHello\r\n"
+)
 
 
 def no_upload(*_: object) -> object:
