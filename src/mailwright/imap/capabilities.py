@@ -30,6 +30,8 @@ def capabilities(service: Service, encrypted: bool, logged_in: bool, bound: bool
     words = [_ALWAYS]
     if logged_in:
         words += [_LOGGED_IN, f"APPENDLIMIT={service.limits.message_size}"]
+        if service.limits.imap_messages:
+            words.append(f"MESSAGELIMIT={service.limits.imap_messages}")
     else:
         if service.tls is not None and not encrypted:
             words.append("STARTTLS")

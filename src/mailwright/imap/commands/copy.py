@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mailwright.imap import responses
 from mailwright.imap.commands.append import find_target, no_target
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages
+from mailwright.imap.progress import check_limit, count_of, limited, patiently
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import format_set
@@ -31,12 +31,18 @@ async def run(session: Session, command: Command) -> Reply:
     args: CopyArgs = command.args
     moving = command.name == "MOVE"
     selected = session.writable_mailbox("te") if moving else session.open_mailbox()
-    uids = [uid for run in await find_messages(session, args.numbers, command.uid) for uid in run.uids]
-    operation = move if moving else copy
+    runs, limit = await find_messages(session, args.numbers, command.uid), ""
+    if moving:
+        runs, limit = limited(session, runs)
+    else:
+        check_limit(session, count_of(runs))
+    uids = [uid for run in runs for uid in run.uids]
+    service = session.service
+    work = service.store.write(
+        move if moving else copy, session.account_id, selected.key, uids, args.mailbox, service.now()
+    )
     try:
-        copied = await session.service.store.write(
-            operation, session.account_id, selected.key, uids, args.mailbox, session.service.now()
-        )
+        copied = await patiently(session, command.tag, len(uids), work)
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
     if not copied.uids:
@@ -45,7 +51,7 @@ async def run(session: Session, command: Command) -> Reply:
     if moving:
         # RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
         session.write(session.untagged("OK", "Moved", code))
-        return Reply("MOVE completed")
+        return Reply("MOVE completed", limit)
     return Reply("COPY completed", code)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages
+from mailwright.imap.progress import limited, patiently
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
@@ -26,9 +27,14 @@ def parse_uid(lexer: Lexer) -> SequenceSet:
 async def run(session: Session, command: Command) -> Reply:
     selected = session.writable_mailbox("e")
     uids: list[int] | None = None
+    limit = ""
     if command.uid:
-        uids = [uid for run in await find_messages(session, command.args, uid=True) for uid in run.uids]
-    modseq = await session.service.store.write(expunge_deleted, selected.key, uids)
+        runs, limit = limited(session, await find_messages(session, command.args, uid=True))
+        uids = [uid for run in runs for uid in run.uids]
+    work = session.service.store.write(expunge_deleted, selected.key, uids)
+    modseq = await patiently(session, command.tag, selected.view.count, work)
+    if limit:
+        return Reply("EXPUNGE completed for some", limit)
     # The EXPUNGE responses are the news that every command ends with.
     if modseq and "CONDSTORE" in session.enabled:
         return Reply("EXPUNGE completed", f"HIGHESTMODSEQ {modseq}")  # RFC 7162 3.2.7

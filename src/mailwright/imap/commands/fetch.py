@@ -22,6 +22,7 @@ from mailwright.imap.fetch.read import (
     read_unseen,
 )
 from mailwright.imap.news import find_messages, show_keywords
+from mailwright.imap.progress import limited
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import read_since
 from mailwright.imap.selected import Selected
@@ -59,6 +60,7 @@ async def run(session: Session, command: Command) -> Reply:
     runs = await find_messages(session, args.numbers, command.uid, changed)
     if args.partial is not None:
         runs = window_of_runs(runs, args.partial)
+    runs, limit = limited(session, runs)
     by_uid = "UIDONLY" in session.enabled
     attributes = dict.fromkeys(args.attributes)
     if args.changed_since is not None or _MODSEQ in attributes:
@@ -81,7 +83,7 @@ async def run(session: Session, command: Command) -> Reply:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if missing:
         return Reply("Some of the messages are gone", "EXPUNGEISSUED")
-    return Reply("FETCH completed")
+    return Reply("FETCH completed", limit)
 
 
 async def _changed(session: Session, selected: Selected, args: FetchArgs) -> list[Range] | None:

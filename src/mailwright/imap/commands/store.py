@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from mailwright.imap.connection import Command
 from mailwright.imap.news import fetched, find_messages, tell_flags
+from mailwright.imap.progress import limited, patiently
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.flags import ALL_FLAGS, Flags
 from mailwright.imap.syntax.lexer import Lexer
@@ -37,9 +38,9 @@ async def run(session: Session, command: Command) -> Reply:
     keywords = args.flags.keywords if "w" in rights else ()
     if not permitted or (args.mode and args.flags != Flags() and not mask and not keywords):
         raise Refused("You may not change these flags here; ask the owner of the mailbox", "NOPERM")
-    runs = await find_messages(session, args.numbers, command.uid)
+    runs, limit = limited(session, await find_messages(session, args.numbers, command.uid))
     uids = [uid for run in runs for uid in run.uids]
-    changed = await session.service.store.write(
+    work = session.service.store.write(
         store_flags,
         *selected.key,
         uids,
@@ -50,9 +51,11 @@ async def run(session: Session, command: Command) -> Reply:
         kept=ALL_FLAGS & ~permitted,
         keep_keywords="w" not in rights,
     )
+    changed = await patiently(session, command.tag, len(uids), work)
     if changed.modseq is not None:
         selected.own.add(changed.modseq)
     view = selected.view
+    numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
     told = changed.places
     if args.silent:
         # RFC 7162 3.1.3: even a silent STORE tells the new mod-sequence.
@@ -60,14 +63,14 @@ async def run(session: Session, command: Command) -> Reply:
     if args.silent:
         _tell_modseqs(session, told, command.uid)
     else:
-        tell_flags(session, selected, [(view.number(place.uid), place) for place in told], command.uid)
+        tell_flags(session, selected, [(numbers[place.uid], place) for place in told], command.uid)
         view.forget_flags([place.uid for place in told])
     if changed.refused:
         failed = changed.refused if command.uid else [view.number(uid) for uid in changed.refused]
         return Reply("Some messages were changed meanwhile", f"MODIFIED {format_set(failed)}")
     if len(changed.places) < len(uids):
         return Reply("Some of the messages are gone", "EXPUNGEISSUED", "OK" if changed.places else "NO")
-    return Reply("STORE completed")
+    return Reply("STORE completed", limit)
 
 
 def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:

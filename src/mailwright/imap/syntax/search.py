@@ -351,6 +351,13 @@ def _parse_uids(lexer: Lexer, word: str) -> Key:
     return Uids(parse_sequence_set(lexer))
 
 
+def _parse_uid_bound(lexer: Lexer, word: str) -> Key:
+    """UIDBEFORE and UIDAFTER (RFC 9738 3.2)."""
+    uid = lexer.number()
+    low, high = (1, uid - 1) if word == "UIDBEFORE" else (uid + 1, MAX_NUMBER)
+    return Uids(SequenceSet(((low, high),) if low <= high else ()))
+
+
 def _parse_modseq(lexer: Lexer, word: str) -> Key:
     # The entry name and type are a restriction that we, keeping one mod-sequence a message, need not heed.
     if lexer.peek() == 34:
@@ -406,6 +413,8 @@ _WITH_ARGUMENT: Final[dict[str, Callable[[Lexer, str], Key]]] = {
     "KEYWORD": _parse_keyword,
     "UNKEYWORD": _parse_keyword,
     "UID": _parse_uids,
+    "UIDAFTER": _parse_uid_bound,
+    "UIDBEFORE": _parse_uid_bound,
     "MODSEQ": _parse_modseq,
     "SAVEDBEFORE": _parse_day,
     "SAVEDON": _parse_day,
