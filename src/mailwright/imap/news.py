@@ -167,7 +167,7 @@ def tell_flags(
 
 
 def fetched(session: Session, number: int, uid: int, items: bytes, with_uid: bool) -> bytes:
-    """A FETCH response, or what stands for it when the client wants no sequence numbers (RFC 9586 3.3)."""
+    """A FETCH response, or what stands for it when the client wants no sequence numbers (RFC 9586 3)."""
     if "UIDONLY" in session.enabled:
         return b"* %d UIDFETCH (%b)\r\n" % (uid, items)
     return b"* %d FETCH (%b%b)\r\n" % (number, b"UID %d " % uid if with_uid else b"", items)

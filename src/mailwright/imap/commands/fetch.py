@@ -1,4 +1,4 @@
-"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 3516, RFC 7162 3.1.4, 3.2.6, RFC 9394 3.3)."""
+"""FETCH and UID FETCH (RFC 3501 6.4.5, RFC 3516, RFC 7162 3.1.4, 3.2.6, RFC 9394 3)."""
 
 from __future__ import annotations
 

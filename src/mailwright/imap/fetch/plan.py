@@ -132,7 +132,7 @@ class Plan:
         self.whole = _whole(self.contents, bool(shown))
         self.joined = any(column.startswith("m.") for column in columns)
         self._by_uid = by_uid
-        head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3.3
+        head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
     @property

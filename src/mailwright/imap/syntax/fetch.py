@@ -74,7 +74,7 @@ class FetchArgs(NamedTuple):
     attributes: tuple[Attribute, ...]
     changed_since: int | None = None
     vanished: bool = False
-    partial: Range | None = None  # RFC 9394 3.3
+    partial: Range | None = None  # RFC 9394 3
 
 
 def parse_fetch(lexer: Lexer) -> FetchArgs:
