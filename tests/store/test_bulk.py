@@ -1,0 +1,108 @@
+"""Changes to many places at once leave what the same changes one by one would."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import pytest
+from support.accounts import prepared
+
+from mailwright.store import mailboxes, messages
+from mailwright.store.db.api import Database, Transaction
+from mailwright.store.model import Flag, Place
+
+NOW = 1_700_000_000
+COUNT = 60
+
+
+def fill(tx: Transaction, account: int, mailbox: int, contents: list[messages.PreparedMessage]) -> None:
+    rng = random.Random(7)
+    for content in contents:
+        flags, keywords = rng.choice([0, 1, 8, 9]), rng.choice(["", "$Work", "$Home $Work"])
+        messages.add(tx, account, mailbox, content, now=NOW, flags=flags, keywords=keywords)
+
+
+async def filled(db: Database, account: int) -> list[Place]:
+    """Sixty messages of twenty contents, with gaps between them."""
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    await db.write(fill, account, box.id, [prepared(db, b"content %d" % (n % 20)) for n in range(COUNT)])
+    await db.write(messages.expunge, account, box.id, list(range(3, COUNT, 7)))
+    return await db.read(messages.read_range, account, box.id)
+
+
+async def check_counts(db: Database, account: int, name: str) -> list[Place]:
+    box = await db.read(mailboxes.find_mailbox, account, name)
+    places = await db.read(messages.read_range, account, box.id)
+    assert box.messages == len(places)
+    assert box.unseen == sum(1 for place in places if not place.flags & Flag.SEEN)
+    assert box.deleted == sum(1 for place in places if place.flags & Flag.DELETED)
+    return places
+
+
+@pytest.mark.parametrize("uids", [range(1, COUNT + 1), range(1, COUNT, 2), (5, 6, 40)])
+@pytest.mark.parametrize("action", ["set", "add", "remove"])
+async def test_flags_of_many(
+    db: Database, account: int, uids: Sequence[int], action: Literal["set", "add", "remove"]
+) -> None:
+    before = await filled(db, account)
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    changed = await db.write(
+        messages.store_flags, account, box.id, list(uids), action, Flag.SEEN | Flag.DRAFT, ["$work"]
+    )
+    after = {place.uid: place for place in await check_counts(db, account, "INBOX")}
+    asked = [place for place in before if place.uid in uids]
+    assert [place.uid for place in changed.places] == [place.uid for place in asked]
+    for place in before:
+        flags, words = place.flags, set(place.keywords.split())
+        if place.uid in uids:
+            given = words & {"$Work"} or {"$work"}
+            if action == "set":
+                flags, words = 17, {"$work"}
+            elif action == "add":
+                flags, words = flags | 17, words | given
+            else:
+                flags, words = flags & ~17, words - {"$Work"}
+        now = after[place.uid]
+        assert (now.flags, now.keywords) == (flags, " ".join(sorted(words)))
+        assert (now.modseq == changed.modseq) == ((flags, now.keywords) != (place.flags, place.keywords))
+    assert changed.places == [after[place.uid] for place in asked]
+
+
+async def test_copies_and_moves_of_many_keep_their_order(db: Database, account: int) -> None:
+    before = await filled(db, account)
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    archive = await db.read(mailboxes.find_mailbox, account, "Archive")
+    every = [place.uid for place in before]
+    copied = await db.write(messages.copy, account, box.id, every, archive.id, now=NOW + 5)
+    assert (copied.sources, copied.uids) == (every, list(range(1, len(every) + 1)))
+    again = await db.write(messages.copy, account, box.id, every[::2], box.id, now=NOW + 5)
+    moved = await db.write(messages.move, account, box.id, every[1::3], archive.id)
+    here, there = await check_counts(db, account, "INBOX"), await check_counts(db, account, "Archive")
+    message = {
+        place.uid: (place.message, place.flags, place.keywords, place.internal_date) for place in before
+    }
+    sources = dict(zip(copied.uids + moved.uids, copied.sources + moved.sources, strict=True))
+    assert [place[1:2] + place[3:6] for place in there] == [message[sources[place.uid]] for place in there]
+    assert {place.saved_at for place in there} == {NOW, NOW + 5}
+    assert [place.uid for place in here] == [uid for uid in every if uid not in moved.sources] + again.uids
+
+
+async def test_what_many_messages_share_goes_with_the_last(db: Database, account: int) -> None:
+    before = await filled(db, account)
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    await db.write(messages.expunge, account, box.id, [place.uid for place in before[:-1]])
+
+    def left(tx: Transaction) -> list[int]:
+        rows = [tx.one(f"SELECT count(*) FROM {name}") for name in ("messages", "chunks")]
+        rows.append(tx.one("SELECT coalesce(sum(refs), 0) FROM blobs"))
+        rows.append(tx.one("SELECT messages FROM account_state WHERE account = ?", account))
+        return [int(row[0]) for row in rows if row is not None]
+
+    found = await db.read(left)
+    assert (found[0], *found[2:]) == (1, 1, 1)
+    await db.write(messages.expunge, account, box.id, None)
+    found = await db.read(left)
+    assert found[0] == found[1] == found[3] == 0
+    assert (await db.read(mailboxes.find_mailbox, account, "INBOX")).bytes == 0
