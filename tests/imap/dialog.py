@@ -148,7 +148,9 @@ class Client(MemoryStream):
 class Player:
     """Plays the clients' lines and compares the server's. `clients` holds them by number."""
 
-    def __init__(self, dialog: Dialog, clients: dict[int, Client], values: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, dialog: Dialog, clients: dict[int, Client], values: dict[str, str] | None = None
+    ) -> None:
         self.dialog = dialog
         self.clients = clients
         self.values: dict[str, str] = dict(values or {})

@@ -19,5 +19,7 @@ __all__ = ["parse", "run"]
 
 async def run(session: Session, command: Command) -> Reply:
     name, quota = await session.service.store.read(read_root_of, session.account_id, command.args)
-    session.write(responses.quota_root(name, quota.root, session.utf8) + responses.quota(quota.root, quota.resources))
+    session.write(
+        responses.quota_root(name, quota.root, session.utf8) + responses.quota(quota.root, quota.resources)
+    )
     return Reply("GETQUOTAROOT completed")

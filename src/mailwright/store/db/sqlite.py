@@ -11,6 +11,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 DIALECT = Dialect("sqlite", skip_locked="", for_update="")
 _BATCH = 256  # operations in one transaction at most
+_GATHER = 0.002  # seconds to wait for more to share a commit, when the last one was shared
 _CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
 _RESTART_PAGES = 8_000  # make the writer wait for a whole checkpoint, so that the WAL stays bounded
 
@@ -213,7 +215,10 @@ class SQLiteDatabase:
         return connection
 
     def _write_loop(self) -> None:
+        shared = False
         while (job := self._jobs.get()) is not None:
+            if shared:
+                time.sleep(_GATHER)
             batch = [job]
             while len(batch) < _BATCH:
                 try:
@@ -224,6 +229,7 @@ class SQLiteDatabase:
                     self._jobs.put(None)
                     break
                 batch.append(waiting)
+            shared = len(batch) > 1
             self._run_batch(batch)
             self._answer(batch)
 
