@@ -59,6 +59,13 @@ class SinkProcess:
         )
         return [Kept(int(number), int(connection), float(at)) for number, connection, at in rows]
 
+    def settle(self) -> None:
+        """Wait until the sink has read what a killed server had sent already."""
+        before = -1
+        while (now := self._file.stat().st_size if self._file.exists() else 0) != before:
+            before = now
+            time.sleep(0.1)
+
     def stop(self) -> None:
         self._process.kill()
         self._process.communicate()
@@ -80,6 +87,7 @@ def test_nothing_that_was_accepted_is_lost_on_its_way(tmp_path: Path, sink_proce
         for kill in range(KILLS):
             demo.start()
             _send_and_kill(demo, ledger, SEED + kill, chance.uniform(0.02, 0.5))
+            sink_process.settle()
             kills.append(time.time())
             ended.append(ledger.promised - _waiting(demo))
         demo.start()
@@ -108,7 +116,7 @@ def _check_doubles(kept: list[Kept], kills: list[float], ended: list[set[int]]) 
         for one, again in itertools.pairwise(at):
             doubles += 1
             between = [n for n, kill in enumerate(kills) if one < kill < again]
-            assert between, f"message {number} came twice in one life of the server"
+            assert between, f"message {number} came twice in one life of the server: {at}, killed at {kills}"
             assert number not in ended[between[0]], f"message {number} came again though its end was recorded"
             assert kills[between[0]] - one < LATE, f"the end of message {number} was recorded too late"
     return doubles
