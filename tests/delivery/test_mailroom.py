@@ -215,6 +215,15 @@ async def test_a_sender_must_belong_to_the_account(house: House) -> None:
     assert await house.room.check_sender(RELAY, path("who@ever.example"), MailParameters()) is None
 
 
+async def test_reports_come_in_the_senders_language(house: House) -> None:
+    info = await alice(house)
+    await house.store.write(
+        lambda tx: tx.run("UPDATE accounts SET language = 'zh' WHERE address LIKE 'alice@%'")
+    )
+    await house.send(MESSAGE, "alice@example.org", "you@elsewhere.example", info=info)
+    assert await house.store.read(lambda tx: tx.all("SELECT language FROM queue_messages")) == [("zh",)]
+
+
 async def test_an_alias_forwards_with_a_sender_that_leads_back(house: House) -> None:
     await house.store.write(
         add_alias, "fwd@example.org", ["friend@elsewhere.example", "bob@example.org"], now=1

@@ -53,8 +53,15 @@ def deliver(
     queue_ids = []
     for item in outbound:
         blob = tx.blobs.keep(tx, item.content.blob, int(now))
-        queue_ids.append(enqueue(tx, dataclasses.replace(item.message, blob=blob), now, rules))
+        message = dataclasses.replace(item.message, blob=blob, language=_language(tx, item.message.account))
+        queue_ids.append(enqueue(tx, message, now, rules))
     return failed, queue_ids
+
+
+def _language(tx: Transaction, account: int) -> str:
+    """In which the account reads its reports."""
+    row = tx.one("SELECT language FROM accounts WHERE id = ?", account) if account else None
+    return str(row[0]) if row is not None else "en"
 
 
 def _deliver_one(
