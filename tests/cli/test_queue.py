@@ -12,6 +12,7 @@ from mailwright.cli.exits import Exit
 from mailwright.cli.opening import write
 from mailwright.config import load
 from mailwright.directory.accounts import find_account
+from mailwright.queue import usage
 from mailwright.queue.model import enqueue
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -101,3 +102,21 @@ def test_the_trace_tells_the_story(queued: Shell) -> None:
     (record,) = queued("trace", "bob@b.example", "--json").json
     assert [event["kind"] for event in record["events"]] == ["accepted", "held"]
     assert record["waiting"] == 2
+
+
+def test_suppressed_addresses_are_seen_and_taken_off(queued: Shell) -> None:
+    def add(tx: Transaction) -> None:
+        account = find_account(tx, "alice@example.org").id
+        usage.suppress(tx, usage.Suppression(account, "gone@b.example", time.time(), "550 no such user"))
+        usage.stop_account(tx, account, time.time(), "too many strangers")
+
+    write(load(queued.config), add)
+    (entry,) = queued("queue", "suppressed", "alice@example.org", "--json").json
+    assert (entry["address"], entry["reason"]) == ("gone@b.example", "550 no such user")
+    (stop,) = queued("queue", "stopped", "--json").json
+    assert (stop["account"], stop["reason"]) == ("alice@example.org", "too many strangers")
+    assert queued("queue", "unsuppress", "alice@example.org", "gone@b.example").code == Exit.OK
+    assert queued("queue", "suppressed", "alice@example.org", "--json").json == []
+    again = queued("queue", "unsuppress", "alice@example.org", "gone@b.example")
+    assert again.code == Exit.FAILED
+    assert "is not suppressed" in again.err

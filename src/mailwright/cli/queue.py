@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, size, table
+from mailwright.cli.output import echo_json, fail, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -206,6 +206,67 @@ def delete(config: Config, picked: Selection, yes: bool) -> None:
     if not yes:
         click.confirm("Delete it? Nobody will be told.", abort=True)
     _repeat(config, operations.delete, picked, "Deleted")
+
+
+@queue.command()
+@click.argument("account")
+@json_option
+@with_config
+def suppressed(config: Config, account: str, as_json: bool) -> None:
+    """List the addresses that refused an account's mail for good: mail to them is refused at once."""
+    from mailwright.cli.opening import read
+    from mailwright.directory.accounts import find_account
+    from mailwright.queue import usage
+
+    def find(tx: Transaction) -> list[usage.Suppression]:
+        return usage.suppressions(tx, find_account(tx, account).id)
+
+    found = read(config, find)
+    if as_json:
+        echo_json([{"address": one.address, "at": one.at, "reason": one.reason} for one in found])
+        return
+    rows = [[one.address, _clock(one.at), one.reason] for one in found]
+    table(["address", "since", "reason"], rows, f"{account} has no suppressed addresses.")
+
+
+@queue.command()
+@click.argument("account")
+@click.argument("address")
+@with_config
+def unsuppress(config: Config, account: str, address: str) -> None:
+    """Let an account write again to an address that refused its mail."""
+    from mailwright.cli.opening import write
+    from mailwright.directory.accounts import find_account
+    from mailwright.queue import usage
+
+    def forget(tx: Transaction) -> bool:
+        return bool(usage.forget_suppression(tx, find_account(tx, account).id, address))
+
+    if not write(config, forget):
+        fail(
+            f"{address} is not suppressed for {account}; `mailwright queue suppressed {account}` lists those that are"
+        )
+    click.echo(f"{account} may write to {address} again.")
+
+
+@queue.command()
+@json_option
+@with_config
+def stopped(config: Config, as_json: bool) -> None:
+    """List the accounts whose mail is held because they sent more than is usual; `release` lets them go on."""
+    from mailwright.cli.opening import read
+    from mailwright.directory.accounts import get_account
+    from mailwright.queue import usage
+
+    def find(tx: Transaction) -> list[tuple[str, float, str]]:
+        return [(get_account(tx, stop.account).address, stop.at, stop.reason) for stop in usage.stops(tx)]
+
+    found = read(config, find)
+    if as_json:
+        echo_json([{"account": account, "at": at, "reason": reason} for account, at, reason in found])
+        return
+    rows = [[account, _clock(at), reason] for account, at, reason in found]
+    table(["account", "since", "reason"], rows, "No account is stopped.")
 
 
 def _repeat(config: Config, operation: Callable[..., int], picked: Selection, word: str) -> None:
