@@ -67,7 +67,7 @@ async def _serve(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> 
         loop.add_signal_handler(number, stop.set)
     app = App(config)
     await app.start()
-    _tune_interpreter()
+    _quiet_collector()
     try:
         await on_ready(app)
         await stop.wait()
@@ -75,9 +75,8 @@ async def _serve(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> 
         await app.stop()
 
 
-def _tune_interpreter() -> None:
-    """For many short messages: the threads of the store get their turn sooner, the garbage collector later."""
-    sys.setswitchinterval(0.001)
+def _quiet_collector() -> None:
+    """What is loaded stays: the collector need not look at it again, nor look after every few messages."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

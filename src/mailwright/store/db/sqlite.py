@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 DIALECT = Dialect("sqlite", skip_locked="", for_update="")
 _BATCH = 256  # operations in one transaction at most
-_GATHER = 0.002  # seconds to wait for more to share a commit, when the last one was shared
+_GATHER = 0.0005  # seconds to wait for more to share a commit, when the last one was shared
 _CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
 _RESTART_PAGES = 8_000  # make the writer wait for a whole checkpoint, so that the WAL stays bounded
 
