@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from support.accounts import prepared
 
-from mailwright.store import mailboxes, messages
+from mailwright.store import arrivals, mailboxes, messages
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import TemporaryFailure
 from mailwright.store.model import Flag
@@ -38,7 +38,7 @@ class Work:
         content = self._chance.randbytes(size)
         try:
             message = await asyncio.to_thread(prepared, self.db, content)
-            added = await self.db.write(messages.add, self.account, self._inbox, message, now=NOW)
+            added = await self.db.write(arrivals.add, self.account, self._inbox, message, now=NOW)
         except TemporaryFailure:
             self.refused += 1
         else:

@@ -16,7 +16,7 @@ from mailwright.base.clock import ManualClock
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
-from mailwright.store import mailboxes, messages
+from mailwright.store import arrivals, mailboxes, messages
 from mailwright.store.store import Store
 
 _accounts = itertools.count(1)
@@ -64,7 +64,7 @@ async def fill(store: Store, mail: list[Mail], copied: list[int]) -> tuple[int, 
         incoming = store.incoming()
         await incoming.write(one.content)
         await store.write(
-            messages.add,
+            arrivals.add,
             account,
             box,
             await incoming.finish(),

@@ -21,8 +21,8 @@ from mailwright.imap.syntax.lexer import Lexer
 from mailwright.sasl.api import Account, Denied
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store.acl import forget_account, grant_public, set_acl
+from mailwright.store.arrivals import add
 from mailwright.store.mailboxes import create_mailbox, find_mailbox
-from mailwright.store.messages import add
 from mailwright.store.metadata import Annotation, write_server
 from mailwright.store.store import Store
 

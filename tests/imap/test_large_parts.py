@@ -16,8 +16,8 @@ from support.stores import open_store
 from support.streams import MemoryStream
 
 from imap.test_streaming import Home, reply, take
+from mailwright.store.arrivals import add
 from mailwright.store.mailboxes import find_mailbox
-from mailwright.store.messages import add
 
 MEGABYTE = 1024 * 1024
 CONTENT = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(2048))  # 64 KiB

@@ -19,7 +19,7 @@ from mailwright.imap.syntax.notify import parse_notify
 from mailwright.imap.syntax.select import Match, Resync, parse_select
 from mailwright.imap.syntax.sequence import gaps, intersect, to_ranges
 from mailwright.imap.view import Run, window_of_runs
-from mailwright.store import changes, messages
+from mailwright.store import arrivals, changes, messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.store import Store
@@ -74,7 +74,7 @@ async def test_what_the_log_forgot_is_found_from_what_exists(store: Store) -> No
     inbox = await store.read(find_mailbox, account, "INBOX")
     for number in range(10):
         message = prepared(store.db, b"%d" % number)
-        await store.write(messages.add, account, inbox.id, message, now=1)
+        await store.write(arrivals.add, account, inbox.id, message, now=1)
     known = await store.read(changes.read_modseq, account)
     await store.write(messages.expunge, account, inbox.id, [2])
     before = await store.read(changes.read_modseq, account)
@@ -102,7 +102,7 @@ async def test_what_the_log_forgot_is_found_from_what_exists(store: Store) -> No
 async def test_a_client_that_knows_all_is_told_nothing_even_without_a_log(store: Store) -> None:
     account = await store.write(new_account, "resync@example.org")
     inbox = await store.read(find_mailbox, account, "INBOX")
-    await store.write(messages.add, account, inbox.id, prepared(store.db, b"x"), now=1)
+    await store.write(arrivals.add, account, inbox.id, prepared(store.db, b"x"), now=1)
     await store.write(messages.expunge, account, inbox.id, [1])
     modseq = await store.read(changes.read_modseq, account)
     assert await store.read(read_since, account, inbox.id, modseq, 2) == Since([], [])

@@ -22,10 +22,10 @@ from mailwright.base.limits import Limits
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
+from mailwright.store.arrivals import add
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull
 from mailwright.store.mailboxes import find_mailbox
-from mailwright.store.messages import add
 from mailwright.store.store import Store
 
 MEGABYTE = 1024 * 1024

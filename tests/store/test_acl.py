@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.accounts import new_account, prepared
 
-from mailwright.store import acl, mailboxes, messages, transfer
+from mailwright.store import acl, arrivals, mailboxes, messages, transfer
 from mailwright.store.acl import RIGHTS, Grant, InvalidIdentifier, normal_identifier
 from mailwright.store.changes import read_changes, read_modseq
 from mailwright.store.db.api import Database, Transaction
@@ -40,7 +40,7 @@ class Two:
         box = await self.db.read(mailboxes.find_mailbox, account, name)
         content = prepared(self.db, b"Message-ID: <1@x>\r\n\r\n".ljust(size, b"x"), "1@x")
         added = await self.db.write(
-            messages.add, account, box.id, content, now=1, flags=flags, keywords=keywords
+            arrivals.add, account, box.id, content, now=1, flags=flags, keywords=keywords
         )
         return added.uid
 

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from support.accounts import prepared
 
-from mailwright.store import mailboxes, messages
+from mailwright.store import arrivals, mailboxes, messages
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.model import Flag, Place
 
@@ -17,11 +17,11 @@ NOW = 1_700_000_000
 COUNT = 60
 
 
-def fill(tx: Transaction, account: int, mailbox: int, contents: list[messages.PreparedMessage]) -> None:
+def fill(tx: Transaction, account: int, mailbox: int, contents: list[arrivals.PreparedMessage]) -> None:
     rng = random.Random(7)
     for content in contents:
         flags, keywords = rng.choice([0, 1, 8, 9]), rng.choice(["", "$Work", "$Home $Work"])
-        messages.add(tx, account, mailbox, content, now=NOW, flags=flags, keywords=keywords)
+        arrivals.add(tx, account, mailbox, content, now=NOW, flags=flags, keywords=keywords)
 
 
 async def filled(db: Database, account: int) -> list[Place]:

@@ -10,7 +10,7 @@ import pytest
 from support.accounts import new_account
 from support.stores import open_store
 
-from mailwright.store import mailboxes, messages
+from mailwright.store import arrivals, mailboxes, messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed
 from mailwright.store.store import Store
@@ -25,10 +25,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield store
 
 
-async def keep(store: Store, message: messages.PreparedMessage) -> bytes:
+async def keep(store: Store, message: arrivals.PreparedMessage) -> bytes:
     account = await store.write(new_account, f"{os.urandom(4).hex()}@example.org")
     box = await store.read(mailboxes.find_mailbox, account, "INBOX")
-    added = await store.write(messages.add, account, box.id, message, now=1)
+    added = await store.write(arrivals.add, account, box.id, message, now=1)
 
     def content(tx: Transaction) -> bytes:
         row = messages.read_message(tx, added.message, "blob")

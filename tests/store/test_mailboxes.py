@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.accounts import prepared
 
-from mailwright.store import mailboxes, messages
+from mailwright.store import arrivals, mailboxes
 from mailwright.store.db.api import Database
 from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed
 from mailwright.store.mailboxes import InvalidName, normal_name
@@ -66,7 +66,7 @@ async def test_renaming_takes_what_is_below_along(db: Database, account: int) ->
 
 async def test_renaming_inbox_moves_its_messages(db: Database, account: int) -> None:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
-    await db.write(messages.add, account, box.id, prepared(db, b"x"), now=1)
+    await db.write(arrivals.add, account, box.id, prepared(db, b"x"), now=1)
     await db.write(mailboxes.rename_mailbox, account, "INBOX", "old mail")
     moved = await db.read(mailboxes.find_mailbox, account, "old mail")
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")

@@ -7,7 +7,7 @@ import os
 import pytest
 from support.accounts import new_account, prepared
 
-from mailwright.store import changes, mailboxes, messages
+from mailwright.store import arrivals, changes, mailboxes, messages
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
 from mailwright.store.model import Added, Flag, Kind, Mailbox
@@ -24,7 +24,7 @@ async def add(
     db: Database, account: int, content: bytes, *ids: str, to: str = "INBOX", flags: int = 0
 ) -> Added:
     box = await inbox(db, account, to)
-    return await db.write(messages.add, account, box.id, prepared(db, content, *ids), now=NOW, flags=flags)
+    return await db.write(arrivals.add, account, box.id, prepared(db, content, *ids), now=NOW, flags=flags)
 
 
 def content_of(tx: Transaction, message: int) -> bytes:
@@ -135,7 +135,7 @@ async def test_flags(
 ) -> None:
     box = await inbox(db, account)
     message = prepared(db, b"x")
-    await db.write(messages.add, account, box.id, message, now=NOW, flags=Flag.DRAFT, keywords="old")
+    await db.write(arrivals.add, account, box.id, message, now=NOW, flags=Flag.DRAFT, keywords="old")
     changed = await db.write(messages.store_flags, account, box.id, [1], action, flags, keywords)  # type: ignore[arg-type]
     (place,) = await db.read(messages.read_range, account, box.id)
     assert (place.flags, place.keywords) == expected
@@ -213,7 +213,7 @@ async def test_a_mailbox_that_is_gone_takes_nothing(db: Database, account: int) 
     box = await inbox(db, account, "Archive")
     await db.write(mailboxes.delete_mailbox, account, "Archive")
     with pytest.raises(NoSuchMailbox):
-        await db.write(messages.add, account, box.id, prepared(db, b"x"), now=NOW)
+        await db.write(arrivals.add, account, box.id, prepared(db, b"x"), now=NOW)
     assert await db.read(count, "messages") == 0
 
 

@@ -13,7 +13,7 @@ from support.accounts import new_account, prepared
 from support.stores import open_store
 
 from mailwright.message.fold import fold
-from mailwright.store import indexer, mailboxes, messages, search
+from mailwright.store import arrivals, indexer, mailboxes, messages, search
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.grams import ALWAYS, grams, query
 from mailwright.store.indexer import Indexer
@@ -52,7 +52,7 @@ async def store(db: Database, tmp_path: Path) -> Store:
 async def fill(store: Store, account: int, texts: list[str]) -> list[int]:
     box = await store.read(mailboxes.find_mailbox, account, "INBOX")
     return [
-        (await store.write(messages.add, account, box.id, prepared(store.db, mail(text)), now=1)).message
+        (await store.write(arrivals.add, account, box.id, prepared(store.db, mail(text)), now=1)).message
         for text in texts
     ]
 

@@ -10,7 +10,7 @@ import apsw
 import pytest
 from support.accounts import new_account, prepared
 
-from mailwright.store import mailboxes, messages, schema
+from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
@@ -80,7 +80,7 @@ async def test_changes_are_announced_after_the_commit(tmp_path: Path) -> None:
     account = await database.write(new_account, "a@example.org")
     box = await database.read(mailboxes.find_mailbox, account, "INBOX")
     told.clear()
-    added = await database.write(messages.add, account, box.id, prepared(database, b"x"), now=1)
+    added = await database.write(arrivals.add, account, box.id, prepared(database, b"x"), now=1)
     assert told == [(account, added.modseq)]
     told.clear()
     with pytest.raises(ZeroDivisionError):

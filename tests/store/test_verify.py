@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.accounts import prepared
 
-from mailwright.store import mailboxes, messages, search
+from mailwright.store import arrivals, mailboxes, search
 from mailwright.store.db.api import Database
 from mailwright.store.indexer import Indexer
 from mailwright.store.notify.local import LocalNotifier
@@ -17,7 +17,7 @@ from mailwright.store.verify import check_blobs, check_indexes
 async def test_blobs_are_read_back(db: Database, account: int) -> None:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     for content in (b"small", b"large" * 200_000):
-        await db.write(messages.add, account, box.id, prepared(db, content), now=1)
+        await db.write(arrivals.add, account, box.id, prepared(db, content), now=1)
     assert await db.read(check_blobs, 10) == []
     await db.write(lambda tx: tx.run("UPDATE blobs SET hash = ? WHERE size = 5", b"other"))
     await db.write(lambda tx: tx.run("UPDATE blobs SET size = size - 1 WHERE size > 5"))
@@ -30,7 +30,7 @@ async def test_blobs_are_read_back(db: Database, account: int) -> None:
 async def test_a_wrong_index_is_named(db: Database, account: int) -> None:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     await db.write(search.begin, account)
-    await db.write(messages.add, account, box.id, prepared(db, b"Subject: x\r\n\r\nbody\r\n"), now=1)
+    await db.write(arrivals.add, account, box.id, prepared(db, b"Subject: x\r\n\r\nbody\r\n"), now=1)
     await Indexer(Store(db, db.blobs, LocalNotifier(), Path())).index(account)
     assert await db.read(check_indexes, 10) == []
     await db.write(lambda tx: tx.run("DELETE FROM search_texts"))

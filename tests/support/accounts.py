@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mailwright.store import mailboxes
+from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.db.api import Database, Transaction
-from mailwright.store.messages import PreparedMessage
 
 
 def new_account(tx: Transaction, address: str) -> int:

@@ -18,7 +18,7 @@ from mailwright.pop3.service import Policy, Services
 from mailwright.pop3.session import Pop3Session
 from mailwright.sasl.api import Account, Denied
 from mailwright.sasl.secret import ScramSecret
-from mailwright.store import messages
+from mailwright.store import arrivals, messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
 from mailwright.tls.certificates import ServerContext
@@ -83,7 +83,7 @@ class Pop3House:
         """Deliver messages to INBOX."""
         for content in contents:
             message = await asyncio.to_thread(prepared, self.store.db, content)
-            await self.store.write(messages.add, self.account, self.mailbox, message, now=1_700_000_000)
+            await self.store.write(arrivals.add, self.account, self.mailbox, message, now=1_700_000_000)
 
     async def fill(self, content: bytes, doublings: int) -> None:
         """Deliver a message, and double what is in INBOX so many times."""

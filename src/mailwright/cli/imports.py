@@ -98,8 +98,8 @@ async def _import_folder(
 
 
 async def _import_one(store: Store, account: int, mailbox: int, found: Found, counts: Counter[str]) -> None:
+    from mailwright.store.arrivals import add
     from mailwright.store.errors import StoreError
-    from mailwright.store.messages import add
 
     incoming = store.incoming()
     now = int(time.time())

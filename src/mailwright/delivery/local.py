@@ -1,22 +1,21 @@
-"""Into the mailboxes and the queue, in one transaction: all that one message becomes."""
+"""Into the mailboxes and the queue, in one transaction: all that messages become."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mailwright.delivery import trace
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination, resolve
 from mailwright.queue.model import Rules, enqueue
 from mailwright.queue.values import NewMessage, NewRecipient
-from mailwright.store import messages
+from mailwright.store.arrivals import Arrival, PreparedMessage, add, add_all
 from mailwright.store.db.api import Transaction
-from mailwright.store.errors import NoSuchMailbox, OverQuota
 from mailwright.store.incoming import prepare_small
-from mailwright.store.messages import PreparedMessage
+from mailwright.store.quota import read_room
 
 
 @dataclass(frozen=True)
@@ -27,53 +26,76 @@ class Outbound:
     message: NewMessage
 
 
-def deliver(
-    tx: Transaction,
-    content: PreparedMessage | None,
-    destinations: Sequence[Destination],
-    outbound: Sequence[Outbound],
-    rules: Rules,
-    *,
-    now: float,
-    enforce_quota: bool,
-) -> tuple[dict[int, str], list[int]]:
-    """Put a message into the INBOX of each account, and into the queue.
+@dataclass(frozen=True)
+class Delivery:
+    """All that one message becomes: places in the INBOX of each account, and entries in the queue."""
 
-    The accounts that could not take it with a reason ('quota' or 'gone'), and the queue ids.
-    """
-    failed: dict[int, str] = {}
-    if content is not None:
-        for destination in destinations:
-            try:
-                _deliver_one(tx, content, destination, int(now), enforce_quota)
-            except OverQuota:
-                failed[destination.account] = "quota"
-            except NoSuchMailbox:
-                failed[destination.account] = "gone"
-    queue_ids = []
-    for item in outbound:
-        blob = tx.blobs.keep(tx, item.content.blob, int(now))
-        message = dataclasses.replace(item.message, blob=blob, language=_language(tx, item.message.account))
-        queue_ids.append(enqueue(tx, message, now, rules))
-    return failed, queue_ids
+    content: PreparedMessage | None
+    destinations: Sequence[Destination]
+    outbound: Sequence[Outbound]
+    now: float
+    enforce_quota: bool
+
+
+class Outcome(NamedTuple):
+    """The accounts that could not take it with a reason ('quota' or 'gone'), and the queue ids."""
+
+    failed: dict[int, str]
+    queue_ids: list[int]
+
+
+def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> list[Outcome]:
+    """Keep messages in one transaction, those for one account as one change to it."""
+    outcomes = [Outcome({}, []) for _ in deliveries]
+    by_account: dict[int, list[int]] = {}
+    for number, delivery in enumerate(deliveries):
+        for destination in delivery.destinations:
+            by_account.setdefault(destination.account, []).append(number)
+    for account in sorted(by_account):  # in one order, so that two writers never wait for each other
+        numbers = by_account[account]
+        reasons = _deliver_to(tx, account, [deliveries[number] for number in numbers])
+        for number, reason in zip(numbers, reasons, strict=True):
+            if reason:
+                outcomes[number].failed[account] = reason
+    for delivery, outcome in zip(deliveries, outcomes, strict=True):
+        for item in delivery.outbound:
+            blob = tx.blobs.keep(tx, item.content.blob, int(delivery.now))
+            language = _language(tx, item.message.account)
+            message = dataclasses.replace(item.message, blob=blob, language=language)
+            outcome.queue_ids.append(enqueue(tx, message, delivery.now, rules))
+    return outcomes
+
+
+def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -> list[str]:
+    """Put messages into an INBOX; for each why it could not be taken, or ''."""
+    inbox = _find_inbox(tx, account)
+    if inbox is None:
+        return ["gone"] * len(deliveries)
+    room = read_room(tx, account)
+    reasons: list[str] = []
+    taken: list[Arrival] = []
+    for delivery in deliveries:
+        content = delivery.content
+        assert content is not None  # it has destinations
+        if delivery.enforce_quota and not room.takes(content.size):
+            reasons.append("quota")
+        else:
+            room = room.less(content.size)
+            taken.append(Arrival(content))
+            reasons.append("")
+    add_all(tx, account, inbox, taken, now=int(deliveries[0].now), enforce_quota=False)
+    return reasons
+
+
+def _find_inbox(tx: Transaction, account: int) -> int | None:
+    row = tx.one("SELECT id FROM mailboxes WHERE account = ? AND name = 'INBOX'", account)
+    return int(row[0]) if row is not None else None
 
 
 def _language(tx: Transaction, account: int) -> str:
     """In which the account reads its reports."""
     row = tx.one("SELECT language FROM accounts WHERE id = ?", account) if account else None
     return str(row[0]) if row is not None else "en"
-
-
-def _deliver_one(
-    tx: Transaction, content: PreparedMessage, destination: Destination, now: int, enforce_quota: bool
-) -> None:
-    row = tx.one("SELECT id FROM mailboxes WHERE account = ? AND name = 'INBOX'", destination.account)
-    if row is None:
-        raise NoSuchMailbox("the account was removed")
-    room = messages.read_room(tx, destination.account) if enforce_quota else None
-    if room is not None and room < content.size:
-        raise OverQuota("the account has no room for this message")
-    messages.add(tx, destination.account, int(row[0]), content, now=now, enforce_quota=False)
 
 
 def keep_report(
@@ -91,8 +113,9 @@ def keep_report(
         return True
     message = prepare_small(tx.blobs, trace.return_path("") + content)
     for destination in resolution.accounts:
-        with contextlib.suppress(NoSuchMailbox):
-            _deliver_one(tx, message, destination, int(now), enforce_quota=False)
+        inbox = _find_inbox(tx, destination.account)
+        if inbox is not None:
+            add(tx, destination.account, inbox, message, now=int(now), enforce_quota=False)
     if resolution.remote:
         outbound = NewMessage(
             blob=tx.blobs.keep(tx, message.blob, int(now)),

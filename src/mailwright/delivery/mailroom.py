@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import secrets
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
 from mailwright.delivery.inbound import Arrival, Step, run_steps
-from mailwright.delivery.local import Outbound, deliver
+from mailwright.delivery.local import Delivery, Outbound, deliver
 from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author_domain
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend
@@ -27,10 +28,10 @@ from mailwright.smtp.api import IncomingMessage as SmtpIncoming
 from mailwright.smtp.replies import Reply, reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
+from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
-from mailwright.store.messages import PreparedMessage
 from mailwright.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class DeliveryMailroom:
         self._keys = keys
         self._rules = rules
         self._clock = clock
+        self._deliver = functools.partial(deliver, rules=rules.queue)
         self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
         self._numbers = itertools.count(0x100)
         self.on_queued = _nothing  # called after a message was put into the queue
@@ -160,9 +162,8 @@ class DeliveryMailroom:
         content = await self._local_content(envelope, work, message, head, skip)
         outbound = await self._outbound(info, envelope, work, message, head, skip, now)
         enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
-        failed, queue_ids = await self._store.write(
-            deliver, content, work.destinations, outbound, self._rules.queue, now=now, enforce_quota=enforce
-        )
+        delivery = Delivery(content, work.destinations, outbound, now, enforce)
+        failed, queue_ids = await self._store.write_together(self._deliver, delivery)
         if queue_ids:
             self.on_queued()
         if log.isEnabledFor(logging.INFO):

@@ -14,8 +14,8 @@ from mailwright.queue.srs import Rewriter
 from mailwright.smtp import replies
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.path import Path
-from mailwright.store import messages
 from mailwright.store.db.api import Transaction
+from mailwright.store.quota import read_room
 from mailwright.store.store import Store
 
 _FRESH = 1.0  # seconds for which an answer is used again; the delivery itself asks anew
@@ -103,5 +103,7 @@ def _look_up(tx: Transaction, address: str, separator: str, bare: bool) -> tuple
             raise NoSuchUser("no domain is set up here")
         address = f"{address.rpartition('@')[0]}@{row[0]}"
     resolution = resolve(tx, address, separator)
-    rooms = [messages.read_room(tx, destination.account) for destination in resolution.accounts]
-    return resolution, min((room for room in rooms if room is not None), default=None)
+    rooms = [read_room(tx, destination.account) for destination in resolution.accounts]
+    if any(room.messages == 0 for room in rooms):
+        return resolution, 0
+    return resolution, min((room.octets for room in rooms if room.octets is not None), default=None)

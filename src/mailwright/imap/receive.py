@@ -19,10 +19,10 @@ from mailwright.imap.fetch.source import Source, find_source
 from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.syntax.store import AppendMessage
 from mailwright.imap.syntax.url import BadUrl, ImapUrl, parse_url
+from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import NoRight, NotFound
 from mailwright.store.incoming import IncomingMessage
-from mailwright.store.messages import PreparedMessage
 
 if TYPE_CHECKING:
     from mailwright.imap.connection import Event

@@ -16,9 +16,9 @@ from mailwright.message.parser import parse_message
 from mailwright.message.structure import bodystructure, envelope, to_record
 from mailwright.message.thread import thread_keys
 from mailwright.store import references
+from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import CHUNK, Blob, BlobStore, WriteNow
 from mailwright.store.errors import StoreFailed, StoreFull
-from mailwright.store.messages import PreparedMessage
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""Messages and their places in mailboxes: add, copy, move, flag, expunge, read.
+"""Messages and their places in mailboxes: copy, move, flag, expunge, read. See `arrivals` for how they come.
 
 A message is what is shared: blob, structure, thread. A place is its stay in one mailbox, with its own UID and flags.
 The last place of a message takes the message with it.
@@ -6,42 +6,17 @@ The last place of a message takes the message with it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from mailwright.store import bulk, changes, search
-from mailwright.store.blobs.api import Blob
+from mailwright.store.arrivals import PLACE, check_keywords, insert_places, take_uids
 from mailwright.store.bulk import Counts, Marks
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
-from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Copied, Flag, Kind, Place
+from mailwright.store.model import Copied, Flag, Kind, Place
 from mailwright.store.sets import ranges
 
-_PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
-_MAX_THREAD_KEYS = 30  # message-ids of one message that are remembered
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedMessage:
-    """A message that is parsed, compressed and ready to be put into mailboxes."""
-
-    blob: Blob
-    size: int
-    sent_at: int | None
-    attachment: bool
-    envelope: bytes
-    bodystructure: bytes
-    structure: bytes
-    preview: str
-    subject: str
-    senders: str
-    recipients: str
-    copies: str
-    thread_keys: tuple[str, ...]  # message-ids, its own first
-    links: bytes | None = None  # references.to_record; None: read from the header when it is asked for
 
 
 class Changed(NamedTuple):
@@ -50,61 +25,6 @@ class Changed(NamedTuple):
     places: list[Place]  # as they are now, those that were asked for and exist
     modseq: int | None  # None when nothing changed
     refused: list[int]  # UIDs changed after `unchanged_since` (RFC 7162 3.1.3)
-
-
-def add(
-    tx: Transaction,
-    account: int,
-    mailbox: int,
-    message: PreparedMessage,
-    *,
-    now: int,
-    flags: int = 0,
-    keywords: str = "",
-    internal_date: int | None = None,
-    enforce_quota: bool = True,
-) -> Added:
-    """Put a message into a mailbox.
-
-    `keywords` is sorted and space-separated, times are seconds. Raises NoSuchMailbox, OverQuota, NotAllowed.
-    """
-    check_keywords(keywords)
-    state = tx.one(
-        "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + 1, bytes = bytes + ?,"
-        " messages = messages + 1 WHERE account = ?"
-        " RETURNING modseq, last_id, bytes, messages, quota_bytes, quota_messages",
-        message.size,
-        account,
-    )
-    if state is None:
-        raise NoSuchMailbox("the account was removed")
-    modseq, number, used, count, quota_bytes, quota_messages = state
-    if enforce_quota and is_full(used, count, quota_bytes, quota_messages):
-        raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
-    message_id = account << ID_BITS | number
-    place = Place(
-        0, message_id, modseq, flags, keywords, now if internal_date is None else internal_date, now
-    )
-    uidvalidity, uid = _take_uids(tx, account, mailbox, modseq, bulk.count([place], message.size))
-    blob = tx.blobs.keep(tx, message.blob, now)
-    thread = find_thread(tx, account, message.thread_keys, message_id)
-    _insert_message(tx, message_id, blob, thread, message, now)
-    _insert_places(tx, account, mailbox, [place._replace(uid=uid)])
-    changes.append(tx, account, modseq, mailbox, Kind.ARRIVED, [uid], [message_id])
-    return Added(mailbox, uidvalidity, uid, message_id, modseq)
-
-
-def read_room(tx: Transaction, account: int) -> int | None:
-    """How many octets the account may still keep, 0 when it has all the messages it may; None: no quota."""
-    row = tx.one(
-        "SELECT bytes, messages, quota_bytes, quota_messages FROM account_state WHERE account = ?", account
-    )
-    if row is None:
-        return 0
-    used, count, quota_bytes, quota_messages = row
-    if quota_messages is not None and count >= quota_messages:
-        return 0
-    return None if quota_bytes is None else max(0, quota_bytes - used)
 
 
 def copy(
@@ -223,17 +143,6 @@ def _count_marks(
     )
 
 
-def check_keywords(keywords: str) -> None:
-    """Raises NotAllowed when there are too many keywords or one is too long."""
-    if not keywords:
-        return
-    words = keywords.split(" ")
-    if len(words) > MAX_KEYWORDS:
-        raise NotAllowed(f"a message can have {MAX_KEYWORDS} keywords; remove some")
-    if any(len(word) > MAX_KEYWORD for word in words):
-        raise NotAllowed(f"a keyword is longer than {MAX_KEYWORD} characters")
-
-
 # Reading
 
 
@@ -313,26 +222,10 @@ def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
 
 
 def _places(tx: Transaction, where: str, *params: int) -> list[Place]:
-    return [Place._make(row) for row in tx.all(f"SELECT {_PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
+    return [Place._make(row) for row in tx.all(f"SELECT {PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
 
 
 # Writing
-
-
-def _take_uids(tx: Transaction, account: int, mailbox: int, modseq: int, counts: Counts) -> tuple[int, int]:
-    """Count places into a mailbox; its UIDVALIDITY and the first of their UIDs."""
-    row = tx.one(
-        "UPDATE mailboxes SET uidnext = uidnext + ?, modseq = ?, messages = messages + ?, unseen = unseen + ?,"
-        " deleted = deleted + ?, bytes = bytes + ? WHERE account = ? AND id = ? RETURNING uidvalidity, uidnext",
-        counts.messages,
-        modseq,
-        *counts,
-        account,
-        mailbox,
-    )
-    if row is None:
-        raise NoSuchMailbox("the mailbox was deleted")
-    return int(row[0]), int(row[1]) - counts.messages
 
 
 def _copy_places(
@@ -345,7 +238,7 @@ def _copy_places(
     modseq: int,
     now: int | None,
 ) -> Copied:
-    uidvalidity, first = _take_uids(tx, account, target, modseq, counts)
+    uidvalidity, first = take_uids(tx, account, target, modseq, counts)
     bulk.duplicate(tx, account, mailbox, places, target, first, modseq, now)
     new = list(range(first, first + len(places)))
     if new:
@@ -360,80 +253,15 @@ def put(
     """Give messages of the account new places like these in `target`. Raises NoSuchMailbox."""
     sizes = _sizes(tx, places)
     counts = bulk.count(places, sum([sizes[place.message] for place in places]))
-    uidvalidity, first = _take_uids(tx, account, target, modseq, counts)
+    uidvalidity, first = take_uids(tx, account, target, modseq, counts)
     new = [
         place._replace(uid=first + n, modseq=modseq, saved_at=place.saved_at if now is None else now)
         for n, place in enumerate(places)
     ]
-    _insert_places(tx, account, target, new)
+    insert_places(tx, account, target, new)
     if new:
         _log(tx, account, modseq, target, Kind.ARRIVED, new)
     return Copied(uidvalidity, [place.uid for place in places], [place.uid for place in new], modseq)
-
-
-def _insert_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place]) -> None:
-    sql = f"INSERT INTO places (account, mailbox, {_PLACE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-    if len(places) == 1:
-        tx.run(sql, account, mailbox, *places[0])
-    else:
-        tx.many(sql, [(account, mailbox, *place) for place in places])
-
-
-def _insert_message(
-    tx: Transaction, message_id: int, blob: int, thread: int, message: PreparedMessage, now: int
-) -> None:
-    tx.run(
-        "INSERT INTO messages (id, blob, size, received_at, sent_at, thread, attachment, envelope, bodystructure,"
-        " structure, preview, subject, senders, recipients, copies, links)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        message_id,
-        blob,
-        message.size,
-        now,
-        message.sent_at,
-        thread,
-        int(message.attachment),
-        message.envelope,
-        message.bodystructure,
-        message.structure,
-        message.preview,
-        message.subject,
-        message.senders,
-        message.recipients,
-        message.copies,
-        message.links,
-    )
-
-
-def find_thread(tx: Transaction, account: int, thread_keys: Sequence[str], message_id: int) -> int:
-    """The thread that one of these message-ids belongs to, else a new one, named by this message."""
-    keys = [_thread_key(key) for key in thread_keys[:_MAX_THREAD_KEYS]]
-    thread = message_id
-    if len(keys) > 1:
-        marks = ", ".join("?" * len(keys))
-        row = tx.one(
-            f"SELECT min(thread) FROM threads WHERE account = ? AND message_id IN ({marks})",  # noqa: S608
-            account,
-            *keys,
-        )
-        if row is not None and row[0] is not None:
-            thread = int(row[0])
-    for key in keys:
-        row = tx.one(
-            "INSERT INTO threads (account, message_id, thread) VALUES (?, ?, ?)"
-            " ON CONFLICT (account, message_id) DO UPDATE SET thread = threads.thread RETURNING thread",
-            account,
-            key,
-            thread,
-        )
-        if len(keys) == 1 and row is not None:
-            thread = int(row[0])
-    return thread
-
-
-def _thread_key(message_id: str) -> int:
-    digest = hashlib.blake2b(message_id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
 
 
 def _remove_places(
@@ -511,9 +339,3 @@ def _unseen(flags: int) -> int:
 
 def _deleted(flags: int) -> int:
     return 1 if flags & Flag.DELETED else 0
-
-
-def is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:
-    return (quota_bytes is not None and used > quota_bytes) or (
-        quota_messages is not None and count > quota_messages
-    )

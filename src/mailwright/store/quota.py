@@ -28,6 +28,34 @@ class Quota(NamedTuple):
     resources: list[Resource]
 
 
+class Room(NamedTuple):
+    """How much more an account may keep; None: no limit."""
+
+    octets: int | None
+    messages: int | None
+
+    def takes(self, size: int) -> bool:
+        """Whether a message of `size` octets fits."""
+        return (self.octets is None or size <= self.octets) and self.messages != 0
+
+    def less(self, size: int) -> Room:
+        """What is left behind such a message."""
+        return Room(
+            None if self.octets is None else self.octets - size,
+            None if self.messages is None else self.messages - 1,
+        )
+
+
+def read_room(tx: Transaction, account: int) -> Room:
+    """The room that an account has; none at all when it was removed."""
+    row = tx.one(
+        "SELECT quota_bytes - bytes, quota_messages - messages FROM account_state WHERE account = ?", account
+    )
+    if row is None:
+        return Room(0, 0)
+    return Room(*(None if left is None else max(0, int(left)) for left in row))
+
+
 def read_root_of(tx: Transaction, account: int, name: str) -> tuple[str, Quota]:
     """A mailbox's name, and the quota that weighs on it. Raises NoSuchMailbox, NoRight without the right `r`."""
     access = resolve(tx, account, name)

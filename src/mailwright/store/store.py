@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from mailwright.store.blobs.api import BlobStore
-from mailwright.store.db.api import Database, Operation, P
+from mailwright.store.db.api import Database, Item, Operation, P
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.notify.api import Notifier
 
@@ -51,6 +51,10 @@ class Store:
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.write`."""
         return self.db.write(operation, *args, **kwargs)
+
+    def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> Awaitable[T]:
+        """See `Database.write_together`."""
+        return self.db.write_together(operation, item)
 
     def incoming(self) -> IncomingMessage:
         """A new message on its way in."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from mailwright.message.parser import parse_message
 from mailwright.message.thread import thread_keys
-from mailwright.store import changes, messages
+from mailwright.store import arrivals, changes, messages
 from mailwright.store.acl import RIGHTS, Access, permitted_flags
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox, OverQuota
@@ -76,7 +76,7 @@ def _adopt_message(tx: Transaction, account: int, message: int) -> int:
     )
     if state is None:
         raise NoSuchMailbox("the account was removed")
-    if messages.is_full(*state[1:]):
+    if arrivals.is_full(*state[1:]):
         raise OverQuota("the mailbox's owner has no room for this; they must delete some mail")
     new = account << ID_BITS | int(state[0])
     tx.run("UPDATE blobs SET refs = refs + 1 WHERE id = ?", blob)
@@ -85,7 +85,7 @@ def _adopt_message(tx: Transaction, account: int, message: int) -> int:
         f"INSERT INTO messages (id, blob, thread, {_DESCRIPTION})"  # noqa: S608
         f" SELECT ?, blob, ?, {_DESCRIPTION} FROM messages WHERE id = ?",
         new,
-        messages.find_thread(tx, account, thread_keys(parsed), new),
+        arrivals.find_threads(tx, account, [thread_keys(parsed)], [new])[0],
         message,
     )
     return new

@@ -10,8 +10,10 @@ from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.append import AppendArgs
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.sequence import format_set
-from mailwright.store import acl, messages
+from mailwright.store import acl
 from mailwright.store.acl import Access
+from mailwright.store.arrivals import Arrival
+from mailwright.store.arrivals import add_all as add_arrivals
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox
 from mailwright.store.model import Added
@@ -60,16 +62,13 @@ def add_all(tx: Transaction, account: int, mailbox: str, ready: list[Prepared], 
     target = find_target(tx, account, mailbox)
     permitted = acl.permitted_flags(target.rights)
     keywords = "w" in target.rights
-    return [
-        messages.add(
-            tx,
-            target.account,
-            target.mailbox.id,
+    arrivals = [
+        Arrival(
             one.message,
-            now=now,
-            flags=one.options.flags.mask & permitted,
-            keywords=" ".join(one.options.flags.keywords) if keywords else "",
-            internal_date=one.options.date,
+            one.options.flags.mask & permitted,
+            " ".join(one.options.flags.keywords) if keywords else "",
+            one.options.date,
         )
         for one in ready
     ]
+    return add_arrivals(tx, target.account, target.mailbox.id, arrivals, now=now)

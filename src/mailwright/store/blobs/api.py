@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +36,10 @@ class BlobStore(Protocol):
 
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
         """Add a reference to a blob, storing it when it is new; its id."""
+        ...
+
+    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
+        """`keep` for many blobs, some of which may be the same."""
         ...
 
     def release(self, tx: Transaction, blob_id: int) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
 from mailwright.store.blobs.codec import compress, decompress
 from mailwright.store.db.api import Transaction
+from mailwright.store.db.insert import insert
 from mailwright.store.errors import NotFound, StoreFailed
 from mailwright.store.sets import ranges
 
@@ -33,15 +35,21 @@ class DatabaseBlobs:
         return Blob(digest.digest(), size, None, upload=upload)
 
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
-        if blob.upload is not None:
-            return self._keep_upload(tx, blob, blob.upload)
-        blob_id, refs = insert_blob(tx, blob, None, now)
-        if refs == 1:
-            assert blob.data is not None
-            tx.run("INSERT INTO chunks (id, data) VALUES (?, ?)", blob_id << _CHUNK_BITS, compress(blob.data))
-        return blob_id
+        return self.keep_all(tx, (blob,), now)[0]
 
-    def _keep_upload(self, tx: Transaction, blob: Blob, upload: int) -> int:
+    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
+        uploads = {blob.hash: self._keep_upload(tx, blob) for blob in blobs if blob.upload is not None}
+        small = [blob for blob in blobs if blob.upload is None]
+        ids, new = insert_blobs(tx, small, now)
+        contents = {blob.hash: blob.data for blob in small}
+        chunks = [(ids[digest] << _CHUNK_BITS, compress(contents[digest] or b"")) for digest in new]
+        insert(tx, "chunks (id, data)", chunks)
+        ids |= uploads
+        return [ids[blob.hash] for blob in blobs]
+
+    def _keep_upload(self, tx: Transaction, blob: Blob) -> int:
+        upload = blob.upload
+        assert upload is not None
         row = tx.one("UPDATE blobs SET refs = refs + 1 WHERE hash = ? RETURNING id", blob.hash)
         if row is not None:
             if row[0] != upload:  # the same content was kept before: ours is not needed
@@ -113,23 +121,25 @@ def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def insert_blob(tx: Transaction, blob: Blob, location: str | None, now: int) -> tuple[int, int]:
-    """Add a reference to a blob by its hash; its id and the number of references.
+def insert_blobs(tx: Transaction, blobs: Sequence[Blob], now: int) -> tuple[dict[bytes, int], list[bytes]]:
+    """Add a reference for each of the blobs; their ids by hash, and the hashes of those that are new.
 
     A row without references may have lost its file already, so it takes the new location.
     """
-    row = tx.one(
-        "INSERT INTO blobs (hash, size, refs, location, created_at) VALUES (?, ?, 1, ?, ?)"
-        " ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + 1,"
+    refs = Counter(blob.hash for blob in blobs)
+    rows = {blob.hash: (blob.hash, blob.size, refs[blob.hash], blob.location, now) for blob in blobs}
+    found = insert(
+        tx,
+        "blobs (hash, size, refs, location, created_at)",
+        [
+            rows[digest] for digest in sorted(rows)
+        ],  # in one order, so that two writers never wait for each other
+        "ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + excluded.refs,"
         " location = CASE WHEN blobs.refs <= 0 THEN excluded.location ELSE blobs.location END"
-        " RETURNING id, refs",
-        blob.hash,
-        blob.size,
-        location,
-        now,
+        " RETURNING hash, id, refs",
     )
-    assert row is not None
-    return int(row[0]), int(row[1])
+    ids = {bytes(digest): int(blob_id) for digest, blob_id, _ in found}
+    return ids, [bytes(digest) for digest, _, count in found if count == refs[bytes(digest)]]
 
 
 def _begin_upload(tx: Transaction, now: int) -> int:

@@ -10,12 +10,12 @@ import hashlib
 import os
 import secrets
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
 from mailwright.store.blobs.codec import compress, decompress
-from mailwright.store.blobs.database import blob_size, insert_blob, rechunk
+from mailwright.store.blobs.database import blob_size, insert_blobs, rechunk
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed, StoreFull
 from mailwright.store.sets import ranges
@@ -51,9 +51,12 @@ class DiskBlobs:
         return Blob(digest.digest(), size, None, location=location)
 
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
-        assert blob.location is not None
+        return self.keep_all(tx, (blob,), now)[0]
+
+    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
         # A duplicate's own file is named by no row: `unlink_orphans` removes it.
-        return insert_blob(tx, blob, blob.location, now)[0]
+        ids, _ = insert_blobs(tx, blobs, now)
+        return [ids[blob.hash] for blob in blobs]
 
     def release(self, tx: Transaction, blob_id: int) -> None:
         tx.run("UPDATE blobs SET refs = refs - 1 WHERE id = ?", blob_id)

@@ -10,6 +10,7 @@ from mailwright.store.blobs.api import BlobStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 Value = int | float | str | bytes | None
 Row = tuple[Any, ...]
@@ -72,6 +73,14 @@ class Database(Protocol):
 
         Raises what the operation raises (its changes are undone), or a TemporaryFailure when the database
         cannot keep it (nothing is changed).
+        """
+        ...
+
+    async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
+        """As `write`, for an operation that does many items at less than the cost of each.
+
+        It may be given the items of others who wait too, in the order in which they came, and returns a result for
+        each. When it raises, each item is tried alone, so it raises for that one only.
         """
         ...
 

@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
-from mailwright.store.db.api import Dialect, Operation, P, Row, T, Value
+from mailwright.store.db.api import Dialect, Item, Operation, P, Row, T, Value
 from mailwright.store.errors import StoreBusy, StoreFailed, StoreFull
 
 log = logging.getLogger(__name__)
@@ -110,6 +110,9 @@ class PostgresDatabase:
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(lambda: self.write_now(operation, *args, **kwargs))
+
+    async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
+        return (await self.write(operation, (item,)))[0]
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(lambda: self.read_now(operation, *args, **kwargs))

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import apsw
 
 from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
-from mailwright.store.db.api import Dialect, Operation, P, Row, T, Value
+from mailwright.store.db.api import Dialect, Item, Operation, P, Row, T, Value
 from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull, TemporaryFailure
 
 log = logging.getLogger(__name__)
@@ -91,12 +91,15 @@ class _Refused(Exception):
 @dataclass(slots=True)
 class _Job:
     operation: Callable[..., Any]
-    args: tuple[Any, ...]
+    args: tuple[Any, ...]  # of a job that is `together`: its item alone
     kwargs: dict[str, Any]
     future: Future[Any] | asyncio.Future[Any]
+    together: bool = False
     result: Any = None
     error: BaseException | None = None
-    announced: dict[int, int] = field(default_factory=dict)
+
+
+_Unit = list[_Job]  # jobs that are one call of their operation; alone, but for those that are `together`
 
 
 class SQLiteDatabase:
@@ -119,7 +122,8 @@ class SQLiteDatabase:
         self._on_change = on_change
         self._vfs = vfs
         self._busy_timeout = busy_timeout
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
+        self._pending: list[_Job] = []  # what this turn of the event loop will hand to the writer
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
@@ -143,24 +147,42 @@ class SQLiteDatabase:
         if self._closing:
             return
         self._closing = True
+        self._hand_over()
         self._jobs.put(None)
         self._checkpoint_wanted.set()
         await asyncio.to_thread(self._stop)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._closing:
-            raise StoreFailed("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(operation, args, kwargs, future))
+        self._enqueue(_Job(operation, args, kwargs, future), loop)
         return await future
+
+    async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._enqueue(_Job(operation, (item,), {}, future, together=True), loop)
+        return await future
+
+    def _enqueue(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closing:
+            raise StoreFailed("the store is closed")
+        if not self._pending:
+            loop.call_soon(self._hand_over)
+        self._pending.append(job)
+
+    def _hand_over(self) -> None:
+        """Wake the writer once for all that this turn of the loop has brought."""
+        if self._pending:
+            jobs, self._pending = self._pending, []
+            self._jobs.put(jobs)
 
     def write_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` for a worker thread: it blocks until the operation is durable."""
         if self._closing:
             raise StoreFailed("the store is closed")
         future: Future[T] = Future()
-        self._jobs.put(_Job(operation, args, kwargs, future))
+        self._jobs.put([_Job(operation, args, kwargs, future)])
         return future.result()
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -216,10 +238,10 @@ class SQLiteDatabase:
 
     def _write_loop(self) -> None:
         shared = False
-        while (job := self._jobs.get()) is not None:
+        while (jobs := self._jobs.get()) is not None:
             if shared:
                 time.sleep(_GATHER)
-            batch = [job]
+            batch = jobs
             while len(batch) < _BATCH:
                 try:
                     waiting = self._jobs.get_nowait()
@@ -228,79 +250,81 @@ class SQLiteDatabase:
                 if waiting is None:
                     self._jobs.put(None)
                     break
-                batch.append(waiting)
+                batch += waiting
             shared = len(batch) > 1
-            self._run_batch(batch)
-            self._answer(batch)
+            self._answer(batch, self._run_batch(batch))
 
-    def _run_batch(self, batch: list[_Job]) -> None:
+    def _run_batch(self, batch: list[_Job]) -> dict[int, int]:
+        """Run and commit the jobs, or give each its error; the changed accounts with their counters."""
         try:
-            self._commit(batch, savepoints=False)
-        except _Refused:
-            self._run_again(batch)
-        except apsw.Error as error:
-            if len(batch) == 1:
+            return self._commit(_units(batch), savepoints=False)
+        except (_Refused, apsw.Error) as error:
+            if len(batch) == 1 and isinstance(error, apsw.Error):
                 _fail(batch[0], error)
-            else:
-                self._run_again(batch)
+                return {}
+            return self._run_again(batch)
         except BaseException as error:  # the writer must outlive whatever an operation does
             for job in batch:
                 job.error = error
             log.exception("the writer met an unexpected error")
+            return {}
 
-    def _run_again(self, batch: list[_Job]) -> None:
+    def _run_again(self, batch: list[_Job]) -> dict[int, int]:
         try:
-            self._commit(batch, savepoints=True)
+            return self._commit([[job] for job in batch], savepoints=True)
         except apsw.Error as error:
             if len(batch) == 1:
                 _fail(batch[0], error)
-                return
+                return {}
+            changed: dict[int, int] = {}
             for job in batch:
-                self._run_again([job])
+                changed.update(self._run_again([job]))
+            return changed
 
-    def _commit(self, batch: list[_Job], *, savepoints: bool) -> None:
+    def _commit(self, units: list[_Unit], *, savepoints: bool) -> dict[int, int]:
         connection = self._connection
         assert connection is not None
+        changed: dict[int, int] = {}
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for job in batch:
+            for unit in units:
                 if savepoints:
-                    self._run_in_savepoint(connection, job)
+                    changed.update(self._run_in_savepoint(connection, unit))
                 else:
-                    self._run(connection, job)
+                    changed.update(self._run(connection, unit))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        return changed
 
-    def _run(self, connection: apsw.Connection, job: _Job) -> None:
+    def _run(self, connection: apsw.Connection, unit: _Unit) -> dict[int, int]:
         tx = SQLiteTransaction(connection, self.blobs)
         try:
-            job.result = job.operation(tx, *job.args, **job.kwargs)
+            _call(tx, unit)
         except _StorageErrors:
             raise
         except Exception as error:
             raise _Refused from error
-        job.error = None
-        job.announced = tx.announced
+        return tx.announced
 
-    def _run_in_savepoint(self, connection: apsw.Connection, job: _Job) -> None:
-        job.error = None
+    def _run_in_savepoint(self, connection: apsw.Connection, unit: _Unit) -> dict[int, int]:
         tx = SQLiteTransaction(connection, self.blobs)
         connection.execute("SAVEPOINT job")
         try:
-            job.result = job.operation(tx, *job.args, **job.kwargs)
+            _call(tx, unit)
         except _StorageErrors:
             raise  # the transaction itself may be lost: `_run_again` tries each job alone
         except Exception as error:
             connection.execute("ROLLBACK TO job")
-            job.error = error
+            for job in unit:
+                job.error = error
             tx.announced.clear()
         connection.execute("RELEASE job")
-        job.announced = tx.announced
+        return tx.announced
 
-    def _answer(self, batch: list[_Job]) -> None:
+    def _answer(self, batch: list[_Job], changed: dict[int, int]) -> None:
         waiting: list[_Job] = []
         for job in batch:
             if isinstance(job.future, asyncio.Future):
@@ -309,10 +333,6 @@ class SQLiteDatabase:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
-        changed: dict[int, int] = {}
-        for job in batch:
-            if job.error is None:
-                changed.update(job.announced)
         if (waiting or changed) and self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._deliver, waiting, changed)
 
@@ -370,9 +390,33 @@ class SQLiteDatabase:
                 log.warning("the database did not close cleanly: %s", error)
 
 
+def _units(batch: list[_Job]) -> list[_Unit]:
+    """What is `together` with the same operation becomes one unit."""
+    units: list[_Unit] = []
+    together: dict[Callable[..., Any], _Unit] = {}
+    for job in batch:
+        if not job.together:
+            units.append([job])
+        elif job.operation in together:
+            together[job.operation].append(job)
+        else:
+            units.append(together.setdefault(job.operation, [job]))
+    return units
+
+
+def _call(tx: SQLiteTransaction, unit: _Unit) -> None:
+    """Run the operation of a unit and give its jobs their results."""
+    first = unit[0]
+    if first.together:
+        results = first.operation(tx, [job.args[0] for job in unit])
+        for job, result in zip(unit, results, strict=True):
+            job.result, job.error = result, None
+    else:
+        first.result, first.error = first.operation(tx, *first.args, **first.kwargs), None
+
+
 def _fail(job: _Job, error: apsw.Error) -> None:
     job.error = _as_store_error(error)
-    job.announced = {}
     log.error("a write failed: %s", job.error)
 
 
