@@ -136,7 +136,7 @@ async def test_a_message_is_kept_behind_its_trace_fields(house: House) -> None:
 
 async def test_several_recipients_share_one_blob_and_are_not_named(house: House) -> None:
     recipients = ("alice@example.org", "bob@example.org", "alice+x@example.org")
-    assert codes(await house.send(MESSAGE, "", *recipients)) == [250, 250, 250]
+    assert codes(await house.send(MESSAGE, "", *recipients)) == [250]  # for all of them
     assert await house.inbox("alice@example.org") == await house.inbox("bob@example.org")
     (content,) = await house.inbox("bob@example.org")
     assert b"alice" not in content
@@ -183,7 +183,7 @@ async def test_submission_sends_on_and_mends_the_message(house: House) -> None:
     info = await alice(house)
     raw = b"From: alice@example.org\r\nTo: you\r\nBcc: secret@elsewhere.example,\r\n bob@example.org\r\n\r\nhi\r\n"
     recipients = ("you@elsewhere.example", "secret@elsewhere.example", "bob@example.org")
-    assert codes(await house.send(raw, "alice@example.org", *recipients, info=info)) == [250] * 3
+    assert codes(await house.send(raw, "alice@example.org", *recipients, info=info)) == [250]
     (local,) = await house.inbox("bob@example.org")
     queue = await house.queue()
     assert [(sender, address) for sender, address, _ in queue] == [

@@ -13,7 +13,7 @@ from support.stores import open_store
 from imap.asking import fill, logged_in
 from imap.oracle import Mail, plain
 from mailwright.imap.thread import Message, by_references, ordered_subject
-from mailwright.store import references
+from mailwright.message.links import MAX_REFERENCES, from_record
 from mailwright.store.db.api import Row, Transaction
 
 
@@ -205,8 +205,8 @@ async def test_mail_that_was_stored_without_its_links(tmp_path: Path) -> None:
                 await client.ask(b"UID THREAD REFERENCES UTF-8 ALL")
                 assert client.heard == [b"* THREAD (1 2)(4 3)(5)"]
                 assert await store.read(read_links) == kept
-    links = [references.from_record(record) for (record,) in kept]
-    assert [len(one.references) for one in links] == [0, 1, references.MAX_REFERENCES, 0, 0]
+    links = [from_record(record) for (record,) in kept]
+    assert [len(one.references) for one in links] == [0, 1, MAX_REFERENCES, 0, 0]
     assert [one.reply for one in links] == [False] * 4 + [True]
     assert links[1].references == (links[0].own,)
     assert links[2].references[0] == links[0].own

@@ -5,6 +5,8 @@ from __future__ import annotations
 from message.imap_reader import check_body, check_envelope, read
 
 from mailwright.message.content import UnknownEncoding, decoded_part, part_text
+from mailwright.message.links import MAX_REFERENCES
+from mailwright.message.links import from_record as from_links
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.parser import ParseLimits, parse_message
 from mailwright.message.search import search_text
@@ -19,7 +21,7 @@ from mailwright.message.structure import (
     part_numbers,
     to_record,
 )
-from mailwright.message.thread import thread_keys
+from mailwright.message.summary import summarize
 
 
 def check(source: bytes, limits: ParseLimits = ParseLimits()) -> ParsedMessage:  # noqa: B008 - frozen
@@ -64,7 +66,10 @@ def check_values(parsed: ParsedMessage, source: bytes) -> None:
     assert len(parsed.preview) <= 256
     assert "\n" not in parsed.subject
     assert "\n" not in parsed.base_subject
-    texts = [parsed.preview, parsed.subject, parsed.base_subject, parsed.message_id, *thread_keys(parsed)]
+    texts = [parsed.preview, parsed.subject, parsed.base_subject, parsed.message_id, *parsed.references]
+    summary = summarize(parsed)
+    assert len(from_links(summary.links).keys) <= MAX_REFERENCES + 1
+    assert summary.size == len(source)
     texts += [
         text
         for name in ("from", "to", "cc", "bcc", "reply-to", "sender")

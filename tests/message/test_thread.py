@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailwright.message.links import Links, from_record, to_record
 from mailwright.message.parser import parse_message
 from mailwright.message.subject import base_subject
-from mailwright.message.thread import MAX_IDS, message_ids, thread_keys
+from mailwright.message.thread import MAX_IDS, message_ids
 
 
 @pytest.mark.parametrize(
@@ -89,7 +90,13 @@ def test_of_many_ids_the_first_and_the_last_stay() -> None:
 
 
 def keys(header: str) -> list[str]:
-    return thread_keys(parse_message(header.encode() + b"\n\n"))
+    """The ids whose hashes are the keys by which a message is threaded, in their order."""
+    known = {links(f"Message-ID: <{number}@x>").own: f"{number}@x" for number in "m12349"}
+    return [known[key] for key in links(header).keys]
+
+
+def links(header: str) -> Links:
+    return from_record(to_record(parse_message(header.encode() + b"\n\n")))
 
 
 def test_thread_keys() -> None:

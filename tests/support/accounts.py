@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from mailwright.message.summary import Summary
 from mailwright.store import mailboxes
 from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.db.api import Database, Transaction
@@ -22,8 +25,8 @@ def new_account(tx: Transaction, address: str) -> int:
 
 def prepared(db: Database, content: bytes, *message_ids: str) -> PreparedMessage:
     """A small message ready to be added, without having been parsed."""
-    return PreparedMessage(
-        blob=db.blobs.prepare((content,), len(content), db.write_now),
+    ids = [_hash(one) for one in message_ids] or [bytes(8)]
+    summary = Summary(
         size=len(content),
         sent_at=None,
         attachment=False,
@@ -35,5 +38,11 @@ def prepared(db: Database, content: bytes, *message_ids: str) -> PreparedMessage
         senders="",
         recipients="",
         copies="",
-        thread_keys=message_ids,
+        links=b"\0" + ids[0] + b"".join(reversed(ids[1:])),
+        message_id=message_ids[0] if message_ids else "",
     )
+    return PreparedMessage(db.blobs.prepare((content,), len(content), db.write_now), summary)
+
+
+def _hash(message_id: str) -> bytes:
+    return hashlib.sha256(message_id.encode()).digest()[:8]

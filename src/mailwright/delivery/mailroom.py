@@ -8,6 +8,7 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
@@ -48,27 +49,13 @@ class MailroomRules:
     sending: SendingLimits = field(default_factory=SendingLimits)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """One accepted message: what goes where."""
+class _Work(NamedTuple):
+    """One accepted message: what goes where. Of elsewhere, the recipient and the address that it leads to."""
 
-    routes: tuple[Route, ...]  # in the order of the recipients
-    destinations: tuple[Destination, ...]  # each account once
-    remote: tuple[tuple[Recipient, str], ...]  # the recipient, and the address elsewhere that it leads to
-
-    @property
-    def forwarded(self) -> tuple[tuple[Recipient, str], ...]:
-        """What an alias of ours sends on."""
-        return tuple(item for item, route in self._by_route() if route.local)
-
-    @property
-    def relayed(self) -> tuple[tuple[Recipient, str], ...]:
-        """What our user sends to others."""
-        return tuple(item for item, route in self._by_route() if not route.local)
-
-    def _by_route(self) -> list[tuple[tuple[Recipient, str], Route]]:
-        by_address = {address: route for route in self.routes for address in route.remote}
-        return [(item, by_address[item[1]]) for item in self.remote]
+    routes: list[Route]  # in the order of the recipients
+    destinations: list[Destination]  # each account once
+    forwarded: list[tuple[Recipient, str]]  # what an alias of ours sends on
+    relayed: list[tuple[Recipient, str]]  # what our user sends to others
 
 
 class DeliveryMailroom:
@@ -160,7 +147,9 @@ class DeliveryMailroom:
         if info.role is Role.SUBMISSION:
             head = await self._sign(head, envelope, message, skip, now) + head
         content = await self._local_content(envelope, work, message, head, skip)
-        outbound = await self._outbound(info, envelope, work, message, head, skip, now)
+        outbound: list[Outbound] = []
+        if work.relayed or work.forwarded:
+            outbound = await self._outbound(info, envelope, work, message, head, skip, now)
         enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
         delivery = Delivery(content, work.destinations, outbound, now, enforce)
         failed, queue_ids = await self._store.write_together(self._deliver, delivery)
@@ -169,6 +158,8 @@ class DeliveryMailroom:
         if log.isEnabledFor(logging.INFO):
             self._tell(info, envelope, message.size, mail_id, queue_ids)
         accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
+        if not failed:
+            return accepted
         return [_result(route, failed, accepted) for route in work.routes]
 
     def _tell(
@@ -192,12 +183,14 @@ class DeliveryMailroom:
     async def _plan(self, envelope: Envelope) -> _Work:
         routes = [await self._router.route(recipient.path) for recipient in envelope.recipients]
         destinations = {found.account: found for route in routes for found in route.resolution.accounts}
-        remote = {
-            address: (recipient, address)
-            for recipient, route in zip(envelope.recipients, routes, strict=True)
-            for address in route.remote
-        }
-        return _Work(tuple(routes), tuple(destinations.values()), tuple(remote.values()))
+        work = _Work(routes, list(destinations.values()), [], [])
+        seen: set[str] = set()
+        for recipient, route in zip(envelope.recipients, routes, strict=True):
+            for address in route.remote:
+                if address not in seen:
+                    seen.add(address)
+                    (work.forwarded if route.local else work.relayed).append((recipient, address))
+        return work
 
     def _came_back(self, header: bytes, envelope: Envelope) -> bool:
         """Whether we forwarded this message before: it carries a Delivered-To of one of its recipients."""
@@ -269,7 +262,7 @@ class DeliveryMailroom:
             recipients=recipients,
             received_at=now,
             account=account,
-            message_id=content.thread_keys[0] if content.thread_keys else "",
+            message_id=content.summary.message_id,
             envid=envelope.envid,
             ret=envelope.ret,
             body=envelope.body,

@@ -1,14 +1,11 @@
-"""Message-ids as the world writes them, and what a message is threaded by (RFC 5256 3)."""
+"""Message-ids as the world writes them."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mailwright.message.header import unfold
-
-if TYPE_CHECKING:
-    from mailwright.message.parsed import ParsedMessage
 
 MAX_IDS: Final = 200  # of one field; a long thread needs its first and its last ones
 MAX_ID: Final = 998
@@ -42,15 +39,3 @@ def _normal(raw: bytes) -> str:
     if b" " in raw or b"\t" in raw:
         raw = _SPACE.sub(b"", raw)
     return raw[:MAX_ID].decode("utf-8", "replace").strip("\x00")
-
-
-def thread_keys(parsed: ParsedMessage) -> list[str]:
-    """The ids by which a message belongs to a thread: its own first, then References from the nearest back.
-
-    In-Reply-To counts only where References says nothing, and only its first id (RFC 5256 3). A message without an
-    id has none of its own: the list may be empty.
-    """
-    own = parsed.message_id
-    ids = [own] if own else []
-    ids.extend(reversed(parsed.references or parsed.in_reply_to[:1]))
-    return list(dict.fromkeys(ids))

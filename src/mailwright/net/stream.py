@@ -26,6 +26,7 @@ class StreamProtocol(asyncio.Protocol):
         "_eof",
         "_failure",
         "_incoming",
+        "_loop",
         "_outgoing",
         "_paused",
         "_read_ahead",
@@ -47,6 +48,7 @@ class StreamProtocol(asyncio.Protocol):
         self.local = Peer("")
         self.tls: TLSInfo | None = None
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()  # asked once: in Python 3.11 each asking is a system call
         self._received: list[bytes] = []
         self._waiting = 0
         self._read_ahead = read_ahead
@@ -94,7 +96,7 @@ class StreamProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_future()
+            self._writer = self._loop.create_future()
 
     def resume_writing(self) -> None:
         self._resume_writer()
@@ -197,7 +199,7 @@ class StreamProtocol(asyncio.Protocol):
             self._take()
 
     async def _wait(self, timeout: float) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         waiter = self._waiter = loop.create_future()
         self._deadline = loop.time() + timeout
         if self._timer is None or self._timer.when() > self._deadline:
@@ -270,7 +272,7 @@ class StreamProtocol(asyncio.Protocol):
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         session = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_name)
         self._outgoing = outgoing
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         deadline = loop.time() + timeout
         while True:
             try:

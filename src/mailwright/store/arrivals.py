@@ -5,11 +5,11 @@ A message is what is shared: blob, structure, thread. A place is its stay in one
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from mailwright.message.links import from_record
+from mailwright.message.summary import Summary
 from mailwright.store import bulk, changes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.bulk import Counts
@@ -22,24 +22,15 @@ PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"  # the 
 _MAX_THREAD_KEYS = 30  # message-ids of one message that are remembered
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedMessage:
+class PreparedMessage(NamedTuple):
     """A message that is parsed, compressed and ready to be put into mailboxes."""
 
     blob: Blob
-    size: int
-    sent_at: int | None
-    attachment: bool
-    envelope: bytes
-    bodystructure: bytes
-    structure: bytes
-    preview: str
-    subject: str
-    senders: str
-    recipients: str
-    copies: str
-    thread_keys: tuple[str, ...]  # message-ids, its own first
-    links: bytes | None = None  # references.to_record; None: read from the header when it is asked for
+    summary: Summary
+
+    @property
+    def size(self) -> int:
+        return self.summary.size
 
 
 class Arrival(NamedTuple):
@@ -92,7 +83,7 @@ def add_all(
     uidvalidity, uid = take_uids(tx, account, mailbox, modseq, bulk.count(places, octets))
     messages = [arrival.message for arrival in arrivals]
     blobs = tx.blobs.keep_all(tx, [message.blob for message in messages], now)
-    threads = find_threads(tx, account, [message.thread_keys for message in messages], ids)
+    threads = find_threads(tx, account, [message.summary.links for message in messages], ids)
     _insert_messages(tx, ids, blobs, threads, messages, now)
     uids = list(range(uid, uid + len(places)))
     insert_places(
@@ -164,31 +155,29 @@ def _insert_messages(
             (
                 message_id,
                 blob,
-                message.size,
+                message.summary.size,
                 now,
-                message.sent_at,
+                message.summary.sent_at,
                 thread,
-                int(message.attachment),
-                message.envelope,
-                message.bodystructure,
-                message.structure,
-                message.preview,
-                message.subject,
-                message.senders,
-                message.recipients,
-                message.copies,
-                message.links,
+                int(message.summary.attachment),
+                message.summary.envelope,
+                message.summary.bodystructure,
+                message.summary.structure,
+                message.summary.preview,
+                message.summary.subject,
+                message.summary.senders,
+                message.summary.recipients,
+                message.summary.copies,
+                message.summary.links,
             )
             for message_id, blob, thread, message in zip(ids, blobs, threads, messages, strict=True)
         ],
     )
 
 
-def find_threads(
-    tx: Transaction, account: int, thread_keys: Sequence[Sequence[str]], messages: Sequence[int]
-) -> list[int]:
+def find_threads(tx: Transaction, account: int, links: Sequence[bytes], messages: Sequence[int]) -> list[int]:
     """For each message the thread that one of its message-ids belongs to, else a new one, named by the message."""
-    hashed = [[_thread_key(key) for key in keys[:_MAX_THREAD_KEYS]] for keys in thread_keys]
+    hashed = [from_record(record).keys[:_MAX_THREAD_KEYS] for record in links]
     known = _read_threads(tx, account, {key for keys in hashed for key in keys})
     threads: list[int] = []
     new: list[tuple[int, int, int]] = []
@@ -218,11 +207,6 @@ def _read_threads(tx: Transaction, account: int, keys: set[int]) -> dict[int, in
             *wanted,
         )
     )
-
-
-def _thread_key(message_id: str) -> int:
-    digest = hashlib.blake2b(message_id.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
 
 
 def check_keywords(keywords: str) -> None:

@@ -11,13 +11,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import IO, TypeVar
 
-from mailwright.message.parsed import ParsedMessage
 from mailwright.message.parser import parse_message
-from mailwright.message.structure import bodystructure, envelope, to_record
-from mailwright.message.thread import thread_keys
-from mailwright.store import references
+from mailwright.message.summary import summarize
 from mailwright.store.arrivals import PreparedMessage
-from mailwright.store.blobs.api import CHUNK, Blob, BlobStore, WriteNow
+from mailwright.store.blobs.api import CHUNK, BlobStore, WriteNow
 from mailwright.store.errors import StoreFailed, StoreFull
 
 T = TypeVar("T")
@@ -86,6 +83,8 @@ class IncomingMessage:
 
     def head(self, limit: int) -> bytes:
         """The first octets, at most `limit`; blocks when they are in a file."""
+        if self._file is None:
+            return b"".join(self._pieces)[:limit]
         found = bytearray()
         for piece in self.pieces():
             found += piece
@@ -129,48 +128,23 @@ class IncomingMessage:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             parsed = parse_message(content)
             blob = self._blobs.prepare(_pieces_of(content), len(content), self._write_now)
-            return describe(parsed, blob)
+            return PreparedMessage(blob, summarize(parsed))
 
     def _prepare(self, content: bytes) -> PreparedMessage:
-        parsed = parse_message(content)
-        return describe(parsed, self._blobs.prepare((content,), len(content), self._write_now))
+        blob = self._blobs.prepare((content,), len(content), self._write_now)
+        return PreparedMessage(blob, summarize(parse_message(content)))
 
 
 def prepare_small(blobs: BlobStore, content: bytes) -> PreparedMessage:
     """Make a message of our own ready, within a transaction: at most CHUNK octets."""
     if len(content) > CHUNK:
         raise ValueError(f"a message of {len(content)} octets must come as an IncomingMessage")
-    return describe(parse_message(content), blobs.prepare((content,), len(content), _no_upload))
+    blob = blobs.prepare((content,), len(content), _no_upload)
+    return PreparedMessage(blob, summarize(parse_message(content)))
 
 
 def _no_upload(*_: object) -> object:
     raise AssertionError("a small message is not uploaded")
-
-
-def describe(parsed: ParsedMessage, blob: Blob) -> PreparedMessage:
-    """What the store keeps of a parsed message."""
-    return PreparedMessage(
-        blob=blob,
-        size=parsed.size,
-        sent_at=parsed.date,
-        attachment=parsed.has_attachment,
-        envelope=envelope(parsed),
-        bodystructure=bodystructure(parsed.root),
-        structure=to_record(parsed),
-        preview=parsed.preview,
-        subject=parsed.base_subject,
-        senders=_sort_key(parsed, "from"),
-        recipients=_sort_key(parsed, "to"),
-        copies=_sort_key(parsed, "cc"),
-        thread_keys=tuple(thread_keys(parsed)),
-        links=references.to_record(parsed),
-    )
-
-
-def _sort_key(parsed: ParsedMessage, field: str) -> str:
-    """The local part of the first address, upper-case, as RFC 5256 3 compares it."""
-    addresses = parsed.addresses(field)
-    return addresses[0].local.upper()[:64] if addresses else ""
 
 
 def _pieces_of(content: mmap.mmap) -> Iterator[bytes]:

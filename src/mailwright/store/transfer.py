@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mailwright.message.parser import parse_message
-from mailwright.message.thread import thread_keys
 from mailwright.store import arrivals, changes, messages
 from mailwright.store.acl import RIGHTS, Access, permitted_flags
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox, OverQuota
 from mailwright.store.model import ID_BITS, Copied, Place
+from mailwright.store.references import read_record
 
-_HEADER = 64 * 1024  # octets in which the message-ids are looked for
 _DESCRIPTION = (
     "size, received_at, sent_at, attachment, envelope, bodystructure, structure, preview, subject, senders,"
-    " recipients, copies"
+    " recipients, copies, links"
 )
 
 
@@ -65,9 +63,10 @@ def _adopt(tx: Transaction, account: int, places: list[Place]) -> Iterator[Place
 
 
 def _adopt_message(tx: Transaction, account: int, message: int) -> int:
-    row = tx.one("SELECT blob, size FROM messages WHERE id = ?", message)
+    row = tx.one("SELECT blob, size, links FROM messages WHERE id = ?", message)
     assert row is not None
-    blob, size = row
+    blob, size, links = row
+    links = links or read_record(tx, blob, size)
     state = tx.one(
         "UPDATE account_state SET last_id = last_id + 1, bytes = bytes + ?, messages = messages + 1"
         " WHERE account = ? RETURNING last_id, bytes, messages, quota_bytes, quota_messages",
@@ -80,12 +79,11 @@ def _adopt_message(tx: Transaction, account: int, message: int) -> int:
         raise OverQuota("the mailbox's owner has no room for this; they must delete some mail")
     new = account << ID_BITS | int(state[0])
     tx.run("UPDATE blobs SET refs = refs + 1 WHERE id = ?", blob)
-    parsed = parse_message(b"".join(tx.blobs.read(tx, blob, 0, min(size, _HEADER))))
     tx.run(
         f"INSERT INTO messages (id, blob, thread, {_DESCRIPTION})"  # noqa: S608
         f" SELECT ?, blob, ?, {_DESCRIPTION} FROM messages WHERE id = ?",
         new,
-        arrivals.find_threads(tx, account, [thread_keys(parsed)], [new])[0],
+        arrivals.find_threads(tx, account, [links], [new])[0],
         message,
     )
     return new

@@ -15,6 +15,7 @@ from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sort import ThreadArgs, parse_thread
 from mailwright.imap.thread import Message, by_references, ordered_subject
 from mailwright.imap.view import Key
+from mailwright.message.links import from_record
 from mailwright.store import references
 from mailwright.store.db.api import Transaction
 
@@ -65,6 +66,6 @@ def _read_messages(tx: Transaction, key: Key, uids: array[int], numbers: array[i
         if record is None:
             record = references.read_record(tx, blob, size)
             batch.new.append((message, record))
-        links = references.from_record(record)
+        links = from_record(record)
         batch.messages.append(Message(shown[uid], sent, casemap(subject), *links))
     return batch

@@ -153,22 +153,23 @@ class SQLiteDatabase:
         await asyncio.to_thread(self._stop)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Job(operation, args, kwargs, future), loop)
+        future: asyncio.Future[T] = self._new_future()
+        self._enqueue(_Job(operation, args, kwargs, future))
         return await future
 
     async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Job(operation, (item,), {}, future, together=True), loop)
+        future: asyncio.Future[T] = self._new_future()
+        self._enqueue(_Job(operation, (item,), {}, future, together=True))
         return await future
 
-    def _enqueue(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
-        if self._closing:
+    def _new_future(self) -> asyncio.Future[Any]:
+        if self._closing or self._loop is None:
             raise StoreFailed("the store is closed")
-        if not self._pending:
-            loop.call_soon(self._hand_over)
+        return self._loop.create_future()
+
+    def _enqueue(self, job: _Job) -> None:
+        if not self._pending and self._loop is not None:
+            self._loop.call_soon(self._hand_over)
         self._pending.append(job)
 
     def _hand_over(self) -> None:
