@@ -36,7 +36,9 @@ class CompileHook(BuildHookInterface[Any]):
         if version == "editable":
             return
         source = Path(self.root) / "src"
-        modules = find_modules(source, self.config["compile"], self.config.get("interpret", []))
+        modules = find_modules(
+            source, [*self.config["compile"], *self.config.get("hot", [])], self.config.get("interpret", [])
+        )
         reason, folder = obstacle(), Path(self.root) / "build" / f"compiled-{fingerprint(source, modules)}"
         if not reason:
             reason = compile_into(folder, source, modules)

@@ -64,7 +64,7 @@ def test_each_pattern_is_in_use() -> None:
         "responses/**/*.py",
         "client/**/*.py",
     )
-    for pattern in SETTINGS["compile"]:
+    for pattern in [*SETTINGS["compile"], *SETTINGS["hot"]]:
         if not pattern.endswith(optional):
             assert hook.find_modules(ROOT / "src", [pattern], []), pattern
 
