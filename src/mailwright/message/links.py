@@ -34,11 +34,15 @@ class Links(NamedTuple):
 
 def to_record(parsed: ParsedMessage) -> bytes:
     """The record of a parsed message."""
+    return record_of(parsed, parsed.message_id)
+
+
+def record_of(parsed: ParsedMessage, own: str) -> bytes:
+    """The same, where its message-id is known."""
     # RFC 5256 3: In-Reply-To counts only where References says nothing, and only its first id.
     ids = parsed.references or parsed.in_reply_to[:1]
     if len(ids) > MAX_REFERENCES:
         ids = ids[:1] + ids[1 - MAX_REFERENCES :]
-    own = parsed.message_id
     reply = b"\1" if base_subject(parsed.subject)[1] else b"\0"
     return b"".join([reply, _octets(own) if own else _NONE, *[_octets(one) for one in ids]])
 

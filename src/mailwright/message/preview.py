@@ -13,7 +13,8 @@ from mailwright.message.part import Part
 MAX_PREVIEW: Final = 256  # characters
 _TEXT_OCTETS: Final = 8192  # of the encoded body
 _HTML_OCTETS: Final = 65_536
-_ENOUGH: Final = 768  # characters, which mostly fill a preview
+_MOSTLY: Final = 320  # characters, which mostly fill a preview
+_ENOUGH: Final = 768
 
 _ATTRIBUTION: Final = re.compile(
     r"^(?:On\b.{0,200}\bwrote|Am\b.{0,200}\bschrieb\b.{0,80}|.{0,200}\bwrote|.{0,200}写道)\s*[:：]$"
@@ -87,7 +88,7 @@ def _own_words(text: str) -> str:
 
 def _squeeze(text: str) -> str:
     """The beginning of a text on one line, without what fills space unseen (mailers pad previews with it)."""
-    line = " ".join(text[:_ENOUGH].split())
+    line = " ".join(text[:_MOSTLY].split())
     if len(line) <= MAX_PREVIEW < len(text):
         line = " ".join(text[:_TEXT_OCTETS].split())
     if line.isprintable() or (not _INVISIBLE.search(line, 0, _ENOUGH) and "\u200c" not in line):

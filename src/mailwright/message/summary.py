@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mailwright.message.address import parse_raw
 from mailwright.message.header import decode_header
-from mailwright.message.links import to_record as to_links
+from mailwright.message.links import record_of
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.structure import bodystructure, envelope, to_record
 
@@ -33,7 +33,7 @@ class Summary(NamedTuple):
 
 def summarize(parsed: ParsedMessage) -> Summary:
     """Read it all. Never raises."""
-    fields = parsed.fields
+    fields, message_id = parsed.fields, parsed.message_id
     return Summary(
         parsed.size,
         parsed.date,
@@ -46,8 +46,8 @@ def summarize(parsed: ParsedMessage) -> Summary:
         _sort_key(fields.get(b"from")),
         _sort_key(fields.get(b"to")),
         _sort_key(fields.get(b"cc")),
-        to_links(parsed),
-        parsed.message_id,
+        record_of(parsed, message_id),
+        message_id,
     )
 
 
