@@ -86,6 +86,9 @@ class Person:
                     _empty(client, name)
                 else:
                     client.delete(f'"{name}"')
+            for line in client.lsub('"Other Users/"', "*")[1]:
+                if isinstance(line, bytes):
+                    client.unsubscribe(line.decode().partition(' "/" ')[2])
         return person
 
     def imap(self) -> imaplib.IMAP4:

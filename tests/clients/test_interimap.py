@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 from clients.mail import AWKWARD, FOLDER_UTF7, Person, Runner, certificate, chinese, eventually
@@ -43,8 +44,13 @@ def test_two_accounts_become_alike(alice: Person, bob: Person, run: Runner) -> N
 
 def test_news_go_over_at_once(alice: Person, bob: Person, run: Runner) -> None:
     program = require("interimap", "interimap")
-    command = [program, f"--config={settings(run, alice, bob)}", "--quiet", "--notify", "--watch=3600"]
-    with subprocess.Popen(command, env={"HOME": str(run.home)}, stderr=subprocess.DEVNULL) as process:
+    config = f"--config={settings(run, alice, bob)}"
+    run("interimap", "interimap", config)
+    with subprocess.Popen(
+        [program, config, "--notify", "--watch=3600"],
+        env={"HOME": str(run.home), "PATH": os.environ["PATH"]},
+        stderr=subprocess.DEVNULL,
+    ) as process:
         try:
             alice.put(AWKWARD)  # it may find this by looking, before it waits for news
             eventually(bob.mail, [AWKWARD])

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from clients.mail import Person, certificate
-from support import marionette
 from support.demo import Demo, require
 from support.marionette import Marionette
 from support.socks import Detour
 
-FUNCTIONS: Final = Path(marionette.__file__).with_name("thunderbird.js")
+FUNCTIONS: Final = Path(__file__).with_suffix(".js")
 DOMAIN: Final = "demo.test"
 PLACES: Final = {  # where it looks for servers when it knows no more than an address of the domain
     ("imap", 143): "imap",
