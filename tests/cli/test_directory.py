@@ -182,3 +182,17 @@ def test_an_empty_queue(mailwright: Shell) -> None:
     assert mailwright("queue", "list", "--json").json == []
     assert mailwright("queue", "counts", "--json").json == []
     assert mailwright("queue", "retry", "--all").out == "Due now: 0 recipient(s).\n"
+
+
+def test_public_folders_are_granted(shell: Shell) -> None:
+    shell.install()
+    assert "Nobody" in shell("public", "list").out
+    assert shell("public", "grant", "alice@example.org").code == Exit.OK
+    assert shell("public", "grant", "anyone", "lrs").code == Exit.OK
+    assert shell("public", "list", "--json").json == {"alice@example.org": "lrswipkxtea", "anyone": "lrs"}
+    assert shell("public", "grant", "anyone", "").code == Exit.OK
+    assert shell("public", "list", "--json").json == {"alice@example.org": "lrswipkxtea"}
+    strange = shell("public", "grant", "anyone", "lzr")
+    assert (strange.code, "'z' is no right" in strange.err) == (Exit.USAGE, True)
+    nobody = shell("public", "grant", "bob@example.org")
+    assert (nobody.code, "no account bob@example.org" in nobody.err) == (Exit.FAILED, True)

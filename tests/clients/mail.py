@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -84,6 +86,9 @@ class Person:
                     _empty(client, name)
                 else:
                     client.delete(f'"{name}"')
+            for line in client.lsub('"Other Users/"', "*")[1]:
+                if isinstance(line, bytes):
+                    client.unsubscribe(line.decode().partition(' "/" ')[2])
         return person
 
     def imap(self) -> imaplib.IMAP4:
@@ -117,6 +122,14 @@ class Person:
             for line in lines
             if isinstance(line, bytes)
         ]
+
+
+def eventually(probe: Callable[[], object], expected: object, seconds: float = 30.0) -> None:
+    """Look again and again until this is what is there, or fail."""
+    deadline = time.monotonic() + seconds
+    while (found := probe()) != expected:
+        assert time.monotonic() < deadline, f"still {found!r}, not {expected!r}"
+        time.sleep(0.05)
 
 
 class Runner:

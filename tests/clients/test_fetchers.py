@@ -1,10 +1,8 @@
-"""Programs that fetch and synchronise: curl, mbsync, getmail, fetchmail, mpop, neomutt."""
+"""Programs that fetch and synchronise: curl, mbsync, offlineimap, getmail, fetchmail, mpop, neomutt."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from clients.mail import (
     certificate,
     chinese,
 )
+from clients.synchronisers import mbsync, offlineimap, transferred
 
 TLS = {
     "imap": [],
@@ -77,29 +76,6 @@ def test_curl_reads_pop3(alice: Person, run: Runner, service: str) -> None:
     assert alice.mail() == [message]
 
 
-def mbsync(run: Runner, alice: Person, tmp_path: Path, *, tls: str = "None") -> str:
-    """Synchronise both ways; what it says of the work done."""
-    service = "imaps" if tls == "IMAPS" else "imap"
-    settings = run.settings(
-        "mbsyncrc",
-        f"IMAPAccount demo\nHost localhost\nPort {alice.demo.port(service)}\nUser {alice.address}\n"
-        f"Pass {alice.password}\nSSLType {tls}\nCertificateFile {certificate(alice.demo)}\n"
-        + ("AuthMechs LOGIN\n" if tls == "None" else "")
-        + f"\nIMAPStore far\nAccount demo\n\nMaildirStore near\nPath {tmp_path}/mail/\nInbox {tmp_path}/mail/INBOX\n"
-        "SubFolders Verbatim\n\nChannel both\nFar :far:\nNear :near:\nPatterns *\nCreate Both\nRemove Both\n"
-        "Expunge Both\nSyncState *\n",
-    )
-    (tmp_path / "mail").mkdir(exist_ok=True)
-    return run("mbsync", "isync", "-D", "-c", settings, "-a").decode("utf-8", "replace")
-
-
-def transferred(said: str) -> Counter[str]:
-    """How many messages mbsync fetched, appended and flagged, by the commands that it sent."""
-    commands = re.findall(r">>> \d+ (?:UID )?(FETCH \d+ \(?BODY\.PEEK\[\]|APPEND|STORE)", said)
-    assert ">>> " in said, said
-    return Counter(command.split()[0] for command in commands)
-
-
 @pytest.mark.parametrize("tls", ["None", "STARTTLS", "IMAPS"])
 def test_mbsync_both_ways_twice(alice: Person, run: Runner, tmp_path: Path, tls: str) -> None:
     message = chinese(alice.address, alice.address)
@@ -117,6 +93,25 @@ def test_mbsync_both_ways_twice(alice: Person, run: Runner, tmp_path: Path, tls:
     assert len(alice.mail()) == 2
     assert_chinese(alice.mail()[-1])
     assert not transferred(mbsync(run, alice, tmp_path, tls=tls))
+
+
+def test_offlineimap_both_ways_twice(alice: Person, run: Runner, tmp_path: Path) -> None:
+    message = chinese(alice.address, alice.address)
+    alice.put(AWKWARD, message, flags="(\\Seen \\Flagged)")
+    alice.put(message, folder=FOLDER_UTF7)
+    assert offlineimap(run, alice).count("Copy message") == 3
+    assert len(bodies(tmp_path / "mail" / FOLDER)) == 1
+    assert "Copy message" not in offlineimap(run, alice)
+
+    inbox = tmp_path / "mail" / "INBOX"
+    (inbox / "new" / "1700000000.1_1.host").write_bytes(message.replace(b"\r\n", b"\n"))
+    flagged, removed = sorted(inbox.glob("cur/*"), key=lambda file: file.stat().st_size)
+    flagged.rename(flagged.with_name(flagged.name.replace(":2,FS", ":2,FRS")))
+    removed.unlink()
+    offlineimap(run, alice)
+    assert alice.flags() == [{"\\Seen", "\\Flagged", "\\Answered"}, set()]
+    assert_chinese(alice.mail()[1])
+    assert "Copy message" not in offlineimap(run, alice)
 
 
 @pytest.mark.parametrize("kind", ["SimpleIMAPRetriever", "SimpleIMAPSSLRetriever", "SimplePOP3SSLRetriever"])
@@ -188,7 +183,7 @@ def test_neomutt_copies_and_deletes(alice: Person, run: Runner) -> None:
         f'set folder = "imaps://localhost:{alice.demo.port("imaps")}/"\nset spoolfile = "+INBOX"\n'
         f'set imap_user = "{alice.address}"\nset imap_pass = "{alice.password}"\n'
         f'set certificate_file = "{certificate(alice.demo)}"\nset ssl_verify_host = no\n'
-        'set imap_authenticators = "login"\nset confirmappend = no\nset delete = yes\nset wait_key = no\n'
+        "set confirmappend = no\nset delete = yes\nset wait_key = no\n"
         'set move = no\nset quit = yes\nset header_cache = ""\n',
     )
     keys = f"<first-entry><copy-message>={FOLDER}<enter><last-entry><delete-message><sync-mailbox><quit>"

@@ -10,7 +10,18 @@ import threading
 
 import aiosmtplib
 import pytest
-from clients.mail import AWKWARD, FOLDER, FOLDER_UTF7, Person, assert_chinese, certificate, chinese, same_body
+from clients.mail import (
+    AWKWARD,
+    FOLDER,
+    FOLDER_UTF7,
+    SUBJECT,
+    TEXT,
+    Person,
+    assert_chinese,
+    certificate,
+    chinese,
+    same_body,
+)
 from imapclient import IMAPClient
 from support.demo import Demo
 
@@ -80,6 +91,23 @@ def test_imaplib(alice: Person, tls: ssl.SSLContext) -> None:
         assert client.search(None, "SEEN")[1] == [b"1"]
         assert client.rename(FOLDER_UTF7, "Moved")[0] == "OK"
         assert client.delete("Moved")[0] == "OK"
+
+
+def test_imaplib_in_utf8(alice: Person, tls: ssl.SSLContext) -> None:
+    name = f'"{FOLDER}"'
+    message = f"From: 爱丽丝 <{alice.address}>\r\nSubject: {SUBJECT}\r\n\r\n{TEXT}".encode()
+    with imaplib.IMAP4_SSL("localhost", alice.demo.port("imaps"), ssl_context=tls) as client:
+        client.login(alice.address, alice.password)
+        assert client.enable("UTF8=ACCEPT")[0] == "OK"
+        assert client.create(name)[0] == "OK"
+        assert any(f'"/" {name}'.encode() in line for line in client.list()[1] if isinstance(line, bytes))
+        alice.put(message, folder=FOLDER_UTF7)  # here imaplib itself writes "UTF8 (" into what it appends
+        assert client.select(name)[1] == [b"1"]
+        assert client.search(None, "SUBJECT", '"预算"')[1] == [b"1"]
+        part = client.fetch("1", "(ENVELOPE BODY[])")[1][0]
+        assert isinstance(part, tuple)
+        assert SUBJECT.encode() in part[0]
+        assert alice.mail(FOLDER_UTF7) == [part[1]]
 
 
 def test_imapclient_with_folders_flags_and_search_in_chinese(alice: Person, tls: ssl.SSLContext) -> None:

@@ -181,8 +181,26 @@ def test_dispositions_languages_and_raw_octets() -> None:
     value = read(bodystructure(root))
     assert value[2] == [b"name*", b"utf-8''%22Gr%C3%B6%C3%9Fe%22.pdf"]
     assert value[4] == b"=?utf-8?B?R3LDtsOfZQ==?="
-    assert value[8] == [b"attachment", [b"filename*0*", b"utf-8''Gr%C3%B6", b"filename*1", b"sse.pdf"]]
+    assert value[8] == [b"attachment", [b"filename*", b"utf-8''Gr%C3%B6sse.pdf"]]
     assert value[9] == [b"de", b"en"]
+
+
+@pytest.mark.parametrize(
+    ("params", "joined"),
+    [
+        ("filename*1=b; filename*0=a; size=1", [b"size", b"1", b"filename", b"ab"]),
+        (
+            "filename*0*=gb2312''%CE%C4; filename*1*=%BC%FE.txt",
+            [b"filename*", b"utf-8''%E6%96%87%E4%BB%B6.txt"],
+        ),
+        ("filename*=gb2312'zh'%CE%C4", [b"filename*", b"gb2312'zh'%CE%C4"]),
+        ("filename*0=文; filename*1=件", [b"filename*", b"utf-8''%E6%96%87%E4%BB%B6"]),
+        ("filename*x=a; *0=b", [b"filename*x", b"a", b"*0", b"b"]),
+    ],
+)
+def test_continued_parameters_are_joined_for_clients(params: str, joined: list[bytes]) -> None:
+    source = f"Content-Type: image/png\nContent-Disposition: inline; {params}\n\nx".encode()
+    assert read(bodystructure(check(source).root))[8] == [b"inline", joined]
 
 
 @pytest.mark.parametrize(

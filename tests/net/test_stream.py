@@ -166,7 +166,12 @@ async def test_tls_from_the_first_octet(certificate: tuple[Path, Path]) -> None:
         writer.close()
 
 
-async def test_what_was_pipelined_before_starttls_is_dropped(certificate: tuple[Path, Path]) -> None:
+@pytest.mark.parametrize(
+    ("version", "bound"), [(ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, False)]
+)
+async def test_what_was_pipelined_before_starttls_is_dropped(
+    certificate: tuple[Path, Path], version: ssl.TLSVersion, bound: bool
+) -> None:
     server = server_context(*certificate)
     heard: list[bytes | None] = []
     info = None
@@ -187,15 +192,18 @@ async def test_what_was_pipelined_before_starttls_is_dropped(certificate: tuple[
         await asyncio.sleep(0.02)
         stream.write(b"INJECTED\r\n")
         assert await stream.read(5) == b"ready"
-        session = await stream.start_client_tls(client_context(certificate[0]), "localhost")
+        context = client_context(certificate[0])
+        context.maximum_version = version
+        session = await stream.start_client_tls(context, "localhost")
         assert session.getpeercert()
         stream.write(b"hello")
         assert await stream.read(5) == b"secret"
         await stream.close()
     assert heard == [b"STARTTLS\r\n", b"hello"]
     assert info is not None
-    assert info.version == "TLSv1.3"
-    assert info.server_end_point == server.end_point != b""
+    assert info.version == ("TLSv1.2" if bound else "TLSv1.3")
+    assert server.end_point
+    assert info.server_end_point == (server.end_point if bound else None)
 
 
 async def test_a_client_refuses_a_certificate_for_another_name(certificate: tuple[Path, Path]) -> None:

@@ -130,7 +130,9 @@ async def test_our_client_binds_scram_to_the_tls_channel(start: Start) -> None:
     await client.replies()
     await client.replies(client.machine.hello("laptop"))
     assert [reply.code for reply in await client.replies(client.machine.starttls())] == [220]
-    session = await client.stream.start_client_tls(unverified(), None)
+    context = unverified()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    session = await client.stream.start_client_tls(context, None)
     client.machine.reset()
     await client.replies(client.machine.hello("laptop"))
     offered = client.machine.extensions.mechanisms

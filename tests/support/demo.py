@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+IN_USE = "address already in use"
 PORTS = 8  # the services take so many ports, from the base port on
 
 
@@ -38,6 +39,7 @@ class Demo:
         self, data: Path, base_port: int = 0, prefix: tuple[str, ...] = (), options: tuple[str, ...] = ()
     ) -> None:
         self.data = data
+        self.chosen = not base_port  # by us, who may choose again as long as nobody was told
         self.base_port = base_port or free_base_port()
         self.prefix = prefix
         self.options = options
@@ -47,13 +49,13 @@ class Demo:
 
     def start(self, timeout: float = 30.0) -> Demo:
         """Start the server and wait until it says that it is ready."""
-        process = self.launch()
-        line = _read_line(process, timeout)
-        if not line:
+        while not (line := _read_line(self.launch(), timeout)):
             self.kill()
-            raise RuntimeError(
-                f"the demo server did not start; its last words:\n{self.log.read_text()[-4000:]}"
-            )
+            said = self.log.read_text()[-4000:]
+            if self.ready or not self.chosen or IN_USE not in said:
+                raise RuntimeError(f"the demo server did not start; its last words:\n{said}")
+            self.base_port = free_base_port()  # somebody was quicker
+            self.log.unlink()
         self.ready = json.loads(line)
         return self
 

@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "domain": ("mailwright.cli.domain:domain", "Add, list and remove domains."),
     "account": ("mailwright.cli.account:account", "Add, list, disable and remove accounts; passwords."),
     "alias": ("mailwright.cli.alias:alias", "Add, list and remove aliases and forwards."),
+    "public": ("mailwright.cli.public:public", "Say who may make public folders."),
     "queue": ("mailwright.cli.queue:queue", "Look at outbound mail; hold, release, retry, delete it."),
     "trace": ("mailwright.cli.trace:trace", "Tell what became of a message, and why."),
     "doctor": ("mailwright.cli.doctor:doctor", "Check configuration, ports, DNS, certificates and store."),

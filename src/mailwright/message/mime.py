@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from mailwright.message import charset
 from mailwright.message.header import decode_header, unfold
 
 Params = tuple[tuple[str, str], ...]
+Section = tuple[int, bool, str]  # of a continued value: its number, whether it is extended, its text
 
 MAX_PARAMS: Final = 100
 _TOKEN: Final = rb"([!#-'*+.0-9A-Z^-~-]++)"
@@ -106,23 +107,49 @@ def _params(raw: bytes) -> Params:
 def decode_params(raw: Params) -> dict[str, str]:
     """Parameters by name with RFC 2231 continuations joined and charsets decoded; the first of two wins."""
     plain: dict[str, str] = {}
-    sections: dict[str, list[tuple[int, bool, str]]] = {}
+    sections: dict[str, list[Section]] = {}
     for name, value in raw:
         match = _SECTION.match(name) if "*" in name else None
         if match is None:
             plain.setdefault(name, decode_value(value))
-            continue
-        number = match.group(2)
-        sections.setdefault(match.group(1), []).append((int(number or 0), match.group(3) is not None, value))
-    for (
-        name,
-        parts,
-    ) in sections.items():  # the extended form wins over the plain one (RFC 6266 4.3 has it the same)
+        else:
+            sections.setdefault(match.group(1), []).append(_section(match, value))
+    for name, parts in sections.items():  # extended wins over plain (RFC 6266 4.3 has it the same)
         plain[name] = _join_sections(parts)
     return plain
 
 
-def _join_sections(parts: list[tuple[int, bool, str]]) -> str:
+def join_params(raw: Params) -> Params:
+    """Parameters with their continuations joined, as `name` or, when one has a charset, as `name*` in UTF-8.
+
+    IMAP clients need not do it themselves (RFC 2231 6), and some do not.
+    """
+    whole: list[tuple[str, str]] = []
+    sections: dict[str, list[Section]] = {}
+    for name, value in raw:
+        match = _SECTION.match(name) if "*" in name else None
+        if match is None or match.group(2) is None:
+            whole.append((name, value))
+        else:
+            sections.setdefault(match.group(1), []).append(_section(match, value))
+    for name, parts in sections.items():
+        if any(extended for _, extended, _ in parts):
+            whole.append((name + "*", extend_value(_join_sections(parts))))
+        else:
+            whole.append((name, "".join([value for _, _, value in sorted(parts)])))
+    return tuple(whole)
+
+
+def extend_value(text: str) -> str:
+    """The value of `name*` (RFC 2231 4)."""
+    return "utf-8''" + quote(text, safe="")
+
+
+def _section(match: re.Match[str], value: str) -> Section:
+    return int(match.group(2) or 0), match.group(3) is not None, value
+
+
+def _join_sections(parts: list[Section]) -> str:
     parts.sort(key=lambda part: part[0])
     named = ""
     octets: list[bytes] = []

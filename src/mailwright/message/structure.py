@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
 
 from mailwright.message.envelope import envelope_to_utf8, nstring, quoted, render_envelope
-from mailwright.message.mime import Params, decode_value
+from mailwright.message.mime import Params, decode_value, extend_value, join_params
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.part import Part, find_message, find_part, part_numbers
 from mailwright.message.record import RecordError, from_record, to_record
@@ -113,7 +112,7 @@ def _extension(part: Part) -> bytes:
 def _params(params: Params, text: bool) -> bytes:
     if not params:
         return b'("charset" "us-ascii")' if text else b"NIL"
-    items = [_param(name, value) for name, value in params]
+    items = [_param(name, value) for name, value in join_params(params)]
     if text and not any(name == "charset" or name.startswith("charset*") for name, _ in params):
         items.append(b'"charset" "us-ascii"')
     return b"(" + b" ".join(items) + b")"
@@ -123,7 +122,7 @@ def _param(name: str, value: str) -> bytes:
     if value.isascii() or "*" in name:
         return _string(name) + b" " + _string(value)
     # Raw 8-bit values (RFC 2045 forbids them, the world sends them) as RFC 2231 4 would have had them.
-    return _string(name + "*") + b" " + _string("utf-8''" + quote(decode_value(value), safe=""))
+    return _string(name + "*") + b" " + _string(extend_value(decode_value(value)))
 
 
 def _plain(token: str) -> bytes:

@@ -29,7 +29,7 @@ class TLSInfo:
     version: str  # 'TLSv1.3'
     cipher: str
     server_name: str | None  # SNI
-    server_end_point: bytes | None  # channel binding tls-server-end-point (RFC 5929 4), for SCRAM-PLUS
+    server_end_point: bytes | None  # channel binding (RFC 5929 4) where SCRAM-PLUS is offered: not in TLS 1.3
 
 
 class Stream(Protocol):

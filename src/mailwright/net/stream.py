@@ -337,9 +337,13 @@ def _reason(error: ssl.SSLError) -> str:
 
 def _describe(session: ssl.SSLObject, context: ssl.SSLContext) -> TLSInfo:
     cipher = session.cipher()
+    version = session.version() or ""
+    # Who is offered -PLUS under TLS 1.3 binds to tls-exporter (RFC 9266 3), which Python's ssl cannot give. GNU SASL's
+    # programs, neomutt and newer msmtp among them, would then not log in at all.
+    end_point = getattr(context, "end_point", None) if version != "TLSv1.3" else None
     return TLSInfo(
-        version=session.version() or "",
+        version=version,
         cipher=cipher[0] if cipher else "",
         server_name=getattr(session, "server_name", None),
-        server_end_point=getattr(context, "end_point", None),  # of `tls.ServerContext`
+        server_end_point=end_point,  # of `tls.ServerContext`
     )

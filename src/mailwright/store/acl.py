@@ -396,6 +396,17 @@ def grant_public(tx: Transaction, identifier: str, rights: str, *, now: int) -> 
     set_rights(tx, public_account(tx, now=now), ROOT, normal_identifier(identifier), "", ordered(rights))
 
 
+def public_grants(tx: Transaction) -> list[Grant]:
+    """What `grant_public` gave."""
+    rows = tx.all(
+        "SELECT identifier, rights FROM acl JOIN accounts ON accounts.id = acl.account"
+        " WHERE address = ? AND mailbox = ? ORDER BY identifier",
+        PUBLIC_ADDRESS,
+        ROOT,
+    )
+    return [Grant(*row) for row in rows]
+
+
 def without_role(mailbox: Mailbox, name: str) -> Mailbox:
     """A mailbox of another's as one sees it: its special use is the owner's affair."""
     return replace(mailbox, name=name, role=None)
