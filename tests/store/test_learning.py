@@ -124,3 +124,15 @@ async def test_what_cannot_be_learned_does_no_harm(
     await db.write(add, account, box, 2 * FIRST + 1, 2 * FIRST + 9)
     assert len(await db.read(read_back, account, box)) == 2 * FIRST + 9
     assert {row[0] for row in await db.read(lambda tx: tx.all("SELECT count(*) FROM dictionaries"))} == {0}
+
+
+async def test_mail_comes_in_though_a_dictionary_is_damaged(db: Database, account: int) -> None:
+    await db.write(dictionaries.keep, b"a dictionary", 300, 1_700_000_000)
+    await db.write(lambda tx: tx.run("UPDATE dictionaries SET data = ?", b"another"))
+    box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
+    learner = Learner(db, db.blobs, off_loop)
+    await learner.start()
+    await db.write(add, account, box, 0, 3)
+    assert [row[-1] for row in await db.read(read_back, account, box)] == [
+        message(number) for number in range(3)
+    ]

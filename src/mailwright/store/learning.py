@@ -16,7 +16,7 @@ import zstandard
 from mailwright.store.blobs import dictionaries, encodings
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Database, Transaction
-from mailwright.store.errors import StoreError
+from mailwright.store.errors import StoreError, StoreFailed
 from mailwright.store.model import ID_BITS
 
 Samples = list[bytes | bytearray | memoryview]  # what zstandard asks for
@@ -43,8 +43,11 @@ class Learner:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Adopt the newest dictionary of the database."""
-        await self._adopt_newest()
+        """Adopt the newest dictionary of the database. One that is damaged keeps nobody from sending mail."""
+        try:
+            await self._adopt_newest()
+        except StoreFailed as error:
+            log.warning("new mail is packed without a dictionary of the store's own: %s", error)
 
     async def close(self) -> None:
         """Finish what is being learned."""
@@ -78,6 +81,8 @@ class Learner:
                 self._at = blobs * GROWTH
         except StoreError as error:
             log.warning("no dictionary was learned, mail takes more room than it could: %s", error)
+        except Exception:
+            log.exception("no dictionary was learned; it will be tried again when there is more mail")
 
 
 def read_samples(tx: Transaction) -> Samples:
