@@ -22,6 +22,9 @@ _FIELD: Final = b"transfer-encoding:"
 _MAX_BODIES: Final = 200  # that are looked at in one chunk
 _MAX_LINE: Final = 996  # octets
 _LEAST: Final = 40  # octets of a body that is worth it
+_DENSE: Final = (
+    0.7  # what quoted-printable shrinks to at least; other text is not worth the time to encode it again
+)
 _HEAD: Final = 2  # octets that hold the array's length
 
 _AT_ONCE: Final = 64  # lines that are cut at once
@@ -145,10 +148,12 @@ def _cutter(line: int) -> Struct:
 
 
 def _from_quoted(body: bytes) -> bytes | None:
-    """What the body encodes; None when it is too small, or encoded in another way than usual."""
+    """What the body encodes; None when it is small, hardly shorter, or encoded in another way than usual."""
     if len(body) < _LEAST or b"=" not in body:
         return None
     data = a2b_qp(body)
+    if len(data) > _DENSE * len(body):
+        return None
     return data if _to_quoted(data) == body else None
 
 
