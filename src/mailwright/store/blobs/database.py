@@ -139,6 +139,8 @@ class DatabaseBlobs:
                 blob_id << _CHUNK_BITS,
                 blob_id + 1 << _CHUNK_BITS,
             )
+            if not pieces:
+                raise StoreFailed(f"the content of blob {blob_id} is missing; run `mailwright doctor`")
             data = b"".join([piece for (piece,) in pieces])
         content = self.codec.unpack(tx, data)
         if len(content) != size:
