@@ -100,12 +100,8 @@ class Codec:
                 known[stored[1]](stored[2:]) if stored[0] == method else unpack(tx, stored)
                 for stored in column
             ]
-        except (
-            KeyError,
-            zstandard.ZstdError,
-            IndexError,
-            MemoryError,
-        ):  # one at a time loads what is missing
+        except (KeyError, IndexError, MemoryError, zstandard.ZstdError):
+            # One at a time, which loads a dictionary that is missing and tells what is damaged.
             return [unpack(tx, stored) for stored in column]
 
     def _compressor(self, number: int, check: bool) -> _Function:
