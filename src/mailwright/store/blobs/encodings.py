@@ -27,7 +27,7 @@ _DENSE: Final = (
 )
 _HEAD: Final = 2  # octets that hold the array's length
 
-_AT_ONCE: Final = 64  # lines that are cut at once
+_AT_ONCE: Final = 16  # lines that are cut at once
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[int])
