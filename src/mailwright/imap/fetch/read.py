@@ -69,7 +69,7 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
             message = next(wholes, None) or _contents(tx, plan, row)
             pieces.append(head)
             pieces.extend(message)
-            octets += sum(len(piece) for piece in message if isinstance(piece, bytes))
+            octets += sum([len(piece) for piece in message if isinstance(piece, bytes)])
             if octets >= SLICE_OCTETS:
                 passed = [uid for uid in run.uids if uid <= row[0]]
                 here = [other for other in rows if other[0] <= row[0]]
