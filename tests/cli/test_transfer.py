@@ -188,7 +188,7 @@ def test_a_damaged_message_stops_the_backup(mailwright: Shell, maildir: Path, tm
     mailwright("import", "alice@example.org", maildir)
     connection = apsw.Connection(load(mailwright.config).database)
     connection.execute(
-        "UPDATE chunks SET data = zeroblob(length(data)) WHERE id = (SELECT max(id) FROM chunks)"
+        "UPDATE blobs SET data = zeroblob(length(data)) WHERE id = (SELECT max(id) FROM blobs WHERE data IS NOT NULL)"
     )
     connection.close()
     done = mailwright("backup", tmp_path / "b")

@@ -27,6 +27,14 @@ async def test_blobs_are_read_back(db: Database, account: int) -> None:
     assert len(await db.read(check_blobs, 1)) == 1
 
 
+async def test_a_small_blob_of_another_size_is_told(db: Database, account: int) -> None:
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    await db.write(arrivals.add, account, box.id, prepared(db, b"small"), now=1)
+    await db.write(lambda tx: tx.run("UPDATE blobs SET size = 4"))
+    (fault,) = await db.read(check_blobs, 10)
+    assert "has 5 octets, not 4; run `mailwright doctor`" in fault or "is not what was kept" in fault
+
+
 async def test_a_wrong_index_is_named(db: Database, account: int) -> None:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     await db.write(search.begin, account)

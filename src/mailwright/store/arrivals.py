@@ -147,6 +147,7 @@ def _insert_messages(
     messages: Sequence[PreparedMessage],
     now: int,
 ) -> None:
+    pack = tx.blobs.codec.pack
     insert(
         tx,
         "messages (id, blob, size, received_at, sent_at, thread, attachment, envelope, bodystructure,"
@@ -160,10 +161,10 @@ def _insert_messages(
                 message.summary.sent_at,
                 thread,
                 int(message.summary.attachment),
-                message.summary.envelope,
-                message.summary.bodystructure,
-                message.summary.structure,
-                message.summary.preview,
+                pack(message.summary.envelope),
+                pack(message.summary.bodystructure),
+                pack(message.summary.structure),
+                pack(message.summary.preview.encode("utf-8", "replace")),
                 message.summary.subject,
                 message.summary.senders,
                 message.summary.recipients,

@@ -6,8 +6,9 @@ The last place of a message takes the message with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 from mailwright.store import bulk, changes, search
 from mailwright.store.arrivals import PLACE, check_keywords, insert_places, take_uids
@@ -17,6 +18,8 @@ from mailwright.store.model import Copied, Flag, Kind, Place
 from mailwright.store.sets import ranges
 
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
+_PACKED = frozenset(("envelope", "bodystructure", "structure", "preview"))  # see `blobs.codec`
+_NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
 
 
 class Changed(NamedTuple):
@@ -186,7 +189,7 @@ def read_joined(
 
     `columns` is SQL and never holds what a peer sent.
     """
-    return tx.rows(
+    rows = tx.rows(
         f"SELECT {columns} FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
         " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
         account,
@@ -194,6 +197,7 @@ def read_joined(
         first,
         last,
     )
+    return unpacked(tx, rows, _NAMES.split(columns))
 
 
 def read_columns(
@@ -218,7 +222,22 @@ def read_newest_marks(tx: Transaction, account: int, mailbox: int, count: int) -
 
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
     """Columns of one message; `columns` is SQL and never holds what a peer sent."""
-    return tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
+    row = tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
+    return None if row is None else next(unpacked(tx, (row,), _NAMES.split(columns)))
+
+
+def unpacked(tx: Transaction, rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
+    """Rows that begin with these columns, with those that are kept packed as they were given."""
+    names = [name.removeprefix("m.") for name in columns]
+    packed = [place for place, name in enumerate(names) if name in _PACKED]
+    if not packed:
+        return iter(rows)
+    values: list[Sequence[Any]] = list(zip(*rows, strict=True))
+    for place in packed if values else ():
+        values[place] = tx.blobs.codec.unpack_all(tx, values[place])
+        if names[place] == "preview":
+            values[place] = [text.decode() for text in values[place]]
+    return zip(*values, strict=True)
 
 
 def _places(tx: Transaction, where: str, *params: int) -> list[Place]:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Database, Item, Operation, P
 from mailwright.store.incoming import IncomingMessage
+from mailwright.store.learning import Learner
 from mailwright.store.notify.api import Notifier
 
 T = TypeVar("T")
@@ -34,13 +35,16 @@ class Store:
         self._folder = folder
         self._memory = memory_per_message
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="message")
+        self._learner = Learner(db, blobs, self.off_loop)
 
     async def start(self) -> None:
         """Open the database and bring its schema up to date."""
         await self.db.start()
+        await self._learner.start()
 
     async def close(self) -> None:
         """Finish what waits, then close."""
+        await self._learner.close()
         await asyncio.to_thread(self._workers.shutdown)
         await self.db.close()
 
@@ -58,6 +62,7 @@ class Store:
 
     def incoming(self) -> IncomingMessage:
         """A new message on its way in."""
+        self._learner.notice()
         return IncomingMessage(self.blobs, self.db.write_now, self._workers, self._folder, self._memory)
 
     async def off_loop(self, function: Callable[..., T], *args: object) -> T:

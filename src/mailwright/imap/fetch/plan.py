@@ -125,11 +125,10 @@ class Plan:
             shown.append(item.shown)
         if changed_since is not None:
             _places(columns, ("p.modseq",))
-        if self.contents:
-            _places(columns, _CONTENT)
-        self.columns = tuple(columns)
-        self._content = tuple([columns.index(name) for name in _CONTENT]) if self.contents else ()
         self.whole = _whole(self.contents, bool(shown))
+        content = _CONTENT[:2] if self.whole else _CONTENT if self.contents else ()
+        self._content = _places(columns, content)
+        self.columns = tuple(columns)
         self.joined = any(column.startswith("m.") for column in columns)
         self._by_uid = by_uid
         head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
@@ -141,9 +140,9 @@ class Plan:
         return bool(self._sources)
 
     def content_columns(self, row: Row) -> tuple[int, int, bytes]:
-        """Blob, size and structure record of a row, in a plan with contents."""
-        blob, size, record = self._content
-        return row[blob], row[size], row[record]
+        """Blob, size and structure record of a row, in a plan with contents; whole messages need no record."""
+        blob, size, *record = self._content
+        return row[blob], row[size], row[record[0]] if record else b""
 
     def render(self, numbers: Iterable[int], rows: Sequence[Row]) -> Iterator[bytes]:
         """For each row its response; with contents, only up to them."""

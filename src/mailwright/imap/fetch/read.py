@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from mailwright.imap.fetch.binary import Encoded, decode_now, find_encoded, measure
@@ -64,11 +64,12 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
     for run in runs:
         rows = _read_rows(tx, key, run, plan)
         numbers, chosen = plan.select(run, rows)
+        wholes = _wholes(tx, plan, chosen)
         for head, row in zip(plan.render(numbers, chosen), chosen, strict=True):
-            message = _contents(tx, plan, row)
+            message = next(wholes, None) or _contents(tx, plan, row)
             pieces.append(head)
             pieces.extend(message)
-            octets += sum(len(piece) for piece in message if isinstance(piece, bytes))
+            octets += sum([len(piece) for piece in message if isinstance(piece, bytes)])
             if octets >= SLICE_OCTETS:
                 passed = [uid for uid in run.uids if uid <= row[0]]
                 here = [other for other in rows if other[0] <= row[0]]
@@ -115,11 +116,19 @@ class _Content:
         return self._given <= 2 * CHUNK and size <= CHUNK
 
 
+def _wholes(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[list[Piece] | None]:
+    """What `_contents` gives, quickly, where nothing but whole messages is asked for; None for a large one."""
+    if not plan.whole:
+        return
+    places = [plan.content_columns(row) for row in rows]
+    contents = tx.blobs.read_each(tx, [blob for blob, size, _ in places if size <= CHUNK])
+    for _, size, _ in places:
+        yield [plan.whole % size, next(contents), b")\r\n"] if size <= CHUNK else None
+
+
 def _contents(tx: Transaction, plan: Plan, row: Row) -> list[Piece]:
     """The attributes with sections, and the end of the response."""
     blob, size, record = plan.content_columns(row)
-    if plan.whole and size <= CHUNK:  # what clients ask for most
-        return [plan.whole % size, tx.blobs.read_whole(tx, blob), b")\r\n"]
     content = _Content(tx, blob, size)
     root: Part | None = None
     pieces: list[Piece] = []

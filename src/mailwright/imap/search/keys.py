@@ -9,6 +9,7 @@ from typing import Final
 
 from mailwright.imap.view import Key
 from mailwright.store.db.api import Row, Transaction
+from mailwright.store.messages import unpacked
 
 PORTION: Final = 20_000  # messages read at a time
 _GAP: Final = 64  # UIDs that are read in vain, rather than begin another query
@@ -34,7 +35,7 @@ def read_rows(tx: Transaction, key: Key, uids: Sequence[int], columns: Sequence[
     wanted = set(uids)
     for first, last in _spans(uids):
         rows += [row for row in tx.all(sql, *key, first, last) if row[-1] in wanted]
-    return rows
+    return list(unpacked(tx, rows, columns))
 
 
 def _spans(uids: Sequence[int]) -> Iterator[tuple[int, int]]:

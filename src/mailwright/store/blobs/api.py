@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from mailwright.store.blobs.codec import Codec
     from mailwright.store.db.api import Transaction
 
 CHUNK = 256 * 1024  # octets of content in one chunk; a blob of at most this size is one row
@@ -29,6 +30,9 @@ WriteNow = Callable[..., object]
 
 class BlobStore(Protocol):
     """Where blobs are kept. All calls block: they run in worker, reader and writer threads."""
+
+    codec: Codec
+    newest: int  # the highest id that this process gave to a blob
 
     def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
         """Hash and compress content of `size` octets; what is larger than a chunk is uploaded before this returns."""
@@ -59,6 +63,10 @@ class BlobStore(Protocol):
 
     def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
         """All the content: for blobs known to be small."""
+        ...
+
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
+        """`read_whole` for one blob after another; quickest where their ids follow each other."""
         ...
 
     def sweep(self, tx: Transaction, before: int) -> int:

@@ -1,58 +1,137 @@
-"""How a chunk looks in storage: one octet that names the method, then the octets.
+"""How octets look in storage: one octet that names the method, then the octets.
 
-The dictionary holds what mail is full of, so that a small message compresses as well as a large one. A dictionary that
-has shipped never changes: a better one gets a new method octet.
+Chunks of blobs are kept so, and what the store keeps of a message for quick answers. Small texts compress well only
+with a dictionary of what mail is full of. Each store learns one from its own mail (`store.learning`) and keeps it in
+the database; until then the one that is shipped serves. A dictionary never changes once something was packed with it.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from importlib import resources
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 import zstandard
 
+from mailwright.store.blobs import dictionaries, encodings
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import StoreFailed
 
-_RAW = b"\x00"
-_ZSTD = b"\x01"  # with dictionary.txt
-_LEVEL = 3
+if TYPE_CHECKING:
+    from mailwright.store.db.api import Transaction
+
+_RAW: Final = b"\x00"
+_FIRST: Final = b"\x01"  # a whole frame of zstd, with dictionary.txt: what the first versions wrote
+_ZSTD: Final = b"\x02"  # the number of a dictionary in one octet, then a frame without its magic number
+_SHORT: Final = b"\x03"  # the same, of the short form (`encodings`)
+_TEXT: Final = 0x20  # what begins with such an octet or a higher one stands as it is
+_LEVEL: Final = 3
+_SHIPPED: Final = 0  # the number of dictionary.txt
+
+_Function = Callable[[bytes | memoryview], bytes]
 
 
-class _Codec(threading.local):
-    """zstd contexts are cheap to use and dear to make, and belong to one thread."""
+class _Contexts(threading.local):
+    """zstd's contexts are cheap to use and dear to make, and belong to one thread."""
 
     def __init__(self) -> None:
-        dictionary = _dictionary()
-        self.compress = zstandard.ZstdCompressor(
-            level=_LEVEL, dict_data=dictionary, write_checksum=True, write_content_size=True
-        ).compress
-        self.decompress = zstandard.ZstdDecompressor(dict_data=dictionary).decompress
+        self.compress: dict[tuple[int, bool], _Function] = {}
+        self.decompress: dict[int, _Function] = {}
+        self.decompress_first = zstandard.ZstdDecompressor(dict_data=_shipped()).decompress
 
 
-def _dictionary() -> zstandard.ZstdCompressionDict:
+class Codec:
+    """Packs with the newest dictionary that it was given, and unpacks with any that the database holds."""
+
+    def __init__(self) -> None:
+        self._dictionaries = {_SHIPPED: _shipped()}
+        self._newest = _SHIPPED
+        self._contexts = _Contexts()
+
+    def adopt(self, number: int, data: bytes) -> None:
+        """Pack with this dictionary from now on. It must be durable: what is packed with it is lost without it."""
+        learned = zstandard.ZstdCompressionDict(data)
+        learned.precompute_compress(level=_LEVEL)
+        self._dictionaries[number] = learned
+        self._newest = number
+
+    def pack(self, content: bytes) -> bytes:
+        """The stored form of a small text, which the database can do without: it gets no checksum."""
+        number = self._newest
+        packed = self._compressor(number, False)(content)
+        if len(packed) + 2 < len(content):
+            return b"%b%c%b" % (_ZSTD, number, packed)
+        return content if content and content[0] >= _TEXT else _RAW + content
+
+    def pack_chunk(self, content: bytes) -> bytes:
+        """The stored form of at most CHUNK octets of content."""
+        number = self._newest
+        short = encodings.shorten(content)
+        packed = self._compressor(number, True)(content if short is None else short)
+        if len(packed) + 2 < len(content):
+            return b"%b%c%b" % (_ZSTD if short is None else _SHORT, number, packed)
+        return _RAW + content
+
+    def unpack(self, tx: Transaction, stored: bytes) -> bytes:
+        """What `pack` or `pack_chunk` was given. Raises StoreFailed when it is damaged."""
+        method = stored[:1]
+        try:
+            if method == _ZSTD:
+                return self._decompressor(tx, stored[1])(memoryview(stored)[2:])
+            if method == _SHORT:
+                return encodings.restore(self._decompressor(tx, stored[1])(memoryview(stored)[2:]))
+            if method == _FIRST:
+                return self._contexts.decompress_first(stored[1:], CHUNK)
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError) as error:
+            raise StoreFailed(f"a stored chunk is damaged ({error}); run `mailwright doctor`") from error
+        if method == _RAW:
+            return stored[1:]
+        if method and method[0] >= _TEXT:
+            return stored
+        raise StoreFailed(f"a stored chunk uses the unknown method {method!r}; run `mailwright doctor`")
+
+    def unpack_all(self, tx: Transaction, column: Sequence[bytes]) -> list[bytes]:
+        """`unpack` for a column of many rows."""
+        unpack, known, method = self.unpack, self._contexts.decompress, _ZSTD[0]
+        try:
+            return [
+                known[stored[1]](stored[2:]) if stored[0] == method else unpack(tx, stored)
+                for stored in column
+            ]
+        except (KeyError, IndexError, MemoryError, zstandard.ZstdError):
+            # One at a time, which loads a dictionary that is missing and tells what is damaged.
+            return [unpack(tx, stored) for stored in column]
+
+    def _compressor(self, number: int, check: bool) -> _Function:
+        known = self._contexts.compress
+        if (number, check) not in known:
+            parameters = zstandard.ZstdCompressionParameters.from_level(
+                _LEVEL,
+                format=zstandard.FORMAT_ZSTD1_MAGICLESS,
+                write_checksum=check,
+                write_content_size=True,
+                write_dict_id=False,
+            )
+            known[number, check] = zstandard.ZstdCompressor(
+                compression_params=parameters, dict_data=self._dictionaries[number]
+            ).compress
+        return known[number, check]
+
+    def _decompressor(self, tx: Transaction, number: int) -> _Function:
+        known = self._contexts.decompress
+        if number not in known:
+            if number not in self._dictionaries:  # another process learned it
+                self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionaries.read(tx, number))
+            known[number] = zstandard.ZstdDecompressor(
+                dict_data=self._dictionaries[number], format=zstandard.FORMAT_ZSTD1_MAGICLESS
+            ).decompress
+        return known[number]
+
+
+def _shipped() -> zstandard.ZstdCompressionDict:
     text = (resources.files(__package__) / "dictionary.txt").read_bytes().replace(b"\n", b"\r\n")
     dictionary = zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     dictionary.precompute_compress(level=_LEVEL)
     return dictionary
-
-
-_codec = _Codec()
-
-
-def compress(content: bytes) -> bytes:
-    """The stored form of at most CHUNK octets."""
-    packed = _codec.compress(content)
-    return _ZSTD + packed if len(packed) < len(content) else _RAW + content
-
-
-def decompress(stored: bytes) -> bytes:
-    """The content of a stored chunk. Raises StoreFailed when it is damaged."""
-    if stored[:1] == _RAW:
-        return stored[1:]
-    if stored[:1] != _ZSTD:
-        raise StoreFailed(f"a stored chunk uses the unknown method {stored[:1]!r}; run `mailwright doctor`")
-    try:
-        return _codec.decompress(memoryview(stored)[1:], max_output_size=CHUNK)
-    except zstandard.ZstdError as error:
-        raise StoreFailed(f"a stored chunk is damaged ({error}); run `mailwright doctor`") from error

@@ -6,20 +6,30 @@ import hashlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
-from mailwright.store.blobs.codec import compress, decompress
-from mailwright.store.db.api import Transaction
+from mailwright.store.blobs.codec import Codec
+from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.insert import insert
 from mailwright.store.errors import NotFound, StoreFailed
 from mailwright.store.sets import ranges
 
 _CHUNK_BITS = 20  # a blob has at most 2**20 chunks: 256 GiB
+_IN_ROW = 2000  # octets of packed content that stand in the blob's own row
+_AT_ONCE = 64  # hashes that are looked up in one statement
+_PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a page of SQLite's
 
 
 class DatabaseBlobs:
-    """Chunks are rows; the last reference removes them in the same transaction."""
+    """Content of one chunk is packed and stands in the blob's row, or in pieces; of larger content each chunk is a row.
+
+    The last reference removes it in the same transaction.
+    """
+
+    def __init__(self) -> None:
+        self.codec = Codec()
+        self.newest = 0
 
     def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
         digest = hashlib.sha256()
@@ -31,68 +41,119 @@ class DatabaseBlobs:
         assert isinstance(upload, int)
         for number, chunk in enumerate(rechunk(pieces)):
             digest.update(chunk)
-            write_now(_add_chunk, (upload << _CHUNK_BITS) + number, compress(chunk))
+            write_now(_add_chunk, (upload << _CHUNK_BITS) + number, self.codec.pack_chunk(chunk))
         return Blob(digest.digest(), size, None, upload=upload)
 
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
         return self.keep_all(tx, (blob,), now)[0]
 
     def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
-        uploads = {blob.hash: self._keep_upload(tx, blob) for blob in blobs if blob.upload is not None}
+        ids = {blob.hash: self._keep_upload(tx, blob) for blob in blobs if blob.upload is not None}
         small = [blob for blob in blobs if blob.upload is None]
-        ids, new = insert_blobs(tx, small, now)
-        contents = {blob.hash: blob.data for blob in small}
-        chunks = [(ids[digest] << _CHUNK_BITS, compress(contents[digest] or b"")) for digest in new]
-        insert(tx, "chunks (id, data)", chunks)
-        ids |= uploads
+        ids |= add_references(tx, small)
+        new = {blob.hash: self.codec.pack_chunk(blob.data or b"") for blob in small if blob.hash not in ids}
+        ids |= insert_blobs(
+            tx,
+            [blob for blob in small if blob.hash in new],
+            now,
+            {digest: packed for digest, packed in new.items() if len(packed) <= _IN_ROW},
+        )
+        pieces = [
+            ((ids[digest] << _CHUNK_BITS) + n, packed[start : start + _PIECE])
+            for digest, packed in new.items()
+            if len(packed) > _IN_ROW
+            for n, start in enumerate(range(0, len(packed), _PIECE))
+        ]
+        insert(tx, "chunks (id, data)", pieces)
+        if new:
+            self.newest = max(ids.values())
         return [ids[blob.hash] for blob in blobs]
 
     def _keep_upload(self, tx: Transaction, blob: Blob) -> int:
         upload = blob.upload
         assert upload is not None
-        row = tx.one("UPDATE blobs SET refs = refs + 1 WHERE hash = ? RETURNING id", blob.hash)
-        if row is not None:
-            if row[0] != upload:  # the same content was kept before: ours is not needed
+        found = add_references(tx, (blob,))
+        if found:
+            if found[blob.hash] != upload:  # the same content was kept before: ours is not needed
                 _remove(tx, upload)
-            return int(row[0])
-        found = tx.run(
+            return found[blob.hash]
+        if not tx.run(
             "UPDATE blobs SET hash = ?, size = ?, refs = 1 WHERE id = ?", blob.hash, blob.size, upload
-        )
-        if not found:
+        ):
             raise StoreFailed("an upload was swept away before it was finished; send it again")
         return upload
 
     def release(self, tx: Transaction, blob_id: int) -> None:
-        row = tx.one("UPDATE blobs SET refs = refs - 1 WHERE id = ? RETURNING refs", blob_id)
-        if row is not None and row[0] <= 0:
-            _remove(tx, blob_id)
+        self.release_all(tx, (blob_id,))
 
     def release_all(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
         for first, last in ranges(blob_ids):
-            tx.run("UPDATE blobs SET refs = refs - 1 WHERE id >= ? AND id <= ?", first, last)
+            # What has one reference goes at once: to count it down would write its content again.
             gone = tx.all(
-                "DELETE FROM blobs WHERE id >= ? AND id <= ? AND refs <= 0 RETURNING id", first, last
+                "DELETE FROM blobs WHERE id >= ? AND id <= ? AND refs <= 1 RETURNING id, data IS NULL",
+                first,
+                last,
             )
-            for low, high in ranges(blob_id for (blob_id,) in gone):
+            for low, high in ranges(blob_id for blob_id, chunked in gone if chunked):
                 _remove_chunks(tx, low, high)
+            if len(gone) <= last - first:
+                tx.run("UPDATE blobs SET refs = refs - 1 WHERE id >= ? AND id <= ?", first, last)
 
     def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        if stop is None:
-            stop = blob_size(tx, blob_id)
+        size, data = _row(tx, blob_id)
+        stop = size if stop is None else stop
+        if size <= CHUNK:
+            content = self._unpack(tx, blob_id, size, data)[start:stop]
+            if content:
+                yield content
+            return
         for number in range(start // CHUNK, -(-stop // CHUNK)):
             base = number * CHUNK
-            content = _read_chunk(tx, blob_id, number)
+            content = self._read_chunk(tx, blob_id, number)
             if start > base or stop < base + len(content):
                 content = content[max(0, start - base) : stop - base]
             if content:
                 yield content
 
     def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
-        row = tx.one("SELECT data FROM chunks WHERE id = ?", blob_id << _CHUNK_BITS)
+        size, data = _row(tx, blob_id)
+        return self._unpack(tx, blob_id, size, data) if size <= CHUNK else b"".join(self.read(tx, blob_id))
+
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
+        rows: dict[int, Row] = {}
+        for first, last in ranges(set(blob_ids)):
+            for row in tx.rows("SELECT id, size, data FROM blobs WHERE id >= ? AND id <= ?", first, last):
+                rows[row[0]] = row
+        for blob_id in blob_ids:
+            row = rows.get(blob_id, ())
+            if row and row[1] <= CHUNK:
+                yield self._unpack(tx, *row)
+            else:
+                yield self.read_whole(tx, blob_id)
+
+    def _unpack(self, tx: Transaction, blob_id: int, size: int, data: bytes | None) -> bytes:
+        """The content of a blob of one chunk, from what stands in its row."""
+        if data is None:
+            pieces = tx.all(
+                "SELECT data FROM chunks WHERE id >= ? AND id < ? ORDER BY id",
+                blob_id << _CHUNK_BITS,
+                blob_id + 1 << _CHUNK_BITS,
+            )
+            if not pieces:
+                raise StoreFailed(f"the content of blob {blob_id} is missing; run `mailwright doctor`")
+            data = b"".join([piece for (piece,) in pieces])
+        content = self.codec.unpack(tx, data)
+        if len(content) != size:
+            raise StoreFailed(
+                f"blob {blob_id} is damaged: it has {len(content)} octets, not {size}; run `mailwright doctor`"
+            )
+        return content
+
+    def _read_chunk(self, tx: Transaction, blob_id: int, number: int) -> bytes:
+        row = tx.one("SELECT data FROM chunks WHERE id = ?", (blob_id << _CHUNK_BITS) + number)
         if row is None:
-            return b"".join(self.read(tx, blob_id))
-        first = decompress(row[0])
-        return first if len(first) < CHUNK else b"".join(self.read(tx, blob_id))
+            raise StoreFailed(f"chunk {number} of blob {blob_id} is missing; run `mailwright doctor`")
+        return self.codec.unpack(tx, row[0])
 
     def sweep(self, tx: Transaction, before: int) -> int:
         stale = tx.all("SELECT id FROM blobs WHERE refs <= 0 AND created_at < ?", before)
@@ -101,12 +162,11 @@ class DatabaseBlobs:
         return len(stale)
 
 
-def blob_size(tx: Transaction, blob_id: int) -> int:
-    """The size of a blob's content in octets. Raises NotFound."""
-    row = tx.one("SELECT size FROM blobs WHERE id = ?", blob_id)
+def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes | None]:
+    row = tx.one("SELECT size, data FROM blobs WHERE id = ?", blob_id)
     if row is None:
         raise NotFound(f"no blob {blob_id}")
-    return int(row[0])
+    return row[0], row[1]
 
 
 def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -121,25 +181,54 @@ def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(waiting)
 
 
-def insert_blobs(tx: Transaction, blobs: Sequence[Blob], now: int) -> tuple[dict[bytes, int], list[bytes]]:
-    """Add a reference for each of the blobs; their ids by hash, and the hashes of those that are new.
+def add_references(tx: Transaction, blobs: Sequence[Blob]) -> dict[bytes, int]:
+    """Add a reference for each of the blobs whose content is kept already; their ids, by hash."""
+    wanted = Counter(blob.hash for blob in blobs)
+    ids: dict[bytes, int] = {}
+    for digest, blob_id in _find(
+        tx, sorted(wanted)
+    ):  # in one order, so that no two writers wait for each other
+        if digest in wanted and digest not in ids:
+            sql = "UPDATE blobs SET refs = refs + ? WHERE id = ? AND refs > 0"
+            if tx.run(sql, wanted[digest], blob_id):
+                ids[digest] = blob_id
+    return ids
 
-    A row without references may have lost its file already, so it takes the new location.
+
+def _find(tx: Transaction, hashes: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    """The hashes and ids of blobs with content whose hashes begin like these."""
+    found: list[tuple[bytes, int]] = []
+    for start in range(0, len(hashes), _AT_ONCE):
+        begins = [digest[:8] for digest in hashes[start : start + _AT_ONCE]]
+        begins += begins[-1:] * ((1 << (len(begins) - 1).bit_length()) - len(begins))  # for few statements
+        marks = ", ".join("?" * len(begins))
+        found += tx.all(
+            f"SELECT hash, id FROM blobs WHERE substr(hash, 1, 8) IN ({marks}) AND refs > 0",  # noqa: S608
+            *begins,
+        )
+    return sorted([(bytes(digest), int(blob_id)) for digest, blob_id in found])
+
+
+def insert_blobs(
+    tx: Transaction, blobs: Sequence[Blob], now: int, packed: Mapping[bytes, bytes] | None = None
+) -> dict[bytes, int]:
+    """Add blobs that are new, with a reference for each time that they are listed; their ids, by hash.
+
+    `packed` is what stands in their rows. On PostgreSQL two that come at the same time may have the same content.
     """
     refs = Counter(blob.hash for blob in blobs)
-    rows = {blob.hash: (blob.hash, blob.size, refs[blob.hash], blob.location, now) for blob in blobs}
+    contents = packed or {}
+    rows = {
+        blob.hash: (blob.hash, blob.size, refs[blob.hash], now, blob.location, contents.get(blob.hash))
+        for blob in blobs
+    }
     found = insert(
         tx,
-        "blobs (hash, size, refs, location, created_at)",
-        [
-            rows[digest] for digest in sorted(rows)
-        ],  # in one order, so that two writers never wait for each other
-        "ON CONFLICT (hash) DO UPDATE SET refs = blobs.refs + excluded.refs,"
-        " location = CASE WHEN blobs.refs <= 0 THEN excluded.location ELSE blobs.location END"
-        " RETURNING hash, id, refs",
+        "blobs (hash, size, refs, created_at, location, data)",
+        list(rows.values()),
+        "RETURNING hash, id",
     )
-    ids = {bytes(digest): int(blob_id) for digest, blob_id, _ in found}
-    return ids, [bytes(digest) for digest, _, count in found if count == refs[bytes(digest)]]
+    return {bytes(digest): int(blob_id) for digest, blob_id in found}
 
 
 def _begin_upload(tx: Transaction, now: int) -> int:
@@ -154,13 +243,6 @@ def _begin_upload(tx: Transaction, now: int) -> int:
 
 def _add_chunk(tx: Transaction, chunk_id: int, data: bytes) -> None:
     tx.run("INSERT INTO chunks (id, data) VALUES (?, ?)", chunk_id, data)
-
-
-def _read_chunk(tx: Transaction, blob_id: int, number: int) -> bytes:
-    row = tx.one("SELECT data FROM chunks WHERE id = ?", (blob_id << _CHUNK_BITS) + number)
-    if row is None:
-        raise StoreFailed(f"chunk {number} of blob {blob_id} is missing; run `mailwright doctor`")
-    return decompress(row[0])
 
 
 def _remove(tx: Transaction, blob_id: int) -> None:

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
-from mailwright.store.blobs.codec import compress, decompress
-from mailwright.store.blobs.database import blob_size, insert_blobs, rechunk
+from mailwright.store.blobs.codec import Codec
+from mailwright.store.blobs.database import add_references, insert_blobs, rechunk
 from mailwright.store.db.api import Transaction
-from mailwright.store.errors import StoreFailed, StoreFull
+from mailwright.store.errors import NotFound, StoreFailed, StoreFull
 from mailwright.store.sets import ranges
 
 _LENGTH = struct.Struct(">I")
@@ -28,6 +28,8 @@ class DiskBlobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.codec = Codec()
+        self.newest = 0
 
     def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
         name = secrets.token_hex(16)
@@ -39,7 +41,7 @@ class DiskBlobs:
             with path.open("xb") as file:
                 for chunk in rechunk(pieces):
                     digest.update(chunk)
-                    stored = compress(chunk)
+                    stored = self.codec.pack_chunk(chunk)
                     file.write(_LENGTH.pack(len(stored)) + stored)
                 file.flush()
                 os.fsync(file.fileno())
@@ -55,7 +57,10 @@ class DiskBlobs:
 
     def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
         # A duplicate's own file is named by no row: `unlink_orphans` removes it.
-        ids, _ = insert_blobs(tx, blobs, now)
+        ids = add_references(tx, blobs)
+        new = insert_blobs(tx, [blob for blob in blobs if blob.hash not in ids], now)
+        self.newest = max(new.values(), default=self.newest)
+        ids |= new
         return [ids[blob.hash] for blob in blobs]
 
     def release(self, tx: Transaction, blob_id: int) -> None:
@@ -67,9 +72,12 @@ class DiskBlobs:
 
     def read(self, tx: Transaction, blob_id: int, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         if stop is None:
-            stop = blob_size(tx, blob_id)
+            row = tx.one("SELECT size FROM blobs WHERE id = ?", blob_id)
+            if row is None:
+                raise NotFound(f"no blob {blob_id}")
+            stop = int(row[0])
         base = start // CHUNK * CHUNK
-        for content in self._chunks(self._path(tx, blob_id), start // CHUNK):
+        for content in self._chunks(tx, self._path(tx, blob_id), start // CHUNK):
             piece = content[max(0, start - base) : stop - base]
             if piece:
                 yield piece
@@ -81,6 +89,9 @@ class DiskBlobs:
 
     def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
         return b"".join(self.read(tx, blob_id))
+
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
+        return (self.read_whole(tx, blob_id) for blob_id in blob_ids)
 
     def sweep(self, tx: Transaction, before: int) -> int:
         return tx.run("DELETE FROM blobs WHERE refs <= 0")
@@ -101,7 +112,7 @@ class DiskBlobs:
             raise StoreFailed(f"blob {blob_id} has no file; run `mailwright doctor`")
         return self._root / str(row[0])
 
-    def _chunks(self, path: Path, skip: int) -> Iterator[bytes]:
+    def _chunks(self, tx: Transaction, path: Path, skip: int) -> Iterator[bytes]:
         try:
             with path.open("rb") as file:
                 while head := file.read(_LENGTH.size):
@@ -110,7 +121,7 @@ class DiskBlobs:
                         skip -= 1
                         file.seek(length, os.SEEK_CUR)
                         continue
-                    yield decompress(file.read(length))
+                    yield self.codec.unpack(tx, file.read(length))
         except (OSError, struct.error) as error:
             raise StoreFailed(f"cannot read {path}: {error}") from error
 

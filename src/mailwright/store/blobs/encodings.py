@@ -1,0 +1,162 @@
+"""Bodies in base64 and quoted-printable, as the octets that they stand for.
+
+Encoded text is longer than what it encodes, and hides from compression that two parts say the same. A body is decoded
+only where to encode it again gives exactly the same octets, so `restore(shorten(content)) == content` whatever comes.
+
+The short form is the length of a msgpack array in two octets, the array, and the content with its bodies decoded. The
+array has three numbers for each of these: how many octets before it stand as they were, the length of its lines (0:
+quoted-printable), how many octets it has.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_qp, b2a_qp
+from collections.abc import Iterator
+from functools import lru_cache
+from struct import Struct
+from typing import Final
+
+import msgspec
+
+_FIELD: Final = b"transfer-encoding:"
+_MAX_BODIES: Final = 200  # that are looked at in one chunk
+_MAX_LINE: Final = 996  # octets
+_LEAST: Final = 40  # octets of a body that is worth it
+_DENSE: Final = (
+    0.7  # what quoted-printable shrinks to at least; other text is not worth the time to encode it again
+)
+_HEAD: Final = 2  # octets that hold the array's length
+
+_AT_ONCE: Final = 16  # lines that are cut at once
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(list[int])
+# The base64 of JSON, quotes around it, is several times as fast as binascii's.
+_to_text: Final = msgspec.json.Encoder().encode
+_from_text: Final = msgspec.json.Decoder(bytes).decode
+
+
+def shorten(content: bytes) -> bytes | None:
+    """The short form; None when there is nothing to decode. Time is linear in the octets."""
+    plan: list[int] = []
+    pieces: list[bytes] = []
+    done = 0
+    for start, stop, line in _bodies(content):
+        body = content[start:stop]
+        data = _from_base64(body, line) if line else _from_quoted(body)
+        if data is not None:
+            plan += (start - done, line, len(data))
+            pieces += (content[done:start], data)
+            done = stop
+    if not plan:
+        return None
+    array = _encoder.encode(plan)
+    return b"".join((len(array).to_bytes(_HEAD, "big"), array, *pieces, content[done:]))
+
+
+def restore(form: bytes) -> bytes:
+    """The content of a short form. Raises ValueError when it is damaged."""
+    position = _HEAD + int.from_bytes(form[:_HEAD], "big")
+    plan = iter(_decoder.decode(form[_HEAD:position]))
+    octets = memoryview(form)  # what stands as it was is copied once
+    pieces: list[bytes | memoryview] = []
+    for gap, line, size in zip(plan, plan, plan, strict=True):
+        start = position + gap
+        pieces.append(octets[position:start])
+        position = start + size
+        pieces.append(_to_base64(octets[start:position], line) if line else _to_quoted(form[start:position]))
+    pieces.append(octets[position:])
+    return b"".join(pieces)
+
+
+def _bodies(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where each encoded body starts and stops, and the length of its lines (0: quoted-printable)."""
+    position = 0
+    start = content.find(b"\r\n", 0, _MAX_LINE + 2) + 2  # a chunk may be cut out of a body
+    if (line := _regular(content, start)) > 4 and line == _regular(content, start + line + 2):
+        position = _end(content, start, line)
+        yield start, position, line
+    lower = content.lower()
+    for _ in range(_MAX_BODIES):
+        field = lower.find(_FIELD, position)
+        blank = content.find(b"\r\n\r\n", field) if field >= 0 else -1
+        if blank < 0:
+            return
+        start = position = blank + 4
+        encoding = lower[field + len(_FIELD) : blank].lstrip()
+        if encoding.startswith(b"quoted-printable"):
+            position = _end(content, start, 0)
+            yield start, position, 0
+        elif encoding.startswith(b"base64") and (line := _regular(content, start)):
+            position = _end(content, start, line)
+            yield start, position, line
+
+
+def _regular(content: bytes, start: int) -> int:
+    """The length of the line that begins here, if it may be one of base64; else 0."""
+    stop = content.find(b"\r\n", start, start + _MAX_LINE + 2)
+    length = (len(content) if stop < 0 else stop) - start
+    return (
+        length if 4 <= length <= _MAX_LINE and length % 4 == 0 and content.find(b" ", start, stop) < 0 else 0
+    )
+
+
+def _end(content: bytes, start: int, line: int) -> int:
+    """Where the body that begins here stops: before a boundary and the ends of lines that precede it."""
+    stop = content.find(b"\r\n--", start)
+    cut = stop < 0
+    if cut:
+        stop = len(content)
+    while content.endswith(b"\r\n", start, stop):
+        stop -= 2
+    last = (stop - start) % (line + 2)
+    if cut and line and last % 4 and stop - start > last:  # the chunk ends within a line
+        stop -= last + 2
+    return stop
+
+
+def _from_base64(body: bytes, line: int) -> bytes | None:
+    """What the body encodes; None when it is too small or not regular."""
+    if len(body) < _LEAST:
+        return None
+    try:
+        data = _from_text(b'"%b"' % body.replace(b"\r", b"").replace(b"\n", b""))
+    except msgspec.MsgspecError:
+        return None
+    return data if _to_base64(data, line) == body else None
+
+
+def _to_base64(data: bytes | memoryview, line: int) -> bytes:
+    text = _to_text(data)
+    if len(text) - 2 <= line:
+        return text[1:-1]
+    cutter = _cutter(line)
+    lines: list[bytes] = []
+    stop = len(text) - 1
+    start = 1
+    while start + cutter.size <= stop:
+        lines += cutter.unpack_from(text, start)
+        start += cutter.size
+    lines += [text[n : min(n + line, stop)] for n in range(start, stop, line)]
+    return b"\r\n".join(lines)
+
+
+@lru_cache(8)
+def _cutter(line: int) -> Struct:
+    """Cuts lines of this length in C."""
+    return Struct(f"{line}s" * _AT_ONCE)
+
+
+def _from_quoted(body: bytes) -> bytes | None:
+    """What the body encodes; None when it is small, hardly shorter, or encoded in another way than usual."""
+    if len(body) < _LEAST or b"=" not in body:
+        return None
+    data = a2b_qp(body)
+    if len(data) > _DENSE * len(body):
+        return None
+    return data if _to_quoted(data) == body else None
+
+
+def _to_quoted(data: bytes) -> bytes:
+    # To replace one octet is many times as fast as two; with CR in the data, b2a_qp breaks lines an octet too early.
+    return b2a_qp(data.replace(b"\r", b"")).replace(b"\n", b"\r\n")
