@@ -99,7 +99,8 @@ def test_the_trace_tells_the_story(queued: Shell) -> None:
     told = queued("trace", "<1@example.org>")
     assert "Accepted alice@example.org from 192.0.2.1." in told.out
     assert "Held by the administrator: bob@b.example." in told.out
-    (record,) = queued("trace", "bob@b.example", "--json").json
+    (story,) = queued("trace", "bob@b.example", "--json").json
+    (record,) = story["queue"]
     assert [event["kind"] for event in record["events"]] == ["accepted", "held"]
     assert record["waiting"] == 2
 

@@ -8,6 +8,7 @@ from mailwright.config import Route as RouteConfig
 from mailwright.delivery.local import keep_report
 from mailwright.delivery.signing import KeyRing
 from mailwright.dns.resolver import StubResolver
+from mailwright.hooks.caller import Hooks
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.dsn import Origin
 from mailwright.queue.hosts import HostFinder
@@ -47,7 +48,14 @@ class Outbound:
     """The queue's runner and what it needs. `start` and `stop` it; `wake` it after something was queued."""
 
     def __init__(
-        self, config: Config, store: Store, keys: KeyRing, rules: Rules, clock: Clock, hostname: str
+        self,
+        config: Config,
+        store: Store,
+        keys: KeyRing,
+        rules: Rules,
+        clock: Clock,
+        hostname: str,
+        hooks: Hooks,
     ) -> None:
         queue = config.queue
         self.resolver = StubResolver(
@@ -93,6 +101,7 @@ class Outbound:
             daily=self._daily,
             often=self._often,
             trace_for=queue.keep_traces,
+            hooks=hooks,
         )
 
     async def start(self) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mailwright.base.clock import Clock
+from mailwright.hooks import AttemptFinished, RecipientResult
+from mailwright.hooks.caller import Hooks
 from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import RETRY, Limits, Planner, Start, Work
@@ -87,6 +89,7 @@ class Runner:
         daily: Callable[[], Awaitable[None]] | None = None,
         often: Callable[[], Awaitable[None]] | None = None,
         trace_for: float = trace.KEPT_FOR,
+        hooks: Hooks | None = None,
         owner: str = "",
     ) -> None:
         self._db = db
@@ -98,6 +101,7 @@ class Runner:
         self._daily = daily
         self._often = often
         self._trace_for = trace_for
+        self._hooks = hooks if hooks is not None and hooks.wants(AttemptFinished) else None
         self._owner = owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
         self._claimed: dict[int, Claimed] = {}
@@ -298,6 +302,8 @@ class Runner:
         event = {**attempt.event, "results": [_describe(*row) for row in results]}
         self._findings.append(Finding(claimed.lane, claimed.message, now, tuple(results), event))
         self._found.set()
+        if self._hooks is not None:
+            self._hooks.tell(_told(claimed, attempt.event, results))
         if len(self._findings) > _UNRECORDED:
             self._room.clear()
 
@@ -392,6 +398,23 @@ def _give_back(
     model.release_leases(tx, owner, now, leases)
     if until is not None:
         lanes.rest(tx, destination, until)
+
+
+def _told(
+    claimed: Claimed,
+    event: dict[str, object],
+    results: list[tuple[Recipient, Result, float | None]],
+) -> AttemptFinished:
+    return AttemptFinished(
+        claimed.message.id,
+        claimed.message.reverse_path,
+        claimed.lane.destination,
+        str(event.get("host", "")),
+        tuple(
+            RecipientResult(recipient.address, result.outcome.value, result.status, result.text)
+            for recipient, result, _ in results
+        ),
+    )
 
 
 def _describe(recipient: Recipient, result: Result, retry_at: float | None) -> dict[str, object]:
