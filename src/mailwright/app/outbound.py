@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mailwright.base.clock import Clock
 from mailwright.config import Config
 from mailwright.config import Route as RouteConfig
@@ -12,6 +14,7 @@ from mailwright.hooks.caller import Hooks
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.dsn import Origin
 from mailwright.queue.hosts import HostFinder
+from mailwright.queue.https import HTTPS
 from mailwright.queue.limits import BreakerLimits, SendingLimits
 from mailwright.queue.model import Rules
 from mailwright.queue.opening import Settings
@@ -20,8 +23,8 @@ from mailwright.queue.reports import Reports
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.runner import Runner
 from mailwright.queue.schedule import Schedule
-from mailwright.queue.sts import Policies
-from mailwright.queue.tlsreports import TLSReports
+from mailwright.queue.sts import Policies, fetch
+from mailwright.queue.tlsreports import TLSReports, post
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
 
@@ -73,9 +76,12 @@ class Outbound:
             return keep_report(tx, address, content, rules, now, config.delivery.separator)
 
         self._db, self._clock = store.db, clock
+        https = HTTPS(self.resolver)
         self._reports = reports = Reports(rules, origin, keep_local, sign)
         self.tls_reports = (
-            TLSReports(store.db, self.resolver, clock, origin, reports) if queue.tlsrpt else None
+            TLSReports(store.db, self.resolver, clock, origin, reports, partial(post, https))
+            if queue.tlsrpt
+            else None
         )
         transport = SMTPTransport(
             store.db,
@@ -83,7 +89,9 @@ class Outbound:
             clock,
             Settings(hostname, queue.port, queue.sources, queue.proxy),
             router=rules.router,
-            policies=Policies(store.db, self.resolver, clock) if queue.mta_sts else None,
+            policies=Policies(store.db, self.resolver, clock, partial(fetch, https))
+            if queue.mta_sts
+            else None,
             tls_reports=self.tls_reports,
             sign=sign,
         )
