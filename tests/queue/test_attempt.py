@@ -230,6 +230,38 @@ async def test_a_connection_that_was_closed_meanwhile_costs_nothing() -> None:
         assert peer.connections == 3
 
 
+@pytest.mark.parametrize(
+    ("before", "changes"),
+    [
+        (("PIPELINING", "8BITMIME"), {"smtputf8": True, "reverse_path": "büro@us.example"}),
+        (("PIPELINING", "SIZE 10"), {}),
+    ],
+)
+async def test_what_the_peer_offered_long_ago_refuses_nothing(
+    before: tuple[str, ...], changes: dict[str, Any]
+) -> None:
+    """A waiting connection may be of a server that has been replaced since."""
+    async with Peer(extensions=before) as peer:
+        net = Net(zone(), peer.port)
+        tiny = await net.send(content=b"x\r\n\r\n")
+        assert tiny.results[0].outcome is Outcome.RELAYED
+        peer.extensions = EXTENSIONS
+        done = await net.send(**changes)
+    assert done.results[0].outcome is Outcome.SENT
+    assert peer.connections == 2
+
+
+async def test_a_refusal_by_what_the_peer_offers_now_stands() -> None:
+    async with Peer(extensions=("PIPELINING", "SIZE 10")) as peer:
+        net = Net(zone(), peer.port)
+        await net.send(content=b"x\r\n\r\n")
+        done = await net.send()
+        again = await net.send(content=b"y\r\n\r\n")
+    assert outcomes(done) == [("failed", "mail", "5.3.4")]
+    assert again.results[0].outcome is Outcome.RELAYED
+    assert peer.connections == 2
+
+
 async def test_mailmax_is_kept() -> None:
     async with Peer(extensions=(*EXTENSIONS, "LIMITS MAILMAX=2")) as peer:
         net = Net(zone(), peer.port)
@@ -267,7 +299,7 @@ async def test_eight_bits_are_converted_for_a_peer_of_seven() -> None:
         return b"DKIM-Signature: again\r\n" + made
 
     async with Peer(extensions=("PIPELINING",)) as peer:
-        net = Net(zone(), peer.port, more={"sign": sign})
+        net = Net(zone(), peer.port, more={"sign_again": sign})
         await net.send(content=content, body="8BITMIME")
         await net.send(content=content, body="8BITMIME", account=3)
     one, two = (taken.content for taken in peer.taken)

@@ -93,7 +93,7 @@ class Outbound:
             if queue.mta_sts
             else None,
             tls_reports=self.tls_reports,
-            sign=sign,
+            sign_again=lambda content: keys.sign_again(content, clock.now()),
         )
         self.runner = Runner(
             store.db,
