@@ -16,7 +16,7 @@ from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
 from mailwright.queue import opening, wire
 from mailwright.queue.attempt import SMTPTransport
-from mailwright.queue.hosts import HostFinder
+from mailwright.queue.hosts import HostFinder, NoHosts
 from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
@@ -372,6 +372,40 @@ async def test_domains_without_a_server(records: dict[str, Any], expected: tuple
     done = await Net(MockResolver(records), 25).send()
     assert outcomes(done) == [expected]
     assert done.reached, "there is no outage to wait for"
+
+
+@pytest.mark.parametrize(
+    ("mx", "expected"),
+    [
+        (["10 us2.b.example", "20 mx.b.example"], None),
+        (["10 mx.b.example", "10 us2.b.example"], None),
+        (["10 mx.b.example", "20 us2.b.example", "30 mx2.b.example"], ["mx.b.example"]),
+        (["10 mx.b.example", "20 us2.b.example", "20 mx2.b.example"], ["mx.b.example"]),
+        (["10 mx.b.example", "20 MX.us.example.", "20 mx2.b.example"], ["mx.b.example"]),
+    ],
+)
+async def test_the_list_of_hosts_ends_where_we_are(mx: list[str], expected: list[str] | None) -> None:
+    """RFC 5321 5.1: by our names and by our addresses."""
+    zone = {
+        "b.example": {"MX": mx},
+        "mx.b.example": {"A": ["192.0.2.1"]},
+        "mx2.b.example": {"A": ["192.0.2.2"]},
+        "us2.b.example": {"AAAA": ["2001:db8::25"], "A": ["198.51.100.25"]},
+    }
+    finder = HostFinder(
+        MockResolver(zone),
+        ours=("mx.us.example",),
+        is_ours=lambda address, port: (address, port) == ("198.51.100.25", 25),
+    )
+    if expected is None:
+        with pytest.raises(NoHosts) as caught:
+            await finder.of_domain("b.example", 25)
+        assert caught.value.result.status == "5.4.6"
+        assert len(await finder.of_domain("b.example", 26)) == 2, "another port is another server"
+    else:
+        assert [host.name for host in await finder.of_domain("b.example", 25)] == expected
+    with pytest.raises(NoHosts):
+        await finder.of_domain("[198.51.100.25]", 25)
 
 
 async def test_a_silent_name_server_is_waited_for() -> None:

@@ -11,6 +11,7 @@ from mailwright.delivery.local import keep_report
 from mailwright.delivery.signing import KeyRing
 from mailwright.dns.resolver import StubResolver
 from mailwright.hooks.caller import Hooks
+from mailwright.net.addresses import Ours
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.dsn import Origin
 from mailwright.queue.hosts import HostFinder
@@ -85,7 +86,7 @@ class Outbound:
         )
         transport = SMTPTransport(
             store.db,
-            HostFinder(self.resolver, ours=(hostname,), dane=queue.dane),
+            HostFinder(self.resolver, ours=(hostname,), is_ours=_ours(config), dane=queue.dane),
             clock,
             Settings(hostname, queue.port, queue.sources, queue.proxy),
             router=rules.router,
@@ -134,6 +135,12 @@ class Outbound:
         """Write what was counted for TLS reports."""
         if self.tls_reports is not None:
             await self.tls_reports.flush()
+
+
+def _ours(config: Config) -> Ours:
+    """Our addresses: mail for others that would come to them has gone astray (RFC 5321 5.1)."""
+    listeners = [(address.host, address.port) for address in config.listeners.smtp.addresses]
+    return Ours(listeners, config.server.public_addresses)
 
 
 def _route(config: RouteConfig) -> Route:

@@ -35,6 +35,9 @@ class Server:
 
     hostname: str = setting("", "Our name in greetings and trace headers. Empty: the machine's full name.")
     data: Path = setting(Path("/var/lib/mailwright"), "The folder of the store, certificates and DKIM keys.")
+    public_addresses: tuple[str, ...] = setting(
+        (), "Our addresses as others see them, where a router translates them; the machine's own are known."
+    )
     postmaster: str = setting(
         "", "Who is told when something needs a person. Empty: postmaster@ the first domain."
     )
