@@ -28,7 +28,7 @@ class HTTPSError(Exception):
 
 
 class HTTPS:
-    """A client without cookies, redirects or memory. `authorities`: a PEM file instead of the system's."""
+    """A client without cookies, redirects or memory. `authorities`: a PEM file instead of those of the web."""
 
     def __init__(self, resolver: Resolver, authorities: str | None = None, *, port: int = 443) -> None:
         self._resolver = resolver
@@ -44,7 +44,7 @@ class HTTPS:
         import httpx  # here, not above: it would take a third of the time that a start has
 
         if self._context is None:
-            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self._authorities)
+            self._context = await asyncio.to_thread(self._trust)
         limits = httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
         try:
             target = httpx.URL(url)
@@ -62,6 +62,13 @@ class HTTPS:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
             text = str(error) or f"no answer within {TIMEOUT:.0f} s"
             raise HTTPSError(f"{url}: {text}", is_certificate="certificate" in text.lower()) from error
+
+    def _trust(self) -> ssl.SSLContext:
+        import httpx
+
+        if self._authorities is not None:
+            return ssl.create_default_context(cafile=self._authorities)
+        return httpx.create_ssl_context(trust_env=False)
 
     async def _send(
         self,
