@@ -301,6 +301,24 @@ async def test_a_large_message_is_mended_and_kept_whole(house: House) -> None:
     assert b"Bcc" not in content
 
 
+@pytest.mark.parametrize(
+    "sender", ["a" * 65 + "@example.org", "with space@example.org", "x@" + "y" * 70 + ".example"]
+)
+async def test_a_sender_that_can_be_nobodys_is_refused_for_good(house: House, sender: str) -> None:
+    info = await alice(house)
+    refusal = await house.room.check_sender(info, path(sender), MailParameters())
+    assert refusal is not None
+    assert refusal.code == 553
+
+
+@pytest.mark.parametrize("author", [b"x" * 300, b"a\0b", b"../../x", b"/etc", b"[1.2.3.4]"])
+async def test_a_strange_domain_of_the_author_is_no_reason_to_fail(house: House, author: bytes) -> None:
+    (house.keys / "example.org").mkdir(parents=True)
+    content = b"From: <a@" + author + b">\r\n\r\nx\r\n"
+    info = await alice(house)
+    assert codes(await house.send(content, "alice@example.org", "x@elsewhere.example", info=info)) == [250]
+
+
 # The record
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from mailwright.delivery.signing import KeyRing
 from mailwright.dns.mock import MockResolver
 from mailwright.mailauth.dkim.key import dump_private_key, generate_key, record_text
@@ -50,6 +52,34 @@ async def test_our_broken_signature_is_replaced(tmp_path: Path) -> None:
     assert (await results(signed, resolver))["example.org"] == "pass"
     assert (await results(converted, resolver))["example.org"] == "fail"
     assert (await results(again, resolver))["example.org"] == "pass"
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "",
+        "../example.org",
+        "example.org/",
+        "/tmp",
+        "a\0b",
+        "x" * 300,
+        "example.org.",
+        "[127.0.0.1]",
+        "ü.example",
+    ],
+)
+def test_a_domain_out_of_a_header_is_no_path(tmp_path: Path, domain: str) -> None:
+    keys, _ = ring(tmp_path)
+    (tmp_path / "stray.pem").write_bytes((tmp_path / "example.org" / "e1.pem").read_bytes())
+    assert keys.signers(domain) == []
+
+
+def test_what_is_remembered_of_domains_is_bounded(tmp_path: Path) -> None:
+    keys, _ = ring(tmp_path)
+    for n in range(2500):
+        keys.signers(f"d{n}.example")
+    assert len(keys._signers) <= 1000
+    assert len(keys.signers("example.org")) == 1
 
 
 def test_without_keys_nothing_is_touched(tmp_path: Path) -> None:

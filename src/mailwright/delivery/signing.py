@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mailwright.base.domain import InvalidDomain, to_ascii
 from mailwright.delivery.submission import header_section
 from mailwright.mailauth.dkim.canonical import BodyHasher
 from mailwright.mailauth.dkim.key import InvalidKey
@@ -19,6 +20,7 @@ from mailwright.message.header import iterate_fields
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 60.0  # seconds between two looks at a domain's folder
+_REMEMBERED = 1000  # domains
 
 
 class KeyRing:
@@ -38,6 +40,8 @@ class KeyRing:
         found = self._signers.get(domain)
         if found is None or now > found[0]:
             found = (now + _LOOK_AGAIN, self._load(domain))
+            if len(self._signers) >= _REMEMBERED:
+                self._signers.clear()
             self._signers[domain] = found
         return found[1]
 
@@ -70,6 +74,11 @@ class KeyRing:
         return self.sign_message(content, now) + content
 
     def _load(self, domain: str) -> list[Signer]:
+        try:
+            if to_ascii(domain) != domain:
+                return []
+        except InvalidDomain:  # it comes from a header field: not every text may become the name of a folder
+            return []
         signers = []
         for path in sorted((self._folder / domain).glob("*.pem")):
             if self._selectors and path.stem not in self._selectors:
