@@ -386,7 +386,7 @@ def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:
 
 def _message_id(content: PreparedMessage | None, outbound: Sequence[Outbound]) -> str:
     prepared = content if content is not None else outbound[0].content if outbound else None
-    return prepared.thread_keys[0] if prepared is not None and prepared.thread_keys else ""
+    return prepared.summary.message_id if prepared is not None else ""
 
 
 def _nothing() -> None:

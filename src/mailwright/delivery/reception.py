@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,7 @@ MAX_RECIPIENTS: Final = 200  # of one message that are named
 PRUNE_BATCH: Final = 5000  # rows removed in one transaction
 
 
-class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+class Verdict(NamedTuple):
     """What a check or a hook said: 'pass', 'refuse', 'tag', 'redirect' or 'error'."""
 
     name: str
@@ -31,7 +31,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
 
 
-class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+class Kept(NamedTuple):
     """An account that the message was for; `failure` says why it could not be kept there."""
 
     account: str
@@ -39,7 +39,7 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     failure: str = ""
 
 
-class Reception(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reception(NamedTuple):
     """One message, or one refusal of MAIL, RCPT or a message. `id` is what the 250 told, '' for a refusal."""
 
     at: float
@@ -61,7 +61,7 @@ class Reception(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def ended(self, kept: Sequence[Kept], queue: Sequence[int]) -> Reception:
         """With what became of it."""
-        return msgspec.structs.replace(self, kept=tuple(kept[:MAX_RECIPIENTS]), queue=tuple(queue))
+        return self._replace(kept=tuple(kept[:MAX_RECIPIENTS]), queue=tuple(queue))
 
 
 def describe(
@@ -149,8 +149,19 @@ def _names(reception: Reception) -> set[str]:
     return {name.lower() for name in (*names, *(kept.account for kept in reception.kept)) if name}
 
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Reception).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def _decode(data: str) -> Reception:
+    """A record out of its row, a JSON array in the order of the fields."""
+    row: list[Any] = msgspec.json.decode(data)
+    found = Reception(*row)
+    return found._replace(
+        recipients=tuple(found.recipients),
+        verdicts=tuple(Verdict(*item) for item in found.verdicts),
+        kept=tuple(Kept(*item) for item in found.kept),
+        queue=tuple(found.queue),
+    )
 
 
 # Telling
@@ -158,7 +169,9 @@ _decode = msgspec.json.Decoder(Reception).decode
 
 def to_json(reception: Reception) -> dict[str, Any]:
     """What `json.dumps` takes."""
-    told: dict[str, Any] = msgspec.to_builtins(reception)
+    told = reception._asdict()
+    told["verdicts"] = [verdict._asdict() for verdict in reception.verdicts]
+    told["kept"] = [kept._asdict() for kept in reception.kept]
     return told
 
 

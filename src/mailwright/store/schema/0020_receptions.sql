@@ -4,7 +4,7 @@
 @sqlite CREATE TABLE receptions (
   id INTEGER PRIMARY KEY,
   at DOUBLE PRECISION NOT NULL,
-  data TEXT NOT NULL                   -- JSON
+  data TEXT NOT NULL                   -- a JSON array: delivery/reception.py
 );
 
 @postgres CREATE TABLE receptions (
