@@ -214,7 +214,7 @@ class DeliveryMailroom:
         if log.isEnabledFor(logging.INFO):
             self._tell(info, envelope, message.size, mail_id, queue_ids)
         accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
-        if not failed and all([route.refusal is None for route in work.routes]):
+        if not failed and all(route.refusal is None for route in work.routes):
             return accepted
         return [_result(route, failed, accepted) for route in work.routes]
 
