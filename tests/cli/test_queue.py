@@ -99,7 +99,8 @@ def test_the_trace_tells_the_story(queued: Shell) -> None:
     told = queued("trace", "<1@example.org>")
     assert "Accepted alice@example.org from 192.0.2.1." in told.out
     assert "Held by the administrator: bob@b.example." in told.out
-    (record,) = queued("trace", "bob@b.example", "--json").json
+    (story,) = queued("trace", "bob@b.example", "--json").json
+    (record,) = story["queue"]
     assert [event["kind"] for event in record["events"]] == ["accepted", "held"]
     assert record["waiting"] == 2
 
@@ -120,3 +121,39 @@ def test_suppressed_addresses_are_seen_and_taken_off(queued: Shell) -> None:
     again = queued("queue", "unsuppress", "alice@example.org", "gone@b.example")
     assert again.code == Exit.FAILED
     assert "is not suppressed" in again.err
+
+
+@pytest.mark.parametrize(
+    ("verb", "count"),
+    [(("hold",), 2), (("retry",), 0), (("reroute",), 0), (("expire",), 2), (("delete", "--yes"), 2)],
+)
+def test_each_change_speaks_json(queued: Shell, verb: tuple[str, ...], count: int) -> None:
+    assert queued("queue", *verb, "--all", "--json").json == {"recipients": count}
+
+
+@pytest.mark.parametrize("to", ["@nowhere", "bad domain!", "b.example@nowhere"])
+def test_mail_is_sent_no_way_that_does_not_exist(queued: Shell, to: str) -> None:
+    done = queued("queue", "reroute", "--all", "--to", to)
+    assert done.code == Exit.USAGE
+    assert f"{to} is neither a domain nor a route; the routes are: none" in done.err
+    assert queued("queue", "reroute", "--all", "--to", "d.example").out == "Rerouted 2 recipient(s).\n"
+
+
+def test_a_list_in_a_file_has_whole_words(queued: Shell) -> None:
+    out = queued("queue", "list").out
+    assert "…" not in out
+    assert "carol@c.example" in out
+
+
+def test_the_trace_says_why_an_account_waits(queued: Shell) -> None:
+    def stop(tx: Transaction) -> None:
+        usage.stop_account(tx, find_account(tx, "alice@example.org").id, time.time(), "too many strangers")
+
+    write(load(queued.config), stop)
+    told = queued("trace", "1@example.org")
+    assert (
+        "2 recipients still waiting, 2 of them held until `mailwright queue release`:"
+        " the account is stopped, too many strangers." in told.out
+    )
+    (story,) = queued("trace", "1@example.org", "--json").json
+    assert (story["queue"][0]["held"], story["queue"][0]["stopped"]) == (2, "too many strangers")

@@ -1,7 +1,7 @@
 """An SMTP server for crash tests, as a process of its own: it takes everything and notes each message it has kept.
 
 `python sink.py FILE` says its port, then appends a line `NUMBER CONNECTION TIME` to FILE for each message, before its
-final reply is sent.
+final reply is sent. The command WAIT is answered once all other connections have ended.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ class Sink:
     def __init__(self, log: TextIO) -> None:
         self._log = log
         self._connections = 0
+        self._open = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
+        self._open += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._converse(reader, writer, self._connections)
+        self._open -= 1
         writer.close()
 
     async def _converse(
@@ -40,6 +43,10 @@ class Sink:
                 writer.write(b"354 go on\r\n")
                 await self._keep(await reader.readuntil(b"\r\n.\r\n"), connection)
                 writer.write(b"250 kept\r\n")
+            elif verb == b"WAIT":
+                while self._open > 1:
+                    await asyncio.sleep(0.01)
+                writer.write(b"250 nobody else is here\r\n")
             elif verb == b"QUIT":
                 writer.write(b"221 bye\r\n")
                 return

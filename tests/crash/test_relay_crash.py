@@ -60,11 +60,9 @@ class SinkProcess:
         return [Kept(int(number), int(connection), float(at)) for number, connection, at in rows]
 
     def settle(self) -> None:
-        """Wait until the sink has read what a killed server had sent already."""
-        before = -1
-        while (now := self._file.stat().st_size if self._file.exists() else 0) != before:
-            before = now
-            time.sleep(0.1)
+        """Wait until the sink has read all that a killed server had sent: its connections came before this one."""
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=30) as client:
+            assert client.docmd("WAIT")[0] == 250
 
     def stop(self) -> None:
         self._process.kill()

@@ -10,6 +10,7 @@ import pytest
 from support.stores import open_store
 
 from mailwright.base.clock import ManualClock
+from mailwright.delivery import story
 from mailwright.delivery.inbound import loop_step
 from mailwright.delivery.mailroom import DeliveryMailroom, MailroomRules
 from mailwright.delivery.routing import Router
@@ -17,6 +18,19 @@ from mailwright.delivery.signing import KeyRing
 from mailwright.directory.accounts import add_account, set_disabled, set_quota
 from mailwright.directory.aliases import add_alias
 from mailwright.directory.domains import add_domain
+from mailwright.hooks import (
+    Delivered,
+    MessageArrived,
+    Queued,
+    RecipientGiven,
+    Redirect,
+    Refuse,
+    SenderGiven,
+    Tag,
+    on,
+)
+from mailwright.hooks.caller import Hooks
+from mailwright.hooks.loader import Hook
 from mailwright.mailauth.dkim.key import dump_private_key, generate_key
 from mailwright.net.api import Peer, TLSInfo
 from mailwright.queue.srs import Rewriter
@@ -39,7 +53,7 @@ MESSAGE = b"From: eve@elsewhere.example\r\nSubject: hi\r\n\r\nbody\r\n"
 class House:
     """A mailroom with alice and bob of example.org behind it."""
 
-    def __init__(self, store: Store, folder: FilePath) -> None:
+    def __init__(self, store: Store, folder: FilePath, hooks: Hooks | None = None) -> None:
         self.store = store
         self.clock = ManualClock()
         self.keys = folder / "dkim"
@@ -47,7 +61,7 @@ class House:
             store, self.clock, "+", "mx.example.org", lambda domain: Rewriter(domain, (b"secret",))
         )
         rules = MailroomRules("mx.example.org", steps=(loop_step(5),))
-        self.room = DeliveryMailroom(store, router, KeyRing(self.keys), rules, self.clock)
+        self.room = DeliveryMailroom(store, router, KeyRing(self.keys), rules, self.clock, hooks)
         self.queued = 0
         self.room.on_queued = self._count
 
@@ -285,3 +299,186 @@ async def test_a_large_message_is_mended_and_kept_whole(house: House) -> None:
     (content,) = await house.inbox("bob@example.org")
     assert content.endswith(b"From: alice@example.org\r\n\r\n" + body)
     assert b"Bcc" not in content
+
+
+@pytest.mark.parametrize(
+    "sender", ["a" * 65 + "@example.org", "with space@example.org", "x@" + "y" * 70 + ".example"]
+)
+async def test_a_sender_that_can_be_nobodys_is_refused_for_good(house: House, sender: str) -> None:
+    info = await alice(house)
+    refusal = await house.room.check_sender(info, path(sender), MailParameters())
+    assert refusal is not None
+    assert refusal.code == 553
+
+
+@pytest.mark.parametrize("author", [b"x" * 300, b"a\0b", b"../../x", b"/etc", b"[1.2.3.4]"])
+async def test_a_strange_domain_of_the_author_is_no_reason_to_fail(house: House, author: bytes) -> None:
+    (house.keys / "example.org").mkdir(parents=True)
+    content = b"From: <a@" + author + b">\r\n\r\nx\r\n"
+    info = await alice(house)
+    assert codes(await house.send(content, "alice@example.org", "x@elsewhere.example", info=info)) == [250]
+
+
+# The record
+
+
+async def told(house: House, what: str) -> list[story.Story]:
+    await house.room.refusals.flush()
+    return await house.store.read(story.find, what, 10)
+
+
+async def test_each_message_has_a_record_by_the_id_in_its_250(house: House) -> None:
+    result = await house.send(MESSAGE, "eve@elsewhere.example", "alice+x@example.org", "bob@example.org")
+    reply = result if isinstance(result, Reply) else result[0]
+    mail_id = reply.lines[0].rpartition(" ")[2]
+    (found,) = await told(house, mail_id)
+    assert found.reception is not None
+    assert found.reception.recipients == ("alice+x@example.org", "bob@example.org")
+    assert [(kept.account, kept.mailbox) for kept in found.reception.kept] == [
+        ("alice@example.org", "INBOX"),
+        ("bob@example.org", "INBOX"),
+    ]
+    assert [(verdict.name, verdict.verdict) for verdict in found.reception.verdicts] == [("loop", "pass")]
+    assert found.records == ()
+    assert "Came from 192.0.2.9:4711 (client.example) by ESMTP, without TLS" in story.tell(found)
+
+
+async def test_the_record_leads_on_into_the_queue(house: House) -> None:
+    content = b"Message-ID: <q1@example.org>\r\n" + MESSAGE
+    info = await alice(house)
+    await house.send(content, "alice@example.org", "bob@example.org", "carol@c.example", info=info)
+    (found,) = await told(house, "q1@example.org")
+    assert found.reception is not None
+    assert found.reception.account == "alice@example.org"
+    assert found.reception.tls == "TLSv1.3 TLS_AES_256_GCM_SHA384"
+    assert [kept.account for kept in found.reception.kept] == ["bob@example.org"]
+    (record,) = found.records
+    assert found.reception.queue == (record.id,)
+    assert await told(house, str(record.id)) == [found]
+    assert await told(house, "carol@c.example") == [found]
+
+
+async def test_what_is_refused_has_a_record_too(house: House) -> None:
+    await house.send(b"Received: x\r\n" * 6 + MESSAGE, "eve@elsewhere.example", "alice@example.org")
+    await house.check("nobody@example.org")
+    (looping,) = await told(house, "alice@example.org")
+    assert looping.reception is not None
+    assert looping.reception.reply.startswith("554 5.4.6 ")
+    assert [(v.name, v.verdict) for v in looping.reception.verdicts] == [("loop", "refuse")]
+    (unknown,) = await told(house, "nobody@example.org")
+    assert unknown.reception is not None
+    assert unknown.reception.reply.startswith("550 5.1.1 ")
+    assert unknown.reception.sender == "eve@elsewhere.example"
+    assert len(await told(house, "eve@elsewhere.example")) == 2
+
+
+async def test_an_account_that_went_away_since_rcpt_is_no_silent_loss(house: House) -> None:
+    await house.store.write(set_disabled, "bob@example.org", True)
+    assert codes(await house.send(MESSAGE, "", "alice@example.org", "bob@example.org")) == [250, 550]
+
+
+# Hooks
+
+
+@on(SenderGiven)
+def no_evil(event: SenderGiven) -> Refuse | None:
+    return Refuse("We do not take mail from evil", 550) if event.sender.endswith("@evil.example") else None
+
+
+@on(RecipientGiven)
+async def closed_at_night(event: RecipientGiven) -> Refuse | None:
+    return Refuse("Nobody is in", 450) if event.recipient == "bob@example.org" else None
+
+
+@on(MessageArrived)
+def by_subject(event: MessageArrived) -> object:
+    assert b"".join(event.read()).startswith(event.header)
+    if b"Subject: virus" in event.header:
+        return Refuse("This is a virus", enhanced="5.7.13")
+    if b"Subject: spam" in event.header:
+        return [Tag((("X-Spam", "yes, \u5783\u573e"),), ("$Junk", "\\Seen", "$junk"))]
+    if b"Subject: away" in event.header:
+        return Redirect(("bob@example.org", "bob@elsewhere.example"))
+    if b"Subject: drop" in event.header:
+        return Redirect(())
+    if b"Subject: lost" in event.header:
+        return Redirect(("nobody@example.org",))
+    return None
+
+
+heard: list[object] = []
+
+
+@on(Delivered)
+@on(Queued)
+async def listen(event: object) -> None:
+    heard.append(event)
+
+
+@pytest.fixture
+async def hooked(tmp_path: FilePath) -> AsyncIterator[House]:
+    heard.clear()
+    functions = (no_evil, closed_at_night, by_subject, listen)
+    found = [
+        Hook(function.__name__, function, to, function in (closed_at_night, listen))
+        for function in functions
+        for to in getattr(function, "mailwright_hooks", ())
+    ]
+    async with open_store(tmp_path) as store:
+        await store.write(add_domain, "example.org", now=1)
+        for name in ("alice", "bob"):
+            await store.write(add_account, f"{name}@example.org", now=1)
+        yield House(store, tmp_path, Hooks(found))
+
+
+def about(subject: str) -> bytes:
+    return MESSAGE.replace(b"Subject: hi", b"Subject: " + subject.encode())
+
+
+async def test_hooks_may_refuse_a_sender_and_a_recipient(hooked: House) -> None:
+    refusal = await hooked.room.check_sender(RELAY, path("x@evil.example"), MailParameters())
+    assert refusal == Reply(550, "5.7.1", ("We do not take mail from evil",))
+    assert await hooked.room.check_sender(RELAY, path("x@good.example"), MailParameters()) is None
+    assert await hooked.check("bob@example.org") == Reply(450, "4.7.1", ("Nobody is in",))
+    assert await hooked.check("alice@example.org") is None
+    (found,) = await told(hooked, "x@evil.example")
+    assert "Check no_evil: refuse (We do not take mail from evil)." in story.tell(found)
+
+
+async def test_hooks_may_refuse_a_message(hooked: House) -> None:
+    result = await hooked.send(about("virus"), "eve@e.example", "alice@example.org")
+    assert result == Reply(550, "5.7.13", ("This is a virus",))
+    assert await hooked.inbox("alice@example.org") == []
+    (found,) = await told(hooked, "alice@example.org")
+    assert "Check by_subject: refuse (This is a virus)." in story.tell(found)
+
+
+async def test_hooks_may_tag_a_message(hooked: House) -> None:
+    await hooked.send(about("spam"), "eve@e.example", "alice@example.org")
+    (content,) = await hooked.inbox("alice@example.org")
+    head = content.partition(b"Received: ")[0]
+    assert b"\r\nX-Spam: =?utf-8?" in head.replace(b"UTF-8", b"utf-8")
+    marks = await hooked.store.read(lambda tx: tx.all("SELECT flags, keywords FROM places"))
+    assert marks == [(1, "$Junk")]
+
+
+async def test_hooks_may_send_a_message_elsewhere(hooked: House) -> None:
+    assert codes(await hooked.send(about("away"), "eve@e.example", "alice@example.org")) == [250]
+    assert await hooked.inbox("alice@example.org") == []
+    assert len(await hooked.inbox("bob@example.org")) == 1
+    ((sender, address, content),) = await hooked.queue()
+    assert address == "bob@elsewhere.example"
+    assert sender.endswith("@example.org"), "as when an alias forwards: rewritten"
+    assert content.startswith(b"Delivered-To: alice@example.org\r\n")
+    await hooked.room._hooks.drain()
+    assert [type(event) for event in heard] == [Delivered, Queued]
+
+
+async def test_a_message_that_a_hook_throws_away_is_told_of(hooked: House) -> None:
+    assert codes(await hooked.send(about("drop"), "eve@e.example", "alice@example.org")) == [250]
+    (found,) = await told(hooked, "alice@example.org")
+    assert "Check by_subject: redirect (nobody)." in story.tell(found)
+
+
+async def test_a_redirection_to_nowhere_keeps_the_message_with_its_sender(hooked: House) -> None:
+    assert codes(await hooked.send(about("lost"), "eve@e.example", "alice@example.org")) == [451]

@@ -68,7 +68,7 @@ def zones(port: int, good: Path) -> dict[str, str]:
         "implicit": f"@ A {PEER}\n",
         "loop": "@ MX 10 mx.us.test.\n",
         "mirror": "@ MX 10 mx\nmx A 127.0.0.1\n",
-        "sts": ours + '_mta-sts TXT "v=STSv1; id=20261123"\n',
+        "sts": ours + '_mta-sts TXT "v=STSv1; id=20261123"\nmta-sts A 127.0.0.1\n',
         "dane": ours + tlsa + hashlib.sha256(key).hexdigest() + "\n",
         "danebad": ours + tlsa + "00" * 32 + "\n",
     }

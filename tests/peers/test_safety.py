@@ -17,11 +17,9 @@ from peers.house import House, World, letter, open_house, patient, peer
 
 from mailwright.app import outbound
 from mailwright.config import Route
-from mailwright.queue import sts
-from mailwright.queue.sts import Policies
+from mailwright.queue.https import HTTPS
 
 POLICY = "version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: 86400\r\n"
-URL = "https://mta-sts.sts.test/.well-known/mta-sts.txt"
 
 
 def context(world: World, name: str = "mx.peer.test", days: int = 30) -> ssl.SSLContext:
@@ -42,9 +40,9 @@ async def publishing(
     policy: str,
     status: str = "200 OK",
     *,
-    name: str = "localhost",
+    name: str = "mta-sts.sts.test",
 ) -> AsyncIterator[list[str]]:
-    """A web server with the policy of sts.test, to which the URL is turned; the requests it got."""
+    """A web server with the policy of sts.test, on a port of its own; the requests it got."""
     requests: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,12 +56,8 @@ async def publishing(
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=web)
     port = server.sockets[0].getsockname()[1]
 
-    async def fetch(url: str) -> bytes:
-        assert url == URL
-        return await sts.fetch(url.replace("mta-sts.sts.test", f"localhost:{port}"))
-
     monkeypatch.setattr(certifi, "where", lambda: str(world.authority.file))
-    monkeypatch.setattr(outbound, "Policies", partial(Policies, fetch=fetch))
+    monkeypatch.setattr(outbound, "HTTPS", partial(HTTPS, port=port))
     async with server:
         yield requests
 
@@ -136,7 +130,7 @@ async def test_without_a_valid_enforcing_policy_it_goes_all_the_same(
     mode = "testing" if trouble == "mode" else "enforce"
     policy = "<html>" if trouble == "nonsense" else POLICY.format(mode=mode, mx="mx.sts.test")
     status = "404 Not Found" if trouble == "status" else "200 OK"
-    name = "else.test" if trouble == "web certificate" else "localhost"
+    name = "else.test" if trouble == "web certificate" else "mta-sts.sts.test"
     async with (
         publishing(world, monkeypatch, policy, status, name=name),
         open_house(world, tmp_path) as house,

@@ -124,5 +124,7 @@ async def test_the_command_line_tells_the_story(house: House, world: World, tmp_
     done = await asyncio.to_thread(shell, "trace", "<9@us.test>")
     assert done.code == 0, done.err
     assert re.search(r"bob@peer\.test: sent", done.out)
-    (record,) = (await asyncio.to_thread(shell, "trace", "bob@peer.test", "--json")).json
+    (story,) = (await asyncio.to_thread(shell, "trace", "bob@peer.test", "--json")).json
+    assert story["reception"]["account"] == "alice@us.test"
+    (record,) = story["queue"]
     assert record["message_id"].strip("<>") == "9@us.test"

@@ -16,7 +16,7 @@ from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
 from mailwright.queue import opening, wire
 from mailwright.queue.attempt import SMTPTransport
-from mailwright.queue.hosts import HostFinder
+from mailwright.queue.hosts import HostFinder, NoHosts
 from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
@@ -230,6 +230,38 @@ async def test_a_connection_that_was_closed_meanwhile_costs_nothing() -> None:
         assert peer.connections == 3
 
 
+@pytest.mark.parametrize(
+    ("before", "changes"),
+    [
+        (("PIPELINING", "8BITMIME"), {"smtputf8": True, "reverse_path": "büro@us.example"}),
+        (("PIPELINING", "SIZE 10"), {}),
+    ],
+)
+async def test_what_the_peer_offered_long_ago_refuses_nothing(
+    before: tuple[str, ...], changes: dict[str, Any]
+) -> None:
+    """A waiting connection may be of a server that has been replaced since."""
+    async with Peer(extensions=before) as peer:
+        net = Net(zone(), peer.port)
+        tiny = await net.send(content=b"x\r\n\r\n")
+        assert tiny.results[0].outcome is Outcome.RELAYED
+        peer.extensions = EXTENSIONS
+        done = await net.send(**changes)
+    assert done.results[0].outcome is Outcome.SENT
+    assert peer.connections == 2
+
+
+async def test_a_refusal_by_what_the_peer_offers_now_stands() -> None:
+    async with Peer(extensions=("PIPELINING", "SIZE 10")) as peer:
+        net = Net(zone(), peer.port)
+        await net.send(content=b"x\r\n\r\n")
+        done = await net.send()
+        again = await net.send(content=b"y\r\n\r\n")
+    assert outcomes(done) == [("failed", "mail", "5.3.4")]
+    assert again.results[0].outcome is Outcome.RELAYED
+    assert peer.connections == 2
+
+
 async def test_mailmax_is_kept() -> None:
     async with Peer(extensions=(*EXTENSIONS, "LIMITS MAILMAX=2")) as peer:
         net = Net(zone(), peer.port)
@@ -267,7 +299,7 @@ async def test_eight_bits_are_converted_for_a_peer_of_seven() -> None:
         return b"DKIM-Signature: again\r\n" + made
 
     async with Peer(extensions=("PIPELINING",)) as peer:
-        net = Net(zone(), peer.port, more={"sign": sign})
+        net = Net(zone(), peer.port, more={"sign_again": sign})
         await net.send(content=content, body="8BITMIME")
         await net.send(content=content, body="8BITMIME", account=3)
     one, two = (taken.content for taken in peer.taken)
@@ -340,6 +372,40 @@ async def test_domains_without_a_server(records: dict[str, Any], expected: tuple
     done = await Net(MockResolver(records), 25).send()
     assert outcomes(done) == [expected]
     assert done.reached, "there is no outage to wait for"
+
+
+@pytest.mark.parametrize(
+    ("mx", "expected"),
+    [
+        (["10 us2.b.example", "20 mx.b.example"], None),
+        (["10 mx.b.example", "10 us2.b.example"], None),
+        (["10 mx.b.example", "20 us2.b.example", "30 mx2.b.example"], ["mx.b.example"]),
+        (["10 mx.b.example", "20 us2.b.example", "20 mx2.b.example"], ["mx.b.example"]),
+        (["10 mx.b.example", "20 MX.us.example.", "20 mx2.b.example"], ["mx.b.example"]),
+    ],
+)
+async def test_the_list_of_hosts_ends_where_we_are(mx: list[str], expected: list[str] | None) -> None:
+    """RFC 5321 5.1: by our names and by our addresses."""
+    zone = {
+        "b.example": {"MX": mx},
+        "mx.b.example": {"A": ["192.0.2.1"]},
+        "mx2.b.example": {"A": ["192.0.2.2"]},
+        "us2.b.example": {"AAAA": ["2001:db8::25"], "A": ["198.51.100.25"]},
+    }
+    finder = HostFinder(
+        MockResolver(zone),
+        ours=("mx.us.example",),
+        is_ours=lambda address, port: (address, port) == ("198.51.100.25", 25),
+    )
+    if expected is None:
+        with pytest.raises(NoHosts) as caught:
+            await finder.of_domain("b.example", 25)
+        assert caught.value.result.status == "5.4.6"
+        assert len(await finder.of_domain("b.example", 26)) == 2, "another port is another server"
+    else:
+        assert [host.name for host in await finder.of_domain("b.example", 25)] == expected
+    with pytest.raises(NoHosts):
+        await finder.of_domain("[198.51.100.25]", 25)
 
 
 async def test_a_silent_name_server_is_waited_for() -> None:

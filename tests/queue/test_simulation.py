@@ -8,13 +8,14 @@ from collections import Counter
 
 import pytest
 from support.queues import enqueue
-from support.simulation import START, InlineDatabase, Peer, World, new_runner, run
+from support.simulation import START, InlineDatabase, Peer, VirtualClock, World, new_runner, run
 
 from mailwright.queue import dsn
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Notice, Rules
 from mailwright.queue.planner import Limits
 from mailwright.queue.reports import Reports
+from mailwright.queue.runner import LEASE
 from mailwright.queue.schedule import DAY, HOUR
 from mailwright.queue.values import Outcome
 from mailwright.store.db.api import Transaction
@@ -110,6 +111,7 @@ def test_every_recipient_ends_once_and_nothing_is_sent_again_after_its_final_rep
     assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
     assert db.tx.one("SELECT COUNT(*) FROM queue_messages") == (0,)
     assert db.tx.one("SELECT COUNT(*) FROM blobs") == (0,)
+    assert world.again == []
     assert set(ledger.ends) == queued
     assert max(ledger.ends.values()) == 1
     for key in queued:
@@ -155,6 +157,7 @@ def test_a_crash_at_any_moment_loses_nothing() -> None:
 
     queued = run(main)
     assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
+    assert world.again == []
     assert set(ledger.ends) == queued
     assert max(ledger.ends.values()) == 1
     again = Counter(key for unrecorded in broken for key in unrecorded)
@@ -209,6 +212,53 @@ def test_fresh_mail_passes_a_crowd_of_deferred_recipients() -> None:
 
     world.peers |= {f"old{n}.example": Peer(dead=(0.0, 30 * DAY)) for n in range(500)}
     assert run(main) < 3.0
+
+
+def slow_world() -> World:
+    """Peers that take longer for a message than a lease lasts."""
+    world = World(8)
+    for n in range(4):
+        world.peers[f"d{n}.example"] = Peer(seconds=LEASE * 1.5)
+    return world
+
+
+def test_chores_that_take_long_let_no_lease_end() -> None:
+    world, db = slow_world(), InlineDatabase()
+
+    async def chores() -> None:
+        await asyncio.sleep(3 * HOUR)
+
+    async def main() -> None:
+        fill(db, world, 40, 4, START)
+        runner = new_runner(db, world, RULES, LIMITS, often=chores, daily=chores)
+        await runner.start()
+        await asyncio.sleep(DAY)
+        await runner.stop()
+
+    run(main)
+    assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
+    assert world.again == []
+    assert set(world.taken.values()) == {1}
+
+
+def test_a_clock_set_forward_has_nothing_tried_that_is_being_tried() -> None:
+    world, db, clock = slow_world(), InlineDatabase(), VirtualClock()
+
+    async def main() -> None:
+        fill(db, world, 40, 4, START)
+        runner = new_runner(db, world, RULES, LIMITS, clock=clock)
+        await runner.start()
+        for _ in range(5):
+            await asyncio.sleep(600.0)
+            clock.jump += HOUR  # as after a sleep of the machine
+            runner.wake()
+        await asyncio.sleep(DAY)
+        await runner.stop()
+
+    run(main)
+    assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
+    assert world.again == []
+    assert set(world.taken.values()) == {1}
 
 
 def deferred_backlog(tx: Transaction, rows: list[tuple[int, int]]) -> None:

@@ -111,6 +111,7 @@ class House:
     def __init__(self) -> None:
         self.kept: list[tuple[SessionInfo, Envelope, bytes]] = []
         self.opened: list[Message] = []
+        self.refused: list[tuple[Envelope, Reply]] = []
         self.clock = ManualClock()
         self.secret = ScramSecret.from_password("secret", b"0123456789abcdef", 4096)
         self.failures: list[str] = []
@@ -142,6 +143,9 @@ class House:
             "left": replies.ACCOUNT_DISABLED,
             "full": replies.OVER_QUOTA,
         }.get(forward_path.local)
+
+    def note_refusal(self, info: SessionInfo, envelope: Envelope, refusal: Reply) -> None:
+        self.refused.append((envelope, refusal))
 
     def open_message(self) -> Message:
         self.opened.append(Message())

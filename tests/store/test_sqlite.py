@@ -12,6 +12,7 @@ from support.accounts import new_account, prepared
 
 from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db import sqlite
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.errors import StoreBusy, StoreFailed
@@ -139,3 +140,21 @@ def _fill(tx: Transaction, number: int) -> None:
         bytes(200_000),
     )
     tx.run("DELETE FROM chunks WHERE id % 3 = 0")
+
+
+async def test_a_long_reader_does_not_stop_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a backup is one: the write-ahead log cannot begin anew meanwhile, and no commit may wait for that."""
+    monkeypatch.setattr(sqlite, "_RESTART_PAGES", 4)
+    database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs(), busy_timeout=60)
+    await database.start()
+    reader = apsw.Connection(str(tmp_path / "mail.sqlite"))
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM settings").fetchall()
+    async with asyncio.timeout(30):
+        for number in range(20):
+            await database.write(put, f"n{number}")
+    reader.close()
+    assert len(await database.read(names)) == 20
+    await database.close()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from mailwright.base.clock import Clock
 from mailwright.config import Config
 from mailwright.config import Route as RouteConfig
 from mailwright.delivery.local import keep_report
 from mailwright.delivery.signing import KeyRing
 from mailwright.dns.resolver import StubResolver
+from mailwright.hooks.caller import Hooks
+from mailwright.net.addresses import Ours
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.dsn import Origin
 from mailwright.queue.hosts import HostFinder
+from mailwright.queue.https import HTTPS
 from mailwright.queue.limits import BreakerLimits, SendingLimits
 from mailwright.queue.model import Rules
 from mailwright.queue.opening import Settings
@@ -19,8 +24,8 @@ from mailwright.queue.reports import Reports
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.runner import Runner
 from mailwright.queue.schedule import Schedule
-from mailwright.queue.sts import Policies
-from mailwright.queue.tlsreports import TLSReports
+from mailwright.queue.sts import Policies, fetch
+from mailwright.queue.tlsreports import TLSReports, post
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
 
@@ -47,7 +52,14 @@ class Outbound:
     """The queue's runner and what it needs. `start` and `stop` it; `wake` it after something was queued."""
 
     def __init__(
-        self, config: Config, store: Store, keys: KeyRing, rules: Rules, clock: Clock, hostname: str
+        self,
+        config: Config,
+        store: Store,
+        keys: KeyRing,
+        rules: Rules,
+        clock: Clock,
+        hostname: str,
+        hooks: Hooks,
     ) -> None:
         queue = config.queue
         self.resolver = StubResolver(
@@ -65,19 +77,24 @@ class Outbound:
             return keep_report(tx, address, content, rules, now, config.delivery.separator)
 
         self._db, self._clock = store.db, clock
+        https = HTTPS(self.resolver)
         self._reports = reports = Reports(rules, origin, keep_local, sign)
         self.tls_reports = (
-            TLSReports(store.db, self.resolver, clock, origin, reports) if queue.tlsrpt else None
+            TLSReports(store.db, self.resolver, clock, origin, reports, partial(post, https))
+            if queue.tlsrpt
+            else None
         )
         transport = SMTPTransport(
             store.db,
-            HostFinder(self.resolver, ours=(hostname,), dane=queue.dane),
+            HostFinder(self.resolver, ours=(hostname,), is_ours=_ours(config), dane=queue.dane),
             clock,
             Settings(hostname, queue.port, queue.sources, queue.proxy),
             router=rules.router,
-            policies=Policies(store.db, self.resolver, clock) if queue.mta_sts else None,
+            policies=Policies(store.db, self.resolver, clock, partial(fetch, https))
+            if queue.mta_sts
+            else None,
             tls_reports=self.tls_reports,
-            sign=sign,
+            sign_again=lambda content: keys.sign_again(content, clock.now()),
         )
         self.runner = Runner(
             store.db,
@@ -93,6 +110,7 @@ class Outbound:
             daily=self._daily,
             often=self._often,
             trace_for=queue.keep_traces,
+            hooks=hooks,
         )
 
     async def start(self) -> None:
@@ -117,6 +135,12 @@ class Outbound:
         """Write what was counted for TLS reports."""
         if self.tls_reports is not None:
             await self.tls_reports.flush()
+
+
+def _ours(config: Config) -> Ours:
+    """Our addresses: mail for others that would come to them has gone astray (RFC 5321 5.1)."""
+    listeners = [(address.host, address.port) for address in config.listeners.smtp.addresses]
+    return Ours(listeners, config.server.public_addresses)
 
 
 def _route(config: RouteConfig) -> Route:

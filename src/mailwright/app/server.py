@@ -16,12 +16,15 @@ from mailwright.app.storage import open_store
 from mailwright.base.clock import SystemClock
 from mailwright.config import Config
 from mailwright.config import Listener as ListenerConfig
+from mailwright.delivery import reception
 from mailwright.delivery.inbound import loop_step
 from mailwright.delivery.mailroom import DeliveryMailroom, MailroomRules
 from mailwright.delivery.routing import Router
 from mailwright.delivery.signing import KeyRing
 from mailwright.directory.authenticator import DirectoryAuthenticator
 from mailwright.directory.lockout import Lockout
+from mailwright.hooks.caller import Hooks
+from mailwright.hooks.loader import load
 from mailwright.imap.service import Service as ImapService
 from mailwright.imap.session import Session as ImapSession
 from mailwright.net.api import Peer
@@ -60,6 +63,7 @@ class App:
     """A whole server. `start` listens, `stop` ends it cleanly; in between it serves."""
 
     def __init__(self, config: Config) -> None:
+        """Raises BadHooks, BadCertificate."""
         self.config = config
         self.clock = SystemClock()
         self.hostname = config.server.hostname or socket.getfqdn()
@@ -68,6 +72,7 @@ class App:
         self.certificates = self._certificates()
         self.listeners: list[Listener] = []
         self.indexer = Indexer(self.store)
+        self.hooks = Hooks(load(config.hooks.modules, config.hooks.directory))
         self._keys = KeyRing(config.dkim_directory, config.dkim.selectors, enabled=config.dkim.enabled)
         self._queue_rules = queue_rules(config)
         self.outbound: Outbound | None = None
@@ -108,6 +113,8 @@ class App:
         await asyncio.gather(*(listener.wait_closed(_GRACE) for listener in self.listeners))
         if self.outbound is not None:
             await self.outbound.stop()
+        await self.hooks.close()
+        await self.mailroom.refusals.close()
         self.authenticator.close()
         await self.store.close()
 
@@ -139,13 +146,13 @@ class App:
             queue=self._queue_rules,
             sending=sending_limits(config),
         )
-        return DeliveryMailroom(self.store, router, self._keys, rules, self.clock)
+        return DeliveryMailroom(self.store, router, self._keys, rules, self.clock, self.hooks)
 
     async def _start_queue(self) -> None:
         if not self.config.queue.deliver:
             return
         self.outbound = Outbound(
-            self.config, self.store, self._keys, self._queue_rules, self.clock, self.hostname
+            self.config, self.store, self._keys, self._queue_rules, self.clock, self.hostname, self.hooks
         )
         self.mailroom.on_queued = self.outbound.runner.wake
         await self.outbound.start()
@@ -248,9 +255,9 @@ class App:
             raise
 
     async def _do_chores(self) -> None:
-        """What is done every minute: follow a renewed certificate, sweep unfinished uploads."""
+        """What is done every minute: follow a renewed certificate, sweep unfinished uploads, forget old records."""
         while True:
-            for chore in (self._follow_certificate, self._sweep, self._flush_reports):
+            for chore in (self._follow_certificate, self._sweep, self._flush_reports, self._prune):
                 try:
                     await chore()
                 except Exception:
@@ -264,6 +271,17 @@ class App:
     async def _flush_reports(self) -> None:
         if self.outbound is not None:
             await self.outbound.flush()
+
+    async def _prune(self) -> None:
+        before = self.clock.now() - self.config.queue.keep_traces
+        keep = self.config.delivery
+        tables: dict[reception.Table, int] = {
+            "receptions": keep.keep_receptions,
+            "refusals": keep.keep_refusals,
+        }
+        for table, most in tables.items():
+            while await self.store.write(reception.prune, table, before, most) == reception.PRUNE_BATCH:
+                pass
 
     async def _sweep(self) -> None:
         before = int(self.clock.now()) - _UPLOADS_KEPT

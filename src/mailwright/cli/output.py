@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
@@ -13,6 +13,9 @@ from mailwright.cli.exits import Exit
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+_WIDE: Final = 10_000  # columns
 
 
 def echo_json(value: Any) -> None:
@@ -35,7 +38,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         sheet.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     for row in rows:
         sheet.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console(highlight=False, markup=False).print(sheet)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = _WIDE  # a program or a file wants whole words
+    console.print(sheet)
 
 
 def fail(text: str, code: Exit = Exit.FAILED) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mailwright.cli.exits import Exit
 from mailwright.cli.options import json_option, with_config
 from mailwright.cli.output import echo_json, fail, size, table
 
@@ -45,15 +46,20 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def change(command: Callable[..., Any]) -> Callable[..., Any]:
-    """As `selection`, but all of the queue is meant only with --all."""
+    """As `selection`, but all of the queue is meant only with --all. The command returns a word and how many it did."""
 
     @click.option("--all", "everything", is_flag=True, help="All that is queued.")
     @selection
+    @json_option
     @functools.wraps(command)
-    def run(everything: bool, picked: Selection, **options: Any) -> Any:
+    def run(everything: bool, picked: Selection, as_json: bool, **options: Any) -> None:
         if not everything and not any(value is not None for value in dataclasses.asdict(picked).values()):
             raise click.UsageError("which ones? Give --id, --sender, --recipient or --destination; or --all")
-        return command(picked=picked, **options)
+        done, count = command(picked=picked, **options)
+        if as_json:
+            echo_json({"recipients": count})
+        else:
+            click.echo(f"{done} {count} recipient(s).")
 
     return run
 
@@ -118,31 +124,31 @@ def counts(config: Config, picked: Selection, as_json: bool) -> None:
 @queue.command()
 @change
 @with_config
-def hold(config: Config, picked: Selection) -> None:
+def hold(config: Config, picked: Selection) -> tuple[str, int]:
     """Keep mail in the queue without trying it, until it is released."""
     from mailwright.queue import operations
 
-    _repeat(config, operations.hold, picked, "Held")
+    return "Held", _repeat(config, operations.hold, picked)
 
 
 @queue.command()
 @change
 @with_config
-def release(config: Config, picked: Selection) -> None:
-    """Let go what was held."""
+def release(config: Config, picked: Selection) -> tuple[str, int]:
+    """Let go what was held; a running server sees it within half a minute."""
     from mailwright.queue import operations
 
-    _repeat(config, operations.release, picked, "Released")
+    return "Released", _repeat(config, operations.release, picked)
 
 
 @queue.command()
 @change
 @with_config
-def retry(config: Config, picked: Selection) -> None:
-    """Try now instead of later."""
+def retry(config: Config, picked: Selection) -> tuple[str, int]:
+    """Try now instead of later; a running server sees it within half a minute."""
     from mailwright.queue import operations
 
-    _repeat(config, operations.retry, picked, "Due now:")
+    return "Due now:", _repeat(config, operations.retry, picked)
 
 
 @queue.command()
@@ -154,20 +160,23 @@ def retry(config: Config, picked: Selection) -> None:
     help="A domain, or @NAME of a route. Default: as the routes say now.",
 )
 @with_config
-def reroute(config: Config, picked: Selection, to: str) -> None:
+def reroute(config: Config, picked: Selection, to: str) -> tuple[str, int]:
     """Send mail another way than was decided when it was queued."""
     from mailwright.app.outbound import queue_rules
     from mailwright.cli.opening import write
     from mailwright.queue import operations
 
-    moved = write(config, operations.reroute, picked, time.time(), queue_rules(config), to)
-    click.echo(f"Rerouted {moved} recipient(s).")
+    rules = queue_rules(config)
+    if to and not rules.router.knows(to):
+        names = ", ".join(f"@{route.name}" for route in config.queue.routes) or "none"
+        fail(f"{to} is neither a domain nor a route; the routes are: {names}", Exit.USAGE)
+    return "Rerouted", write(config, operations.reroute, picked, time.time(), rules, to)
 
 
 @queue.command()
 @change
 @with_config
-def expire(config: Config, picked: Selection) -> None:
+def expire(config: Config, picked: Selection) -> tuple[str, int]:
     """Give up now; the senders get the reports that are due."""
     from mailwright.app.outbound import queue_rules
     from mailwright.cli.domain import hostname
@@ -192,20 +201,20 @@ def expire(config: Config, picked: Selection) -> None:
             total += done
         return total
 
-    click.echo(f"Expired {with_store(config, run)} recipient(s).")
+    return "Expired", with_store(config, run)
 
 
 @queue.command()
 @change
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_config
-def delete(config: Config, picked: Selection, yes: bool) -> None:
+def delete(config: Config, picked: Selection, yes: bool) -> tuple[str, int]:
     """Take mail out of the queue without a word to anybody."""
     from mailwright.queue import operations
 
     if not yes:
         click.confirm("Delete it? Nobody will be told.", abort=True)
-    _repeat(config, operations.delete, picked, "Deleted")
+    return "Deleted", _repeat(config, operations.delete, picked)
 
 
 @queue.command()
@@ -232,8 +241,9 @@ def suppressed(config: Config, account: str, as_json: bool) -> None:
 @queue.command()
 @click.argument("account")
 @click.argument("address")
+@json_option
 @with_config
-def unsuppress(config: Config, account: str, address: str) -> None:
+def unsuppress(config: Config, account: str, address: str, as_json: bool) -> None:
     """Let an account write again to an address that refused its mail."""
     from mailwright.cli.opening import write
     from mailwright.directory.accounts import find_account
@@ -246,7 +256,10 @@ def unsuppress(config: Config, account: str, address: str) -> None:
         fail(
             f"{address} is not suppressed for {account}; `mailwright queue suppressed {account}` lists those that are"
         )
-    click.echo(f"{account} may write to {address} again.")
+    if as_json:
+        echo_json({"account": account, "address": address})
+    else:
+        click.echo(f"{account} may write to {address} again.")
 
 
 @queue.command()
@@ -269,8 +282,8 @@ def stopped(config: Config, as_json: bool) -> None:
     table(["account", "since", "reason"], rows, "No account is stopped.")
 
 
-def _repeat(config: Config, operation: Callable[..., int], picked: Selection, word: str) -> None:
-    """Run an operation that does a bounded part, until it is done."""
+def _repeat(config: Config, operation: Callable[..., int], picked: Selection) -> int:
+    """Run an operation that does a bounded part, until it is done; how many recipients."""
     from mailwright.cli.opening import with_store
     from mailwright.queue.operations import BATCH
     from mailwright.store.store import Store
@@ -285,7 +298,7 @@ def _repeat(config: Config, operation: Callable[..., int], picked: Selection, wo
             total += done
         return total
 
-    click.echo(f"{word} {with_store(config, run)} recipient(s).")
+    return with_store(config, run)
 
 
 def _clock(at: float) -> str:

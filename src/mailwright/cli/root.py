@@ -92,6 +92,8 @@ def _exit_code(error: Exception) -> Exit | None:
     loaded = sys.modules
     if "mailwright.config" in loaded and isinstance(error, loaded["mailwright.config"].ConfigError):
         return Exit.CONFIG
+    if "mailwright.hooks.loader" in loaded and isinstance(error, loaded["mailwright.hooks.loader"].BadHooks):
+        return Exit.CONFIG
     if "mailwright.store.errors" in loaded:
         errors = loaded["mailwright.store.errors"]
         if isinstance(error, errors.TemporaryFailure):

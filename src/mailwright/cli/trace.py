@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what", metavar="MESSAGE-ID|QUEUE-ID|ADDRESS")
+@click.argument("what", metavar="MESSAGE-ID|ID|ADDRESS")
 @click.option("--lines", is_flag=True, help="Show the SMTP lines of each attempt as well.")
 @click.option(
     "--limit", type=click.IntRange(1), default=10, show_default=True, help="At most so many messages."
@@ -22,25 +22,24 @@ if TYPE_CHECKING:
 @json_option
 @with_config
 def trace(config: Config, what: str, lines: bool, limit: int, as_json: bool) -> None:
-    """Tell what became of a message, step by step, and why.
+    """Tell what became of a message, step by step, and why; also why one was refused.
+
+    ID is the one in our reply to the sender, or a queue id.
 
     \b
     Examples:
       mailwright trace '<abc@example.org>'
       mailwright trace bob@elsewhere.example --lines
+      mailwright trace 5f1d08c2100
     """
     from mailwright.cli.opening import read
-    from mailwright.queue import trace as records
-    from mailwright.store.db.api import Transaction
+    from mailwright.delivery import story
 
-    def find(tx: Transaction) -> list[records.Record]:
-        found = (records.read(tx, number) for number in records.find(tx, what, limit))
-        return [record for record in found if record is not None]
-
-    told = read(config, find)
+    told = read(config, story.find, what, limit)
     if not told:
-        fail(f"nothing is known of {what}; records are kept for {config.queue.keep_traces / 86_400:g} days")
+        days = config.queue.keep_traces / 86_400
+        fail(f"nothing is known of {what}; records are kept for {days:g} days, as long as there is room")
     if as_json:
-        echo_json([records.to_json(record) for record in told])
+        echo_json([story.to_json(one) for one in told])
     else:
-        click.echo("\n".join(records.tell(record, lines=lines) for record in told))
+        click.echo("\n".join(story.tell(one, lines=lines) for one in told))

@@ -152,6 +152,12 @@ class _Reader:
         """What single values cannot tell."""
         if config.server.hostname:
             self.domain(config.server.hostname, ("server", "hostname"))
+        for address in config.server.public_addresses:
+            if not _is_address(address):
+                self.wrong(
+                    ("server", "public_addresses"),
+                    f'[server] public_addresses takes addresses such as "192.0.2.1", not {_toml(address)}',
+                )
         if "://" in config.store.database and not config.is_postgres:
             self.wrong(("store", "database"), "[store] database must be a path or postgresql://...")
         if (config.tls.certificate is None) != (config.tls.key is None):
@@ -279,6 +285,14 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(_text(value))
     except ValueError as error:
         raise _Wrong(f'must be a network such as "10.0.0.0/8": {error}') from error
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _address(value: Any) -> Address:

@@ -35,6 +35,9 @@ class Server:
 
     hostname: str = setting("", "Our name in greetings and trace headers. Empty: the machine's full name.")
     data: Path = setting(Path("/var/lib/mailwright"), "The folder of the store, certificates and DKIM keys.")
+    public_addresses: tuple[str, ...] = setting(
+        (), "Our addresses as others see them, where a router translates them; the machine's own are known."
+    )
     postmaster: str = setting(
         "", "Who is told when something needs a person. Empty: postmaster@ the first domain."
     )
@@ -108,6 +111,18 @@ class Delivery:
 
     separator: str = setting("+", "What parts `user+tag@`; the tag is ignored for delivery. Empty: no tags.")
     received_limit: int = setting(100, "More Received fields than this are a loop (RFC 5321 6.3).")
+    keep_receptions: int = setting(
+        500_000, "Accepted messages that `mailwright trace` remembers, at about 400 octets each."
+    )
+    keep_refusals: int = setting(100_000, "Refused messages, senders and recipients that it remembers.")
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Python code of yours that has a say in mail: see hooks.md."""
+
+    modules: tuple[str, ...] = setting((), "The modules, asked in this order.")
+    directory: Path | None = setting(None, "The folder they are in. Unset: they are installed packages.")
 
 
 @dataclass(frozen=True)
@@ -172,7 +187,7 @@ class Queue:
     mta_sts: bool = setting(True, "Obey the destinations' MTA-STS policies (RFC 8461).")
     dane: bool = setting(True, "Obey their TLSA records (RFC 7672), when DNS answers can be trusted.")
     tlsrpt: bool = setting(True, "Send the daily reports of RFC 8460 to who asks for them.")
-    keep_traces: float = setting(2_592_000.0, "How long `mailwright trace` remembers.", "seconds")
+    keep_traces: float = setting(2_592_000.0, "How long `mailwright trace` remembers, at most.", "seconds")
     routes: tuple[Route, ...] = ()
 
 
@@ -216,6 +231,7 @@ class Config:
     store: Store = Store()
     auth: Auth = Auth()
     delivery: Delivery = Delivery()
+    hooks: Hooks = Hooks()
     queue: Queue = Queue()
     dkim: DKIM = DKIM()
     dns: DNS = DNS()

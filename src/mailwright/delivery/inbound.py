@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mailwright.delivery.reception import Verdict
 from mailwright.message.header import iterate_fields
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, SessionInfo
@@ -49,10 +50,13 @@ def loop_step(limit: int) -> Step:
     return Step("loop", check)
 
 
-def run_steps(steps: Sequence[Step], arrival: Arrival) -> tuple[str, Reply] | None:
-    """The first refusal and the name of its step; None when all let the message pass."""
+def run_steps(steps: Sequence[Step], arrival: Arrival) -> tuple[list[Verdict], Reply | None]:
+    """The verdicts, and the first refusal; None when all let the message pass."""
+    verdicts: list[Verdict] = []
     for step in steps:
         refusal = step.check(arrival)
         if refusal is not None:
-            return step.name, refusal
-    return None
+            verdicts.append(Verdict(step.name, "refuse", refusal.lines[0]))
+            return verdicts, refusal
+        verdicts.append(Verdict(step.name, "pass"))
+    return verdicts, None

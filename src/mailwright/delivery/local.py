@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from mailwright.delivery import reception as receptions
 from mailwright.delivery import trace
+from mailwright.delivery.reception import Kept, Reception
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination, resolve
 from mailwright.queue.model import Rules, enqueue
@@ -35,6 +37,9 @@ class Delivery:
     outbound: Sequence[Outbound]
     now: float
     enforce_quota: bool
+    reception: Reception
+    flags: int = 0  # what its places begin with
+    keywords: str = ""
 
 
 class Outcome(NamedTuple):
@@ -45,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> list[Outcome]:
-    """Keep messages in one transaction, those for one account as one change to it."""
+    """Keep messages and their records in one transaction, those for one account as one change to it."""
     outcomes = [Outcome({}, []) for _ in deliveries]
     by_account: dict[int, list[int]] = {}
     for number, delivery in enumerate(deliveries):
@@ -63,7 +68,21 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
             language = _language(tx, item.message.account)
             message = dataclasses.replace(item.message, blob=blob, language=language)
             outcome.queue_ids.append(enqueue(tx, message, delivery.now, rules))
+    receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
     return outcomes
+
+
+def _end(delivery: Delivery, outcome: Outcome) -> Reception:
+    """The record of a message with what became of it."""
+    failed = outcome.failed
+    kept = [
+        Kept(found.address, failure=_FAILURES[failed[found.account]] if found.account in failed else "")
+        for found in delivery.destinations
+    ]
+    return delivery.reception.ended(kept, outcome.queue_ids)
+
+
+_FAILURES: Final = {"quota": "it is over its quota", "gone": "it was removed"}
 
 
 def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -> list[str]:
@@ -81,7 +100,7 @@ def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -
             reasons.append("quota")
         else:
             room = room.less(content.size)
-            taken.append(Arrival(content))
+            taken.append(Arrival(content, delivery.flags, delivery.keywords))
             reasons.append("")
     add_all(tx, account, inbox, taken, now=int(deliveries[0].now), enforce_quota=False)
     return reasons

@@ -12,12 +12,17 @@ from typing import NamedTuple
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
-from mailwright.delivery.inbound import Arrival, Step, run_steps
+from mailwright.delivery.inbound import Step
+from mailwright.delivery.judging import FINE, Judge
 from mailwright.delivery.local import Delivery, Outbound, deliver
+from mailwright.delivery.reception import Reception, Verdict, describe
+from mailwright.delivery.refusals import Refusals
 from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author_domain
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend
 from mailwright.directory.resolve import Destination, may_send_as
+from mailwright.hooks import Delivered, Queued
+from mailwright.hooks.caller import Hooks
 from mailwright.message.header import iterate_fields
 from mailwright.queue.limits import SendingLimits
 from mailwright.queue.model import Rules
@@ -62,7 +67,13 @@ class DeliveryMailroom:
     """Implements `smtp.api.Mailroom` over the directory, the store and the queue."""
 
     def __init__(
-        self, store: Store, router: Router, keys: KeyRing, rules: MailroomRules, clock: Clock
+        self,
+        store: Store,
+        router: Router,
+        keys: KeyRing,
+        rules: MailroomRules,
+        clock: Clock,
+        hooks: Hooks | None = None,
     ) -> None:
         self._store = store
         self._router = router
@@ -70,6 +81,9 @@ class DeliveryMailroom:
         self._rules = rules
         self._clock = clock
         self._deliver = functools.partial(deliver, rules=rules.queue)
+        self._hooks = hooks or Hooks()
+        self._judge = Judge(rules.steps, self._hooks)
+        self.refusals = Refusals(store)
         self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
         self._numbers = itertools.count(0x100)
         self.on_queued = _nothing  # called after a message was put into the queue
@@ -78,17 +92,39 @@ class DeliveryMailroom:
         self, info: SessionInfo, reverse_path: Path, parameters: MailParameters
     ) -> Reply | None:
         """On submission the sender must belong to the account (RFC 6409 6.1), which must be within its limits."""
-        if info.role is not Role.SUBMISSION or info.account is None:
-            return None
-        address = ""
-        if reverse_path.local or reverse_path.domain:
-            address = f"{reverse_path.local}@{reverse_path.domain}"
-        return await self._store.read(_check_sender, info.account.id, address, self._clock.now(), self._rules)
+        refusal: Reply | None = None
+        judgement = FINE
+        if info.role is Role.SUBMISSION and info.account is not None:
+            address = ""
+            if reverse_path.local or reverse_path.domain:
+                address = f"{reverse_path.local}@{reverse_path.domain}"
+            refusal = await self._store.read(
+                _check_sender, info.account.id, address, self._clock.now(), self._rules
+            )
+        if refusal is None:
+            judgement = await self._judge.of_sender(info, reverse_path)
+            refusal = judgement.refusal
+        if refusal is not None:
+            self.note_refusal(info, Envelope(reverse_path), refusal, judgement.verdicts)
+        return refusal
 
     async def check_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
     ) -> Reply | None:
         """Only our users relay, and only on submission; what cannot be delivered is refused here, not bounced."""
+        refusal = await self._refuse_recipient(info, envelope, forward_path)
+        judgement = FINE
+        if refusal is None:
+            judgement = await self._judge.of_recipient(info, envelope, forward_path)
+            refusal = judgement.refusal
+        if refusal is not None:
+            refused = envelope._replace(recipients=(Recipient(forward_path),))
+            self.note_refusal(info, refused, refusal, judgement.verdicts)
+        return refusal
+
+    async def _refuse_recipient(
+        self, info: SessionInfo, envelope: Envelope, forward_path: Path
+    ) -> Reply | None:
         route = await self._router.route(forward_path)
         if route.refusal is not None:
             return route.refusal
@@ -121,29 +157,38 @@ class DeliveryMailroom:
             return await self._accept(info, envelope, message)
         except StoreFull as error:
             log.warning("refused a message from %s: %s", info.peer, error)
-            return replies.STORAGE_FULL
+            refusal = replies.STORAGE_FULL
         except TemporaryFailure as error:
             log.warning("deferred a message from %s: %s", info.peer, error)
-            return replies.STORE_BUSY
+            refusal = replies.STORE_BUSY
+        self.note_refusal(info, envelope, refusal)
+        return refusal
+
+    def note_refusal(
+        self, info: SessionInfo, envelope: Envelope, refusal: Reply, verdicts: Sequence[Verdict] = ()
+    ) -> None:
+        """See `smtp.api.Mailroom`."""
+        now = self._clock.now()
+        self.refusals.note(describe(info, envelope, now, verdicts, size=envelope.size, refusal=refusal))
 
     async def _accept(
         self, info: SessionInfo, envelope: Envelope, message: IncomingMessage
     ) -> Reply | list[Reply]:
         now = self._clock.now()
         header = await self._header(message)
-        refused = run_steps(self._rules.steps, Arrival(info, envelope, header, message.size))
-        if refused is not None:
-            log.info("refused a message from %s at step %s: %s", info.peer, refused[0], refused[1].lines[0])
-            return refused[1]
-        work = await self._plan(envelope)
+        judgement = await self._judge.of_message(info, envelope, header, message)
+        if judgement.refusal is not None:
+            return self._refuse(info, envelope, judgement.refusal, judgement.verdicts)
+        work = await self._plan(envelope, judgement.redirect)
         if work.forwarded and self._came_back(header, envelope):
-            return replies.MAIL_LOOP
+            verdicts = [*judgement.verdicts, Verdict("loop", "refuse", "it was forwarded here before")]
+            return self._refuse(info, envelope, replies.MAIL_LOOP, verdicts)
         mail_id = f"{self._run}{next(self._numbers):x}"
         skip = len(header)
         if info.role is Role.SUBMISSION and header:
             sender = str(envelope.reverse_path)
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
-        head = trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
+        head = judgement.fields + trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
         if info.role is Role.SUBMISSION:
             head = await self._sign(head, envelope, message, skip, now) + head
         content = await self._local_content(envelope, work, message, head, skip)
@@ -151,16 +196,45 @@ class DeliveryMailroom:
         if work.relayed or work.forwarded:
             outbound = await self._outbound(info, envelope, work, message, head, skip, now)
         enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
-        delivery = Delivery(content, work.destinations, outbound, now, enforce)
+        reception = describe(
+            info,
+            envelope,
+            now,
+            judgement.verdicts,
+            mail_id=mail_id,
+            size=message.size,
+            message_id=_message_id(content, outbound),
+        )
+        marks = judgement.flags, judgement.keywords
+        delivery = Delivery(content, work.destinations, outbound, now, enforce, reception, *marks)
         failed, queue_ids = await self._store.write_together(self._deliver, delivery)
         if queue_ids:
             self.on_queued()
+        self._tell_hooks(reception, work, failed, queue_ids)
         if log.isEnabledFor(logging.INFO):
             self._tell(info, envelope, message.size, mail_id, queue_ids)
         accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
-        if not failed:
+        if not failed and all(route.refusal is None for route in work.routes):
             return accepted
         return [_result(route, failed, accepted) for route in work.routes]
+
+    def _refuse(
+        self, info: SessionInfo, envelope: Envelope, refusal: Reply, verdicts: Sequence[Verdict]
+    ) -> Reply:
+        log.info("refused a message from %s at %s: %s", info.peer, verdicts[-1].name, refusal.lines[0])
+        self.note_refusal(info, envelope, refusal, verdicts)
+        return refusal
+
+    def _tell_hooks(
+        self, reception: Reception, work: _Work, failed: dict[int, str], queue_ids: list[int]
+    ) -> None:
+        sender, message_id = reception.sender, reception.message_id
+        if self._hooks.wants(Delivered):
+            accounts = tuple(found.address for found in work.destinations if found.account not in failed)
+            if accounts:
+                self._hooks.tell(Delivered(reception.id, sender, message_id, accounts))
+        if queue_ids and self._hooks.wants(Queued):
+            self._hooks.tell(Queued(reception.id, sender, message_id, tuple(queue_ids)))
 
     def _tell(
         self, info: SessionInfo, envelope: Envelope, size: int, mail_id: str, queue_ids: list[int]
@@ -180,8 +254,11 @@ class DeliveryMailroom:
             return header_section(message.head(MAX_HEADER))
         return header_section(await self._store.off_loop(message.head, MAX_HEADER))
 
-    async def _plan(self, envelope: Envelope) -> _Work:
-        routes = [await self._router.route(recipient.path) for recipient in envelope.recipients]
+    async def _plan(self, envelope: Envelope, redirect: Sequence[str] | None = None) -> _Work:
+        if redirect is None:
+            routes = [await self._router.route(recipient.path) for recipient in envelope.recipients]
+        else:
+            routes = [await self._router.redirect(redirect)] * len(envelope.recipients)
         destinations = {found.account: found for route in routes for found in route.resolution.accounts}
         work = _Work(routes, list(destinations.values()), [], [])
         seen: set[str] = set()
@@ -299,10 +376,17 @@ def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, ski
 
 def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:
     """The reply for one recipient: a failure only when none of its accounts took the message."""
+    if route.refusal is not None:  # the account went away since RCPT
+        return route.refusal
     accounts = [destination.account for destination in route.resolution.accounts]
     if route.remote or not accounts or any(account not in failed for account in accounts):
         return accepted
     return replies.OVER_QUOTA if failed[accounts[0]] == "quota" else replies.STORE_BUSY
+
+
+def _message_id(content: PreparedMessage | None, outbound: Sequence[Outbound]) -> str:
+    prepared = content if content is not None else outbound[0].content if outbound else None
+    return prepared.summary.message_id if prepared is not None else ""
 
 
 def _nothing() -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailwright.base.clock import Clock
 from mailwright.directory.errors import AccountDisabled, AliasLoop, InvalidAddress, NoSuchUser, NotLocal
-from mailwright.directory.resolve import Resolution, resolve
+from mailwright.directory.resolve import Destination, Resolution, resolve
 from mailwright.queue.srs import InvalidAddress as InvalidRewriting
 from mailwright.queue.srs import Rewriter
 from mailwright.smtp import replies
 from mailwright.smtp.replies import Reply
-from mailwright.smtp.syntax.path import Path
+from mailwright.smtp.syntax.path import Path, PathFault, parse_mailbox
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import TemporaryFailure
 from mailwright.store.quota import read_room
 from mailwright.store.store import Store
 
@@ -79,6 +80,21 @@ class Router:
             return Route(local=True, refusal=replies.MAIL_LOOP)
         except InvalidAddress as error:
             return Route(refusal=replies.bad_mailbox(False, str(error)))
+
+    async def redirect(self, addresses: Sequence[str]) -> Route:
+        """One route to all these addresses, as if an alias led there. Raises TemporaryFailure, also for a bad one."""
+        accounts: dict[int, Destination] = {}
+        remote: dict[str, None] = {}
+        for address in addresses:
+            try:
+                route = await self.route(parse_mailbox(address))
+            except PathFault as fault:
+                route = Route(refusal=fault.reply)
+            if route.refusal is not None:
+                raise TemporaryFailure(f"a hook redirects mail to {address}: {route.refusal.lines[0]}")
+            accounts |= {found.account: found for found in route.resolution.accounts}
+            remote |= dict.fromkeys(route.remote)
+        return Route(Resolution(tuple(accounts.values()), tuple(remote)), local=True)
 
     def rewrite(self, reverse_path: str, domain: str, now: float) -> str:
         """The sender with which an alias in `domain` forwards mail."""

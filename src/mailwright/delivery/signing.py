@@ -7,16 +7,20 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mailwright.base.domain import InvalidDomain, to_ascii
 from mailwright.delivery.submission import header_section
 from mailwright.mailauth.dkim.canonical import BodyHasher
 from mailwright.mailauth.dkim.key import InvalidKey
 from mailwright.mailauth.dkim.sign import Signer, sign
+from mailwright.mailauth.dkim.signature import parse_signature
+from mailwright.mailauth.dkim.tags import InvalidTags
 from mailwright.message.address import parse_addresses
 from mailwright.message.header import iterate_fields
 
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 60.0  # seconds between two looks at a domain's folder
+_REMEMBERED = 1000  # domains
 
 
 class KeyRing:
@@ -36,6 +40,8 @@ class KeyRing:
         found = self._signers.get(domain)
         if found is None or now > found[0]:
             found = (now + _LOOK_AGAIN, self._load(domain))
+            if len(self._signers) >= _REMEMBERED:
+                self._signers.clear()
             self._signers[domain] = found
         return found[1]
 
@@ -54,7 +60,25 @@ class KeyRing:
         header = header_section(content) or content
         return self.sign(author_domain(header), header, (content[len(header) :],), now)
 
+    def sign_again(self, content: bytes, now: float) -> bytes:
+        """A whole message whose body was changed on its way, with new signatures in place of our own broken ones.
+
+        Those of others stay, broken as they are: they are trace, and nothing counts against a message for them
+        (RFC 6376 6.1).
+        """
+        header = header_section(content) or content
+        domain = author_domain(header)
+        if not self.signers(domain):
+            return content
+        content = _without_signatures(header, domain) + content[len(header) :]
+        return self.sign_message(content, now) + content
+
     def _load(self, domain: str) -> list[Signer]:
+        try:
+            if to_ascii(domain) != domain:
+                return []
+        except InvalidDomain:  # it comes from a header field: not every text may become the name of a folder
+            return []
         signers = []
         for path in sorted((self._folder / domain).glob("*.pem")):
             if self._selectors and path.stem not in self._selectors:
@@ -64,6 +88,26 @@ class KeyRing:
             except (OSError, InvalidKey) as error:
                 log.warning("the DKIM key %s cannot be used: %s", path, error)
         return signers
+
+
+def _without_signatures(header: bytes, domain: str) -> bytes:
+    """The header section without the DKIM-Signature fields of a domain."""
+    kept = bytearray()
+    position = 0
+    for field in iterate_fields(header):
+        kept += header[position : field.start]
+        position = field.end
+        raw = header[field.start : field.end]
+        if field.name != b"dkim-signature" or _signing_domain(raw) != domain:
+            kept += raw
+    return bytes(kept) + header[position:]
+
+
+def _signing_domain(field: bytes) -> str:
+    try:
+        return parse_signature(field).domain
+    except InvalidTags:
+        return ""
 
 
 def author_domain(header: bytes) -> str:

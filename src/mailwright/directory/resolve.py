@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mailwright.directory.addresses import normal_address, split
 from mailwright.directory.domains import is_local
-from mailwright.directory.errors import AccountDisabled, AliasLoop, NoSuchUser, NotLocal
+from mailwright.directory.errors import AccountDisabled, AliasLoop, InvalidAddress, NoSuchUser, NotLocal
 from mailwright.store.db.api import Transaction
 
 MAX_DEPTH = 10  # aliases behind aliases
@@ -74,7 +74,7 @@ def may_send_as(tx: Transaction, account: int, address: str, separator: str = "+
     """Whether an address belongs to an account: its own, with any tag, or an alias that leads to it."""
     try:
         return any(found.account == account for found in resolve(tx, address, separator).accounts)
-    except (NotLocal, NoSuchUser, AliasLoop, AccountDisabled):
+    except (NotLocal, NoSuchUser, AliasLoop, AccountDisabled, InvalidAddress):
         return False
 
 

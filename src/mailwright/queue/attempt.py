@@ -61,7 +61,7 @@ class SMTPTransport:
         router: Router | None = None,
         policies: Policies | None = None,
         tls_reports: TLSReports | None = None,
-        sign: Sign | None = None,
+        sign_again: Sign | None = None,
     ) -> None:
         self._db = db
         self.finder = finder
@@ -71,7 +71,7 @@ class SMTPTransport:
         self.policies = policies
         self.network = Network(settings, clock, tls_reports)
         self.pool = Pool()
-        self._sign = sign
+        self._sign_again = sign_again
         self._known: dict[str, _Known] = {}
 
     def carrier(self, destination: str) -> Carrier:
@@ -121,8 +121,8 @@ class SMTPTransport:
 
     def _convert(self, content: bytes, ours: bool) -> bytes:
         converted = to_7bit(content)
-        # Our own signature over the body is broken now; that of a stranger is not ours to make again.
-        return self._sign(converted) if ours and self._sign is not None else converted
+        # Our own signature over the body is broken now: `sign` makes it anew; that of a stranger it leaves.
+        return self._sign_again(converted) if ours and self._sign_again is not None else converted
 
     async def _pieces(self, blob: int, size: int) -> AsyncIterator[bytes]:
         for start in range(0, size, CHUNK):
@@ -182,11 +182,12 @@ class _Courier:
                 target, is_reused = await self._connect(route, domain, claimed.message, tried)
                 self._target = target
             results, answered = await self._send(target, claimed, ahead)
-            if answered or not is_reused or not target.wire.is_lost:
+            if answered or not is_reused:
                 return self._attempt(claimed, target, results, tried)
-            # The peer had closed the connection while it was idle: that says nothing about this message.
+            # The peer had closed the connection while it was idle, or we refuse the message by what it offered
+            # long ago: neither says anything about this message now.
             tried.lines += target.wire.take_transcript()
-            target.wire.abort()
+            await target.wire.close()
             target = self._target = None
 
     def _usable(self, message: Message) -> Target | None:
@@ -210,7 +211,7 @@ class _Courier:
     async def _send(
         self, target: Target, claimed: Claimed, ahead: Claimed | None
     ) -> tuple[list[Result], bool]:
-        """The results, and whether the peer has answered anything."""
+        """The results, and whether they are the peer's word on this message."""
         wire = target.wire
         wire.served += 1
         begun, self._next = self._next, None
@@ -219,7 +220,7 @@ class _Courier:
         else:
             sender = await self._sender(target, claimed)
         if isinstance(sender, Result):
-            return [replace(sender, host=target.host.name)] * len(claimed.recipients), True
+            return [replace(sender, host=target.host.name)] * len(claimed.recipients), False
         following: Sender | None = None
         if ahead is not None and self._suits(target, ahead):
             made = await self._sender(target, ahead)
@@ -228,7 +229,7 @@ class _Courier:
                 self._next = (ahead, wire, made)
         results = await sender.send(following)
         name = target.host.name or target.place.address
-        return [replace(result, host=name) for result in results], sender.answered
+        return [replace(result, host=name) for result in results], sender.answered or not wire.is_lost
 
     async def _sender(self, target: Target, claimed: Claimed) -> Sender | Result:
         """Who sends the message, or why this peer can never take it."""

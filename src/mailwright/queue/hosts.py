@@ -41,30 +41,39 @@ def _failed(status: str, text: str) -> NoHosts:
     return NoHosts(Result(Outcome.FAILED, "dns", status, text))
 
 
+def _loop(domain: str) -> NoHosts:
+    return _failed("5.4.6", f"the mail for {domain} leads back to this server, which does not know it")
+
+
 def _deferred(text: str, status: str = "4.4.3") -> NoHosts:
     return NoHosts(Result(Outcome.DEFERRED, "dns", status, text))
 
 
 class HostFinder:
-    """Asks the DNS. `ours` are our names and public addresses, to see when mail would come back to ourselves."""
+    """Asks the DNS. `ours` are our names, and `is_ours` knows our addresses: mail must not come back to ourselves."""
 
     def __init__(
         self,
         resolver: Resolver,
         *,
         ours: Iterable[str] = (),
+        is_ours: Callable[[str, int], bool] = lambda address, port: False,
         dane: bool = True,
         roll: Callable[[], float] = random.random,
     ) -> None:
         self._resolver = resolver
         self._ours = frozenset(name.lower().rstrip(".") for name in ours)
+        self._is_ours = is_ours
         self._dane = dane
         self._roll = roll
 
     async def of_domain(self, domain: str, port: int) -> list[Host]:
         """The hosts of a recipient domain, the most preferred first; equal ones shuffled. Raises NoHosts."""
         if domain.startswith("["):
-            return [Host("", (_literal(domain),))]
+            address = _literal(domain)
+            if self._is_ours(address, port):
+                raise _loop(domain)
+            return [Host("", (address,))]
         try:
             name = to_ascii(domain)
         except InvalidDomain as error:
@@ -76,23 +85,20 @@ class HostFinder:
         if answer.status is Status.NO_NAME:
             raise _failed("5.1.2", f"the domain {name} does not exist")
         if not answer.records:  # implicit MX
-            return await self._addresses([name], port, answer.secure, name)
+            return await self._addresses([MX(0, name)], port, answer.secure, name)
         if [mx.exchange for mx in answer.records] == ["."]:
             raise _failed("5.1.10", f"{name} takes no mail (null MX)")  # RFC 7505 4.1
-        names = self._order(name, [mx for mx in answer.records if mx.exchange != "."])
-        return await self._addresses(names, port, answer.secure, name)
+        records = self._order(name, [mx for mx in answer.records if mx.exchange != "."])
+        return await self._addresses(records, port, answer.secure, name)
 
-    def _order(self, domain: str, records: list[MX]) -> list[str]:
+    def _order(self, domain: str, records: list[MX]) -> list[MX]:
         """By preference; what is not better than we are would lead back to us (RFC 5321 5.1)."""
         mine = [mx.preference for mx in records if mx.exchange in self._ours]
         if mine:
             records = [mx for mx in records if mx.preference < min(mine)]
             if not records:
-                raise _failed(
-                    "5.4.6", f"the mail for {domain} leads back to this server, which does not know it"
-                )
-        ordered = sorted((mx.preference, self._roll(), mx.exchange) for mx in records)
-        return [exchange for _, _, exchange in ordered][:MAX_HOSTS]
+                raise _loop(domain)
+        return sorted(records, key=lambda mx: (mx.preference, self._roll()))[:MAX_HOSTS]
 
     async def of_names(self, names: Iterable[str], port: int) -> list[Host]:
         """The hosts that a route names: addresses, host names, or `mx:DOMAIN`. Raises NoHosts."""
@@ -123,29 +129,31 @@ class HostFinder:
             raise _deferred(f"{name} has no address", "4.4.4")
         return host
 
-    async def _addresses(self, names: list[str], port: int, secure: bool, domain: str) -> list[Host]:
+    async def _addresses(self, records: list[MX], port: int, secure: bool, domain: str) -> list[Host]:
         found = await asyncio.gather(
-            *(self._host(name, port, secure) for name in names), return_exceptions=True
+            *(self._host(mx.exchange, port, secure) for mx in records), return_exceptions=True
         )
-        hosts: list[Host] = []
+        hosts: list[tuple[int, Host]] = []
         temporary: BaseException | None = None
-        for host in found:
+        mine: int | None = None  # our own preference: those that are not better would lead back to us
+        for mx, host in zip(records, found, strict=True):
             if isinstance(host, DNSTemporary):
                 temporary = host
             elif isinstance(host, BaseException):
                 raise host
-            elif any(address in self._ours for address in host.addresses):
-                break  # this one is us, and those behind it are not better
+            elif any(self._is_ours(address, port) for address in host.addresses):
+                mine = mx.preference
+                break
             elif host.addresses:
-                hosts.append(host)
-        else:
-            if not hosts and temporary is None:
-                raise _failed("5.4.4", f"no mail server of {domain} has an address")
-        if hosts:
-            return hosts
+                hosts.append((mx.preference, host))
+        usable = [host for preference, host in hosts if mine is None or preference < mine]
+        if usable:
+            return usable
         if temporary is not None:
             raise _deferred(f"the mail servers of {domain} cannot be looked up: {temporary}")
-        raise _failed("5.4.6", f"the mail for {domain} leads back to this server, which does not know it")
+        if mine is not None:
+            raise _loop(domain)
+        raise _failed("5.4.4", f"no mail server of {domain} has an address")
 
     async def _host(self, name: str, port: int, secure: bool) -> Host:
         answer = await lookup.addresses(self._resolver, name)

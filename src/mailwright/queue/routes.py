@@ -74,6 +74,16 @@ class Router:
                 return f"@{route.name}" if route.hosts else f"{domain}@{route.name}"
         return domain
 
+    def knows(self, destination: str) -> bool:
+        """Whether mail may be sent to a destination: a domain, an address literal, or by a route that is configured."""
+        domain, at, name = destination.rpartition("@")
+        if at:
+            return name in self._names and (not domain or self.knows(domain))
+        try:
+            return destination.startswith("[") or bool(to_ascii(destination))
+        except InvalidDomain:
+            return False
+
     def route(self, destination: str) -> tuple[Route, str]:
         """The route of a destination, and the domain to look up ('' when the route names hosts).
 

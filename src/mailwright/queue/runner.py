@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mailwright.base.clock import Clock
+from mailwright.hooks import AttemptFinished, RecipientResult
+from mailwright.hooks.caller import Hooks
 from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import RETRY, Limits, Planner, Start, Work
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 
 LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
+CHORES: Final = 300.0  # seconds between two rounds of housekeeping
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
 _PORTION: Final = 0.05  # between claims of what was tried before, while new mail is on its way
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
@@ -87,6 +90,7 @@ class Runner:
         daily: Callable[[], Awaitable[None]] | None = None,
         often: Callable[[], Awaitable[None]] | None = None,
         trace_for: float = trace.KEPT_FOR,
+        hooks: Hooks | None = None,
         owner: str = "",
     ) -> None:
         self._db = db
@@ -98,6 +102,7 @@ class Runner:
         self._daily = daily
         self._often = often
         self._trace_for = trace_for
+        self._hooks = hooks if hooks is not None and hooks.wants(AttemptFinished) else None
         self._owner = owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
         self._claimed: dict[int, Claimed] = {}
@@ -112,6 +117,7 @@ class Runner:
         self._couriers: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
+        self._extended_at = 0.0
         self._only_retries = False
 
     # From outside
@@ -160,6 +166,7 @@ class Runner:
         while not self._stopping:
             self._woken.clear()
             try:
+                await self._keep_leases()
                 claimed = await self._claim() if self._fresh else 0
                 swept = await self._sweep()
                 self._start_couriers()
@@ -189,6 +196,15 @@ class Runner:
             return LOOK
         at = await self._db.read(lanes.next_due)
         return LOOK if at is None else min(LOOK, max(at - self._clock.now(), _PAUSE))
+
+    async def _keep_leases(self) -> None:
+        """Before anything is claimed, so that no slow chore and no clock set forward has us try twice what we hold."""
+        now = self._clock.now()
+        if 0.0 <= now - self._extended_at < LEASE / 3:
+            return
+        if not self.is_idle:
+            await self._db.write(model.extend_leases, self._owner, now + LEASE)
+        self._extended_at = now
 
     async def _claim(self) -> int:
         """Claim what fits in memory; how many messages."""
@@ -298,6 +314,8 @@ class Runner:
         event = {**attempt.event, "results": [_describe(*row) for row in results]}
         self._findings.append(Finding(claimed.lane, claimed.message, now, tuple(results), event))
         self._found.set()
+        if self._hooks is not None:
+            self._hooks.tell(_told(claimed, attempt.event, results))
         if len(self._findings) > _UNRECORDED:
             self._room.clear()
 
@@ -356,10 +374,8 @@ class Runner:
     async def _keep_house(self) -> None:
         day = -1
         while True:
-            await asyncio.sleep(LEASE / 3)
+            await asyncio.sleep(CHORES)
             try:
-                if self._claimed or self._couriers:
-                    await self._db.write(model.extend_leases, self._owner, self._clock.now() + LEASE)
                 if self._often is not None:
                     await self._often()
                     self.wake()  # it may have queued something
@@ -392,6 +408,23 @@ def _give_back(
     model.release_leases(tx, owner, now, leases)
     if until is not None:
         lanes.rest(tx, destination, until)
+
+
+def _told(
+    claimed: Claimed,
+    event: dict[str, object],
+    results: list[tuple[Recipient, Result, float | None]],
+) -> AttemptFinished:
+    return AttemptFinished(
+        claimed.message.id,
+        claimed.message.reverse_path,
+        claimed.lane.destination,
+        str(event.get("host", "")),
+        tuple(
+            RecipientResult(recipient.address, result.outcome.value, result.status, result.text)
+            for recipient, result, _ in results
+        ),
+    )
 
 
 def _describe(recipient: Recipient, result: Result, retry_at: float | None) -> dict[str, object]:

@@ -22,9 +22,9 @@ from mailwright.mailauth.mtasts.policy import (
 )
 from mailwright.mailauth.mtasts.record import parse_records, record_name
 from mailwright.mailauth.tlsrpt import results
+from mailwright.queue.https import HTTPS, HTTPSError
 from mailwright.store.db.api import Database, Transaction
 
-FETCH_TIMEOUT: Final = 60.0  # RFC 8461 3.3
 MEMORY: Final = 2000  # domains
 RECENT: Final = 300.0  # seconds in which a domain is not looked at again
 AFTER_FAILURE: Final = 300.0
@@ -48,16 +48,10 @@ class Found:
     failure: str = ""
 
 
-async def fetch(url: str) -> bytes:
+async def fetch(https: HTTPS, url: str) -> bytes:
     """Get a policy file as RFC 8461 3.3 says: certificate checked, no redirects, plain text. Raises FetchError."""
-    import httpx  # here, not above: it would take a third of the time that a start has
-
     try:
-        async with (
-            asyncio.timeout(FETCH_TIMEOUT),
-            httpx.AsyncClient(follow_redirects=False, timeout=FETCH_TIMEOUT, trust_env=False) as client,
-            client.stream("GET", url) as response,
-        ):
+        async with https.request("GET", url) as response:
             if response.status_code != 200:
                 raise FetchError(results.STS_POLICY_FETCH_ERROR, f"{url} answered {response.status_code}")
             kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -71,16 +65,15 @@ async def fetch(url: str) -> bytes:
                 if len(data) > MAX_SIZE:
                     break
             return data
-    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
-        is_tls = "certificate" in str(error).lower()
-        result = results.STS_WEBPKI_INVALID if is_tls else results.STS_POLICY_FETCH_ERROR
-        raise FetchError(result, f"{url}: {error}") from error
+    except HTTPSError as error:
+        result = results.STS_WEBPKI_INVALID if error.is_certificate else results.STS_POLICY_FETCH_ERROR
+        raise FetchError(result, str(error)) from error
 
 
 class Policies:
     """The policies of all domains, with a memory in front of the store."""
 
-    def __init__(self, db: Database, resolver: Resolver, clock: Clock, fetch: Fetch = fetch) -> None:
+    def __init__(self, db: Database, resolver: Resolver, clock: Clock, fetch: Fetch) -> None:
         self._db = db
         self._resolver = resolver
         self._clock = clock

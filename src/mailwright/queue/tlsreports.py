@@ -16,6 +16,7 @@ from mailwright.dns.api import DNSTemporary, Resolver
 from mailwright.mailauth.tlsrpt import record, report, results
 from mailwright.mailauth.tlsrpt.results import AppliedPolicy, SessionResult
 from mailwright.queue.dsn import Origin
+from mailwright.queue.https import HTTPS, HTTPSError
 from mailwright.queue.reports import Reports
 from mailwright.store.db.api import Database, Transaction
 
@@ -28,15 +29,14 @@ KEPT_DAYS: Final = 4
 Post = Callable[[str, bytes], Awaitable[bool]]
 
 
-async def post(url: str, data: bytes) -> bool:
+async def post(https: HTTPS, url: str, data: bytes) -> bool:
     """Hand a report over by HTTPS (RFC 8460 5.4); whether it was taken."""
-    import httpx  # only when needed: it is slow to load
-
     try:
-        async with httpx.AsyncClient(timeout=60.0, trust_env=False) as client:
-            response = await client.post(url, content=data, headers={"Content-Type": report.CONTENT_TYPE})
+        kind = {"Content-Type": report.CONTENT_TYPE}
+        async with https.request("POST", url, content=data, headers=kind) as response:
             return response.is_success
-    except (httpx.HTTPError, httpx.InvalidURL, OSError):
+    except HTTPSError as error:
+        log.info("a TLS report was not taken: %s", error)
         return False
 
 
@@ -50,7 +50,7 @@ class TLSReports:
         clock: Clock,
         origin: Origin,
         reports: Reports,
-        post: Post = post,
+        post: Post,
     ) -> None:
         self._db = db
         self._resolver = resolver

@@ -35,6 +35,8 @@ class Record:
     reverse_path: str
     events: tuple[Event, ...]
     waiting: int  # recipients still in the queue
+    held: int = 0  # of these
+    stopped: str = ""  # why all mail of the account is held, if it is
 
 
 # Writing
@@ -123,9 +125,12 @@ def read(tx: Transaction, number: int) -> Record | None:
             "SELECT at, kind, data FROM trace_events WHERE trace = ? ORDER BY n", number
         )
     )
-    waiting = tx.one("SELECT COUNT(*) FROM queue_recipients WHERE message = ?", number)
+    counts = tx.one("SELECT COUNT(*), COALESCE(SUM(held), 0) FROM queue_recipients WHERE message = ?", number)
+    waiting, held = map(int, counts or (0, 0))
+    stop = tx.one("SELECT reason FROM queue_stops WHERE account = ?", row[2]) if held else None
     number, at, account, message_id, reverse_path = row
-    return Record(number, at, account, message_id, reverse_path, events, int(waiting[0]) if waiting else 0)
+    reason = str(stop[0]) if stop is not None else ""
+    return Record(number, at, account, message_id, reverse_path, events, waiting, held, reason)
 
 
 # Telling
@@ -140,6 +145,8 @@ def to_json(record: Record) -> dict[str, Any]:
         "message_id": record.message_id,
         "reverse_path": record.reverse_path,
         "waiting": record.waiting,
+        "held": record.held,
+        "stopped": record.stopped,
         "events": [{"at": event.at, "kind": event.kind, **event.data} for event in record.events],
     }
 
@@ -158,9 +165,19 @@ def tell(record: Record, *, lines: bool = False) -> str:
         )
         if lines:
             parts.append("\n".join(f"      {line}" for line in event.data.get("lines", ())))
-    still = f"{record.waiting} recipient{'s' if record.waiting != 1 else ''} still waiting"
-    parts.append(still if record.waiting else "Nothing is waiting any more.")
+    parts.append(_tell_waiting(record))
     return "\n".join(part for part in parts if part) + "\n"
+
+
+def _tell_waiting(record: Record) -> str:
+    if not record.waiting:
+        return "Nothing is waiting any more."
+    still = f"{record.waiting} recipient{'s' if record.waiting != 1 else ''} still waiting"
+    if record.held:
+        still += f", {record.held} of them held until `mailwright queue release`"
+    if record.stopped:
+        still += f": the account is stopped, {record.stopped}"
+    return still + "."
 
 
 def _clock(at: float) -> str:

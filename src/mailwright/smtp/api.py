@@ -103,6 +103,10 @@ class Mailroom(Protocol):
         """A refusal of RCPT; None: fine."""
         ...
 
+    def note_refusal(self, info: SessionInfo, envelope: Envelope, refusal: Reply) -> None:
+        """The session refused a message by itself: keep that in the record. It does not wait and raises nothing."""
+        ...
+
     def open_message(self) -> IncomingMessage:
         """Called at DATA, or at the first BDAT."""
         ...

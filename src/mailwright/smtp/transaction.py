@@ -63,15 +63,17 @@ class Transaction:
 
     async def finish(self, info: SessionInfo, bare: bool) -> Reply | list[Reply]:
         """The end of the message: hand it over, and say what became of it."""
-        fault = self.check(bare)
-        if fault is not None or self._message is None:
-            return fault or replies.LOCAL_ERROR
+        fault = self.check(bare) or (replies.LOCAL_ERROR if self._message is None else None)
         try:
-            return await self._mailroom.accept(info, self.envelope, self._message)
+            if fault is None and self._message is not None:
+                return await self._mailroom.accept(info, self.envelope, self._message)
         except Exception as error:
-            return failure_reply(error)
+            fault = failure_reply(error)
         finally:
             self.close()
+        refusal = fault or replies.LOCAL_ERROR
+        self._mailroom.note_refusal(info, self.envelope, refusal)
+        return refusal
 
     def close(self) -> None:
         """Free what is held. Closing twice does nothing."""

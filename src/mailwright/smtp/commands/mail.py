@@ -21,7 +21,9 @@ async def run(session: Session, command: Mail) -> Reply | None:
     if parameters.requiretls and not (policy.requiretls and session.state & TLS):
         return replies.NO_REQUIRETLS
     if parameters.size > policy.limits.message_size:
-        return replies.message_too_big(policy.limits.message_size)
+        too_big = replies.message_too_big(policy.limits.message_size)
+        session.mailroom.note_refusal(session.info, Envelope(path, size=parameters.size), too_big)
+        return too_big
     refusal = await session.ask(session.mailroom.check_sender(session.info, path, parameters))
     if refusal is not None:
         session.log_refusal("MAIL", path, refusal)

@@ -31,6 +31,8 @@ DIALECT = Dialect("sqlite", skip_locked="", for_update="")
 _BATCH = 256  # operations in one transaction at most
 _GATHER = 0.0005  # seconds to wait for more to share a commit, when the last one was shared
 _CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
+_RESTART_WAIT = 0.2  # seconds that a commit waits for readers, then
+_RESTART_PAUSE = 2.0  # seconds without waiting again
 _RESTART_PAGES = 8_000  # make the writer wait for a whole checkpoint, so that the WAL stays bounded
 
 _FAILURES: tuple[tuple[type[apsw.Error], type[TemporaryFailure]], ...] = (
@@ -133,6 +135,7 @@ class SQLiteDatabase:
         )
         self._checkpoint_wanted = threading.Event()
         self._wal_pages = 0
+        self._restart_at = 0.0
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: apsw.Connection | None = None
@@ -353,11 +356,21 @@ class SQLiteDatabase:
 
     def _after_commit(self, connection: apsw.Connection, name: str, pages: int) -> int:
         self._wal_pages = pages
-        if pages >= _RESTART_PAGES:
-            self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_RESTART)
+        if pages >= _RESTART_PAGES and time.monotonic() >= self._restart_at:
+            self._restart(connection)
         elif pages >= _CHECKPOINT_PAGES:
             self._checkpoint_wanted.set()
         return apsw.SQLITE_OK
+
+    def _restart(self, connection: apsw.Connection) -> None:
+        """A whole checkpoint, unless a reader such as a backup is long in the way: then the WAL grows meanwhile."""
+        began = time.monotonic()
+        connection.set_busy_timeout(int(_RESTART_WAIT * 1000))
+        self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_RESTART)
+        connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        now = time.monotonic()
+        if now - began >= _RESTART_WAIT:
+            self._restart_at = now + _RESTART_PAUSE
 
     def _checkpoint_loop(self) -> None:
         try:
