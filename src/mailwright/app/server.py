@@ -248,9 +248,9 @@ class App:
             raise
 
     async def _do_chores(self) -> None:
-        """What is done every minute: follow a renewed certificate, sweep unfinished uploads."""
+        """What is done every minute: follow a renewed certificate, look at the logins, sweep unfinished uploads."""
         while True:
-            for chore in (self._follow_certificate, self._sweep, self._flush_reports):
+            for chore in (self._follow_certificate, self._check_logins, self._sweep, self._flush_reports):
                 try:
                     await chore()
                 except Exception:
@@ -260,6 +260,9 @@ class App:
     async def _follow_certificate(self) -> None:
         if await asyncio.to_thread(self.certificates.reload):
             log.info("a new certificate is in use")
+
+    async def _check_logins(self) -> None:
+        self.authenticator.logins.check()
 
     async def _flush_reports(self) -> None:
         if self.outbound is not None:

@@ -26,7 +26,7 @@ from mailwright.imap.service import Service
 from mailwright.imap.telling import tell, tell_at_once
 from mailwright.imap.watch import Watch
 from mailwright.net.api import Stream
-from mailwright.sasl.api import Account
+from mailwright.sasl.api import Account, Ended
 from mailwright.store import errors
 from mailwright.store.mailboxes import InvalidName
 
@@ -45,13 +45,19 @@ _CODES: Final[tuple[tuple[type[errors.StoreError], str], ...]] = (
 )
 
 
+class LoginEnded(Exception):
+    """The client's login holds no longer."""
+
+
 class Session:
     """Drives one connection until it ends. All output goes through `write`; `drain` waits for a slow client."""
 
     __slots__ = (
         "_bad",
+        "_ended",
         "_unsubscribe",
         "_unwatch",
+        "_unwatch_login",
         "_watched",
         "account",
         "closing",
@@ -80,7 +86,9 @@ class Session:
         self.closing = False
         self.language = DEFAULT
         self._bad = 0
+        self._ended: Ended | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._unwatch_login: Callable[[], None] | None = None
         self._watched = 0  # the account whose mailbox is selected
         self._unwatch: Callable[[], None] | None = None  # of another's account
 
@@ -97,6 +105,10 @@ class Session:
             await self._serve()
         except TimeoutError:
             self.write(self.untagged("BYE", "Nothing was heard for too long; connect again"))
+        except LoginEnded:
+            assert self._ended is not None
+            code = "EXPIRED" if self._ended.expired else "CONTACTADMIN"
+            self.write(self.untagged("BYE", self._ended.text, code))  # RFC 5530 3
         except ConnectionError:
             pass
         except asyncio.CancelledError:
@@ -137,7 +149,7 @@ class Session:
     async def next_event(self) -> Event:
         """The next event from the client; what was written is sent before we wait.
 
-        Raises TimeoutError and ConnectionError.
+        Raises TimeoutError, ConnectionError and LoginEnded.
         """
         while True:
             event = await self.poll_event()
@@ -147,6 +159,8 @@ class Session:
     async def poll_event(self) -> Event | None:
         """As `next_event`, but None when the stream was woken, for news."""
         while True:
+            if self._ended is not None:
+                raise LoginEnded
             event = self.connection.next_event()
             output = self.connection.output()
             if output:
@@ -179,7 +193,7 @@ class Session:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
             reply = Reply(_sentence(error), _code(error), "NO")
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, LoginEnded):
             raise
         except Exception:
             log.exception("%s of %s failed", name, self.stream.peer)
@@ -234,6 +248,11 @@ class Session:
         self.account = account
         self._watched = account.id
         self._unsubscribe = self.service.store.notify.subscribe(account.id, self._heard)
+        self._unwatch_login = self.service.authenticator.watch(account, self._login_ended)
+
+    def _login_ended(self, why: Ended) -> None:
+        self._ended = why
+        self.stream.wake()
 
     def log_out(self) -> None:
         """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 2)."""
@@ -245,10 +264,10 @@ class Session:
         self.notified = self._watched = 0
 
     def _unsubscribe_all(self) -> None:
-        for unsubscribe in (self._unsubscribe, self._unwatch):
+        for unsubscribe in (self._unsubscribe, self._unwatch, self._unwatch_login):
             if unsubscribe is not None:
                 unsubscribe()
-        self._unsubscribe = self._unwatch = None
+        self._unsubscribe = self._unwatch = self._unwatch_login = None
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""
