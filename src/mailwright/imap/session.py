@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
+from unicodedata import normalize
 
 from mailwright.imap import responses
 from mailwright.imap.capabilities import capabilities
@@ -188,7 +189,8 @@ class Session:
             await refresh_rights(self)
             reply = await row.run(self, command)
             if self.account is not None and reply is not None:
-                await tell(self, expunge=self._may_expunge(row), read=row.reads_changes)
+                expunge = self._may_expunge(row)
+                await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
@@ -257,7 +259,7 @@ class Session:
     def log_out(self) -> None:
         """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 2)."""
         self._unsubscribe_all()
-        self.account = self.selected = self.watching = None
+        self.account = self.selected = None
         self.enabled = frozenset()
         self.connection.utf8 = False
         self.language = DEFAULT
@@ -268,6 +270,21 @@ class Session:
             if unsubscribe is not None:
                 unsubscribe()
         self._unsubscribe = self._unwatch = self._unwatch_login = None
+        if self.watching is not None:
+            self.watching.close()
+            self.watching = None
+
+    def note_own(self, account: int, modseq: int) -> None:
+        """A change to an account's mail is this client's own, which knows of it."""
+        if self.selected is not None and self.selected.key[0] == account:
+            self.selected.own.add(modseq)
+        if self.watching is not None:
+            self.watching.own.add((account, modseq))
+
+    def note_own_names(self, *names: str) -> None:
+        """What happened to these names of mailboxes was this client's doing."""
+        if self.watching is not None:
+            self.watching.own_names.update(normalize("NFC", name.rstrip("/")) for name in names)
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""
@@ -282,12 +299,9 @@ class Session:
             self._unwatch = self.service.store.notify.subscribe(account, self._heard)
 
     def _heard(self, account: int, modseq: int) -> None:
-        watching = self.watching
-        if watching is not None and account == self.account_id:
-            watching.heard = max(watching.heard, modseq)
         if account == self._watched:
             self.notified = max(self.notified, modseq)
-        if self.idle or watching is not None:
+        if self.idle or (self.watching is not None and self.watching.asked):
             self.stream.wake()
 
     @property

@@ -17,6 +17,7 @@ from mailwright.imap.syntax.sort import Criterion
 from mailwright.imap.view import Key
 from mailwright.store.changes import read_changes
 from mailwright.store.db.api import Transaction
+from mailwright.store.model import PLACES
 from mailwright.store.sets import unpack_ranges
 
 if TYPE_CHECKING:
@@ -118,5 +119,10 @@ def read_touched(tx: Transaction, key: Key, since: int) -> list[tuple[int, int]]
     """The UIDs of what arrived, changed or went after a modseq."""
     account, mailbox = key
     return join_ranges(
-        [pair for change in read_changes(tx, account, since, mailbox) for pair in unpack_ranges(change.uids)]
+        [
+            pair
+            for change in read_changes(tx, account, since, mailbox)
+            if change.kind in PLACES
+            for pair in unpack_ranges(change.uids)
+        ]
     )
