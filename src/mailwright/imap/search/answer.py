@@ -13,7 +13,8 @@ from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.search.find import Found, find
 from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
-from mailwright.imap.syntax.search import Messages, ReturnOptions, SearchArgs
+from mailwright.imap.syntax.returns import ReturnOptions
+from mailwright.imap.syntax.search import Messages, SearchArgs
 from mailwright.store.messages import read_places
 
 if TYPE_CHECKING:
