@@ -63,6 +63,7 @@ class Pop3Session:
         "state",
         "stream",
         "username",
+        "utf8",
     )
 
     def __init__(self, stream: Stream, services: Services, policy: Policy) -> None:
@@ -71,6 +72,7 @@ class Pop3Session:
         self.policy = policy
         self.state = State.AUTHORIZATION
         self.username: str | None = None  # from USER
+        self.utf8 = False  # the client takes UTF-8 in headers (RFC 6856)
         self.closing = False
         self.removed = 0  # messages, by QUIT
         self._account: Account | None = None
@@ -182,6 +184,7 @@ class Pop3Session:
         await self.stream.start_tls(context)
         self._connection.reset()
         self.username = None
+        self.utf8 = False
 
     async def _next_event(self) -> Event:
         while (event := self._connection.next_event()) is None:
