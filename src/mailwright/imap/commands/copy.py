@@ -35,7 +35,7 @@ async def run(session: Session, command: Command) -> Reply:
     if moving:
         runs, limit = limited(session, runs)
     else:
-        check_limit(session, count_of(runs))
+        check_limit(session, count_of(runs), limited(session, runs)[0][0].uids[0] if runs else 0)
     uids = [uid for run in runs for uid in run.uids]
     service = session.service
     work = service.store.write(
