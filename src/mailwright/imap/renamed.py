@@ -20,24 +20,24 @@ def tell_names(
     utf8: bool,
 ) -> bytes:
     """The responses of an account that saw `before` and sees `after`; what it did itself (`own` names) is left out."""
+
+    def wanted(name: str, old_name: str) -> frozenset[str]:
+        seen = [known for known in (after.get(name), before.get(old_name)) if known is not None]
+        return frozenset().union(*map(events_for, seen or [_nothing(name)]))
+
     output: dict[str, bytes] = {}
     for name, old_name in _affected(before, after, own).items():
-        now, then = after.get(name), before.get(old_name or name)
-        if "MAILBOXNAME" in _events(events_for, now, then) or (
-            now is None and then is None and "MAILBOXNAME" in events_for(_nothing(name))
-        ):
-            attributes = _nothing(name).attributes if now is None else now.attributes
-            output[name] = responses.listing(name, attributes, utf8=utf8, old_name=old_name)
+        if "MAILBOXNAME" in wanted(name, old_name or name):
+            shown = after.get(name) or _nothing(name)
+            output[name] = responses.listing(name, shown.attributes, utf8=utf8, old_name=old_name)
     lost = _by_key(before).keys() - _by_key(after).keys()
-    for name in sorted(before.keys() | after.keys()):
-        now, then = after.get(name), before.get(name)
-        events = _events(events_for, now, then)
-        if name in output or name in own or not events:
-            continue
+    for name in sorted((before.keys() | after.keys()) - output.keys() - own):
+        now, then, events = after.get(name), before.get(name), wanted(name, name)
         if _is_subscribed(now) != _is_subscribed(then) and "SUBSCRIPTIONCHANGE" in events:
-            shown = _nothing(name) if now is None else now
-            output[name] = responses.listing(name, shown.attributes, utf8=utf8)
-        elif _is_anothers(now or then, account) and (now is not None or (then and then.key in lost)):
+            output[name] = responses.listing(name, (now or _nothing(name)).attributes, utf8=utf8)
+        elif (
+            events and _is_anothers(now or then, account) and (now is not None or (then and then.key in lost))
+        ):
             output[name] = _tell_access(name, now, then, utf8)
     return b"".join(output.values())
 
@@ -72,10 +72,6 @@ def _went_with_its_parent(old: str, new: str, moved: dict[str, str]) -> bool:
 def _is_own(name: str, own: Set[str]) -> bool:
     """Whether the client changed this name, or made it as a level above one."""
     return name in own or any(one.startswith(name + "/") for one in own)
-
-
-def _events(events_for: Callable[[Known], frozenset[str]], *known: Known | None) -> frozenset[str]:
-    return frozenset().union(*[events_for(one) for one in known if one is not None])
 
 
 def _is_subscribed(known: Known | None) -> bool:
