@@ -40,6 +40,12 @@ def limited(session: Session, runs: list[Run]) -> tuple[list[Run], str]:
     return runs, f"MESSAGELIMIT {limit} {runs[0].uids[0]}"
 
 
+def highest_first(runs: list[Run]) -> list[Run]:
+    """The messages one by one from the highest UID down, as they are told when not all are (RFC 9738 3.1)."""
+    singles = [Run(run.number + n, run.uids[n : n + 1]) for run in runs for n in range(len(run.uids))]
+    return singles[::-1]
+
+
 def check_limit(session: Session, count: int, lowest: int = 0) -> None:
     """For commands that do all or nothing; `lowest`: how far down they may reach, at once. Raises Refused."""
     limit = session.service.limits.imap_messages

@@ -22,7 +22,7 @@ from mailwright.imap.fetch.read import (
     read_unseen,
 )
 from mailwright.imap.news import find_messages, show_keywords
-from mailwright.imap.progress import check_limit, limited, with_limit
+from mailwright.imap.progress import check_limit, highest_first, limited, with_limit
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import read_since
 from mailwright.imap.selected import Selected
@@ -75,7 +75,7 @@ async def run(session: Session, command: Command) -> Reply:
             attributes[_MODSEQ] = None
     texts = session.service.flag_texts
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
-    missing = await _send(session, selected, runs, plan)
+    missing = await _send(session, selected, highest_first(runs) if limit else runs, plan)
     if _MODSEQ in attributes:
         session.notified = max(
             session.notified, selected.view.modseq + 1

@@ -56,7 +56,7 @@ async def run(session: Session, command: Command) -> Reply:
         selected.own.add(changed.modseq)
     view = selected.view
     numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
-    told = changed.places
+    told = changed.places[::-1] if limit else changed.places  # RFC 9738 3.1
     if args.silent:
         # RFC 7162 3.1.3: even a silent STORE tells the new mod-sequence.
         told = [place for place in told if "CONDSTORE" in session.enabled and place.modseq == changed.modseq]
