@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from support.postgres import PostgresServer
 
 from app.running import ALICE, Running, running
+from mailwright.cli.opening import write
 from mailwright.directory.accounts import set_disabled
 
 Pair = tuple[Running, Running]
@@ -63,6 +65,24 @@ async def test_a_login_ends_on_the_other(pair: Pair) -> None:
     here = await pair[0].imap()
     await pair[1].app.store.write(set_disabled, ALICE, True)
     assert (await here.line()).startswith("* BYE [CONTACTADMIN]")
+
+
+async def test_a_command_on_the_command_line_is_heard_of(pair: Pair) -> None:
+    here = await pair[0].imap()
+    await asyncio.to_thread(write, pair[0].app.config, set_disabled, ALICE, True)
+    assert (await here.line()).startswith("* BYE [CONTACTADMIN]")
+
+
+async def test_notify_hears_of_mailboxes_and_annotations_through_the_other(pair: Pair) -> None:
+    here, there = await pair[0].imap(), await pair[1].imap()
+    here.say("b NOTIFY SET (personal (MailboxName MessageNew MessageExpunge MailboxMetadataChange))")
+    await here.until("b OK")
+    there.say("b CREATE Work")
+    assert await here.until('* LIST (\\HasNoChildren) "/" Work')
+    there.say("c APPEND Work {10+}\r\nSubject: x")
+    assert await here.until("* STATUS Work (MESSAGES 1")
+    there.say('d SETMETADATA Work (/private/comment "x")')
+    assert await here.until("* METADATA Work /private/comment")
 
 
 async def test_what_happened_while_the_line_was_cut_is_told_afterwards(pair: Pair, database: str) -> None:
