@@ -6,14 +6,13 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from mailwright.sasl.api import Account, Ended
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import TemporaryFailure
-from mailwright.store.notify.api import logins_of
+from mailwright.store.notify.api import account_of, logins_of
 from mailwright.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -26,10 +25,19 @@ _DISABLED: Final = Ended(False, "This account is disabled; ask your postmaster")
 _REMOVED: Final = Ended(False, "This account was removed; ask your postmaster")
 
 
-@dataclass(eq=False, slots=True)
 class _Login:
-    credential: bytes
-    ended: Callable[[Ended], None]
+    """One login; to call it ends the watch."""
+
+    __slots__ = ("_logins", "account", "credential", "ended")
+
+    def __init__(self, logins: Logins, account: Account, ended: Callable[[Ended], None]) -> None:
+        self._logins = logins
+        self.account = account.id
+        self.credential = account.credential
+        self.ended = ended
+
+    def __call__(self) -> None:
+        self._logins.forget(self)
 
 
 class Logins:
@@ -37,8 +45,9 @@ class Logins:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._live: dict[int, set[_Login]] = {}
+        self._live: dict[int, list[_Login]] = {}
         self._unsubscribe: dict[int, Callable[[], None]] = {}
+        self._subscriber = self._heard  # one object for all
         self._doubtful: dict[int, None] = {}
         self._checking: asyncio.Task[None] | None = None
 
@@ -49,14 +58,15 @@ class Logins:
 
     def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
         """See `sasl.api.Authenticator`."""
-        login = _Login(account.credential, ended)
-        if account.id not in self._live:
-            self._live[account.id] = set()
+        login = _Login(self, account, ended)
+        if account.id in self._live:
+            self._live[account.id].append(login)
+        else:
+            self._live[account.id] = [login]
             self._unsubscribe[account.id] = self._store.notify.subscribe(
-                logins_of(account.id), lambda subject, modseq: self._doubt((account.id,))
+                logins_of(account.id), self._subscriber
             )
-        self._live[account.id].add(login)
-        return lambda: self._forget(account.id, login)
+        return login
 
     def check(self) -> None:
         """Look at all of them: what another process did was perhaps not announced."""
@@ -67,12 +77,17 @@ class Logins:
         if self._checking is not None:
             self._checking.cancel()
 
-    def _forget(self, account: int, login: _Login) -> None:
-        logins = self._live.get(account, set())
-        logins.discard(login)
-        if not logins and account in self._live:
-            del self._live[account]
-            self._unsubscribe.pop(account)()
+    def forget(self, login: _Login) -> None:
+        """Watch it no more."""
+        logins = self._live.get(login.account, [])
+        if login in logins:
+            logins.remove(login)
+            if not logins:
+                del self._live[login.account]
+                self._unsubscribe.pop(login.account)()
+
+    def _heard(self, subject: int, modseq: int) -> None:
+        self._doubt((account_of(subject),))
 
     def _doubt(self, accounts: Iterable[int]) -> None:
         self._doubtful.update(dict.fromkeys(accounts))
@@ -95,7 +110,7 @@ class Logins:
                 for login in list(self._live.get(account, ())):
                     why = _why_ended(good, account, login.credential)
                     if why is not None:
-                        self._forget(account, login)
+                        self.forget(login)
                         login.ended(why)
 
 

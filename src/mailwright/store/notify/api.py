@@ -19,6 +19,11 @@ def logins_of(account: int) -> int:
     return -account
 
 
+def account_of(subject: int) -> int:
+    """The inverse of `logins_of`."""
+    return -subject
+
+
 class Notifier(Protocol):
     """Who wants to know when an account changes. All calls are made in the event loop."""
 
