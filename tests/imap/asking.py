@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from support.accounts import new_account
 from support.streams import TLS, MemoryStream
 
-from imap.house import NOW
+from imap.house import NOW, Directory
 from imap.oracle import Mail, Seen
 from mailwright.base.clock import ManualClock
 from mailwright.imap.service import Service
@@ -41,7 +41,7 @@ class Client(MemoryStream):
 
 @asynccontextmanager
 async def logged_in(store: Store, account: int) -> AsyncIterator[Client]:
-    service = Service(store, None, ManualClock(NOW), hostname="h", server_secret=b"s" * 32)  # type: ignore[arg-type]
+    service = Service(store, Directory({}), ManualClock(NOW), hostname="h", server_secret=b"s" * 32)
     client = Client(tls=TLS)
     session = Session(client, service)
     session.log_in(Account(account, "alice@example.org"))

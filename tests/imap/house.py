@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.imap.syntax.flags import parse_flag_list
 from mailwright.imap.syntax.lexer import Lexer
-from mailwright.sasl.api import Account, Denied
+from mailwright.sasl.api import Account, Denied, Ended
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store.acl import forget_account, grant_public, set_acl
 from mailwright.store.arrivals import add
@@ -54,6 +55,9 @@ class Directory:
 
     async def scram_failed(self, username: str, peer: str) -> None:
         self.failures.append(username)
+
+    def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
+        return lambda: None
 
 
 def sample(number: int) -> bytes:

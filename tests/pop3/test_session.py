@@ -442,3 +442,36 @@ async def test_noise_is_answered_or_hung_up_on(house: Pop3House, lines: list[byt
     said = await house.talk(secure(), *lines)
     assert said[0] == b"+OK mail.example.org POP3 ready"
     assert all(line.startswith((b"+", b"-ERR ", b".", b"1 23", b"S", b"PLAIN", b"LOGIN")) for line in said)
+
+
+# UTF-8 in headers (RFC 6856)
+
+UTF8 = "From: José <josé@exämple.org>\r\nSubject: Grüße\r\nReceived: für wen\r\n\r\nÄ body\r\n".encode()
+
+
+async def test_a_header_in_utf8_is_for_those_who_say_so(house: Pop3House) -> None:
+    await house.put(UTF8)
+    said = b"\r\n".join(await house.talk(secure(), b"UTF8", *LOGIN, b"RETR 1", b"QUIT"))
+    assert UTF8 in said
+
+
+async def test_others_get_a_header_in_ascii_and_the_body_as_it_is(house: Pop3House) -> None:
+    await house.put(UTF8, ONE)
+    said = await house.talk(secure(), *LOGIN, b"RETR 1", b"TOP 1 0", b"RETR 2", b"QUIT")
+    begin = next(index for index, line in enumerate(said) if line.endswith(b"octets"))
+    end = said.index(b".", begin)
+    message = b"\r\n".join(said[begin + 1 : end]) + b"\r\n"
+    header, _, body = message.partition(b"\r\n\r\n")
+    assert header.isascii()
+    assert body == "Ä body\r\n".encode()
+    assert b"invalid@internationalized-address.invalid" in header
+    assert b"Received" not in header
+    assert said[begin] == b"+OK %d octets" % len(message)
+    assert b"\r\n".join(said).count(header) == 2  # TOP shows the same
+    assert ONE in b"\r\n".join(said) + b"\r\n"
+
+
+async def test_a_header_that_is_too_long_to_be_rewritten_is_refused(house: Pop3House) -> None:
+    await house.put(b"X-Long: " + "ä".encode() * CHUNK + b"\r\n\r\nbody\r\n")
+    said = await house.talk(secure(), *LOGIN, b"RETR 1", b"TOP 1 0", b"DELE 1", b"QUIT")
+    assert sum(line.startswith(b"-ERR [UTF8] ") for line in said) == 2

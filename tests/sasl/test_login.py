@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailwright.sasl.api import Account, Denied
+from mailwright.sasl.api import Account, Denied, Ended
 from mailwright.sasl.client import ClientMechanism, LoginClient, PlainClient, ServerFault, choose_mechanism
 from mailwright.sasl.login import log_in
 from mailwright.sasl.saslprep import ProhibitedText, prepare_password, saslprep
@@ -147,6 +148,9 @@ class Directory:
 
     async def scram_failed(self, username: str, peer: str) -> None:
         self.asked.append(("failed", username, peer))
+
+    def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
+        return lambda: None
 
 
 def run(client: ClientMechanism, directory: Directory, initial: bool = True) -> Account | Denied:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from mailwright.pop3 import responses
 from mailwright.pop3.lock import LocalLocks
 from mailwright.pop3.service import Policy, Services
 from mailwright.pop3.session import Pop3Session
-from mailwright.sasl.api import Account, Denied
+from mailwright.sasl.api import Account, Denied, Ended
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store import arrivals, messages
 from mailwright.store.db.api import Transaction
@@ -56,6 +56,9 @@ class Directory:
 
     async def scram_failed(self, username: str, peer: str) -> None:
         self.failures.append(username)
+
+    def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
+        return lambda: None
 
 
 class Pop3House:

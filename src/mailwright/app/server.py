@@ -255,9 +255,16 @@ class App:
             raise
 
     async def _do_chores(self) -> None:
-        """What is done every minute: follow a renewed certificate, sweep unfinished uploads, forget old records."""
+        """What is done every minute: follow a renewed certificate, look at the logins, sweep, forget old records."""
+        chores = (
+            self._follow_certificate,
+            self._check_logins,
+            self._sweep,
+            self._flush_reports,
+            self._prune,
+        )
         while True:
-            for chore in (self._follow_certificate, self._sweep, self._flush_reports, self._prune):
+            for chore in chores:
                 try:
                     await chore()
                 except Exception:
@@ -267,6 +274,9 @@ class App:
     async def _follow_certificate(self) -> None:
         if await asyncio.to_thread(self.certificates.reload):
             log.info("a new certificate is in use")
+
+    async def _check_logins(self) -> None:
+        self.authenticator.logins.check()
 
     async def _flush_reports(self) -> None:
         if self.outbound is not None:

@@ -9,6 +9,7 @@ from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Database
+from mailwright.store.notify.api import Notifier
 from mailwright.store.notify.local import LocalNotifier
 from mailwright.store.store import Store
 
@@ -18,15 +19,18 @@ def open_store(config: Config) -> Store:
     blobs: BlobStore = (
         DatabaseBlobs() if config.store.blobs == "database" else DiskBlobs(Path(config.store.blobs))
     )
-    notify = LocalNotifier()
+    notify: Notifier
     database: Database
     if config.is_postgres:
         from mailwright.store.db.postgres import PostgresDatabase
+        from mailwright.store.notify.postgres import PostgresNotifier
 
+        notify = PostgresNotifier(config.database)
         database = PostgresDatabase(config.database, blobs, on_change=notify.publish)
     else:
         from mailwright.store.db.sqlite import SQLiteDatabase
 
+        notify = LocalNotifier()
         database = SQLiteDatabase(config.database, blobs, on_change=notify.publish)
     return Store(
         database, blobs, notify, config.server.data, memory_per_message=config.limits.memory_per_message

@@ -10,6 +10,7 @@ from mailwright.directory.errors import AlreadyExists, NotFound, NotLocal
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store import acl, mailboxes, messages
 from mailwright.store.db.api import Transaction
+from mailwright.store.notify.api import logins_of
 
 MAX_APP_PASSWORDS = 20
 
@@ -117,6 +118,7 @@ def set_disabled(tx: Transaction, address: str, disabled: bool) -> None:
     """Stop or resume an account's mail and logins; its mail stays. Raises NotFound."""
     account = find_account(tx, address)
     tx.run("UPDATE accounts SET disabled = ? WHERE id = ?", int(disabled), account.id)
+    tx.announce(logins_of(account.id), 0)
 
 
 def set_quota(
@@ -142,6 +144,7 @@ def remove_account(tx: Transaction, address: str) -> None:
         tx.run(f"DELETE FROM {table} WHERE account = ?", account.id)  # noqa: S608
     tx.run("DELETE FROM aliases WHERE target = ?", account.address)
     tx.run("DELETE FROM accounts WHERE id = ?", account.id)
+    tx.announce(logins_of(account.id), 0)
 
 
 # Credentials: the hashes are made off the event loop, by `directory.passwords`
@@ -169,6 +172,7 @@ def set_password(
         scram,
         now,
     )
+    tx.announce(logins_of(account.id), 0)
 
 
 def remove_password(tx: Transaction, address: str, name: str) -> None:
@@ -176,6 +180,7 @@ def remove_password(tx: Transaction, address: str, name: str) -> None:
     account = find_account(tx, address)
     if not tx.run("DELETE FROM credentials WHERE account = ? AND name = ?", account.id, name):
         raise NotFound(f"{address} has no app password {name!r}")
+    tx.announce(logins_of(account.id), 0)
 
 
 def list_passwords(tx: Transaction, address: str) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ import hmac
 import logging
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from mailwright.directory.accounts import Account as DirectoryAccount
@@ -18,8 +19,9 @@ from mailwright.directory.accounts import Credential, read_credentials
 from mailwright.directory.addresses import normal_address
 from mailwright.directory.errors import InvalidAddress, NotFound
 from mailwright.directory.lockout import Lockout
+from mailwright.directory.logins import Logins, mark_credential
 from mailwright.directory.passwords import verify_password
-from mailwright.sasl.api import Account, Denied
+from mailwright.sasl.api import Account, Denied, Ended
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store.errors import TemporaryFailure
 from mailwright.store.store import Store
@@ -36,6 +38,7 @@ class DirectoryAuthenticator:
     """Checks logins. Hashing runs on threads of its own, at most two at a time: each takes 19 MiB."""
 
     def __init__(self, store: Store, lockout: Lockout) -> None:
+        self.logins = Logins(store)
         self._store = store
         self._lockout = lockout
         self._hashers = ThreadPoolExecutor(2, thread_name_prefix="password")
@@ -44,7 +47,8 @@ class DirectoryAuthenticator:
         self._verified: OrderedDict[bytes, None] = OrderedDict()
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads, and watch no login any more."""
+        self.logins.close()
         self._hashers.shutdown(wait=False, cancel_futures=True)
 
     async def verify_password(self, username: str, password: str, peer: str) -> Account | Denied:
@@ -56,7 +60,7 @@ class DirectoryAuthenticator:
             candidates: list[Credential | None] = [*credentials] or [None]
             for credential in candidates:
                 if await self._fits(credential, password):
-                    return await self._accept(account, username, peer)
+                    return await self._accept(account, credential, username, peer)
         except TemporaryFailure:
             return _UNAVAILABLE
         return await self._refuse(username, peer)
@@ -69,19 +73,24 @@ class DirectoryAuthenticator:
             _, credentials = await self._read(username)
         except TemporaryFailure:
             return _UNAVAILABLE
-        return next((credential.scram for credential in credentials if credential.name == ""), None)
+        main = _main(credentials)
+        return None if main is None else main.scram
 
     async def scram_succeeded(self, username: str, peer: str) -> Account | Denied:
         """See `sasl.api.Authenticator`."""
         try:
-            account, _ = await self._read(username)
+            account, credentials = await self._read(username)
         except TemporaryFailure:
             return _UNAVAILABLE
-        return await self._accept(account, username, peer)
+        return await self._accept(account, _main(credentials), username, peer)
 
     async def scram_failed(self, username: str, peer: str) -> None:
         """See `sasl.api.Authenticator`."""
         await self._refuse(username, peer)
+
+    def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
+        """See `sasl.api.Authenticator`."""
+        return self.logins.watch(account, ended)
 
     async def _read(self, username: str) -> tuple[DirectoryAccount | None, list[Credential]]:
         try:
@@ -117,19 +126,26 @@ class DirectoryAuthenticator:
             return None
         return Denied(True, f"too many failed logins; wait {int(seconds // 60) + 1} minutes, then try again")
 
-    async def _accept(self, account: DirectoryAccount | None, username: str, peer: str) -> Account | Denied:
-        if account is None:
+    async def _accept(
+        self, account: DirectoryAccount | None, credential: Credential | None, username: str, peer: str
+    ) -> Account | Denied:
+        if account is None or credential is None:
             return await self._refuse(username, peer)
         if account.disabled:
             log.info("login of %s from %s refused: the account is disabled", account.address, peer)
             return Denied(False, "this account is disabled; ask your postmaster")
         self._lockout.succeeded(_name(username), peer)
-        return Account(account.id, account.address)
+        mark = mark_credential(credential.name, credential.password_hash)
+        return Account(account.id, account.address, mark)
 
     async def _refuse(self, username: str, peer: str) -> Denied:
         log.warning("failed login as %r from %s", username[:100], peer)
         await asyncio.sleep(self._lockout.failed(_name(username), peer))
         return _WRONG
+
+
+def _main(credentials: list[Credential]) -> Credential | None:
+    return next((credential for credential in credentials if credential.name == ""), None)
 
 
 def _name(username: str) -> str:

@@ -5,19 +5,27 @@ Literals may stand anywhere in a command. The literals of APPEND are streamed, a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from mailwright.imap.syntax.append import (
     Announced,
     AppendArgs,
     AppendReader,
-    End,
     Item,
-    Text,
-    Url,
     parse_append_head,
+)
+from mailwright.imap.syntax.command import (
+    Head,
+    Parser,
+    announced_by,
+    events_of,
+    fault_of,
+    name_of,
+    no_command,
+    parse_command,
+    read_head,
+    tag_of,
 )
 from mailwright.imap.syntax.events import (
     Closed,
@@ -53,12 +61,6 @@ __all__ = [
     "UrlPart",
 ]
 
-Parser = Callable[[Lexer], Any]
-
-_HEAD: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255}) ([A-Za-z][A-Za-z0-9.-]{0,63})(?= |$)')
-_TAG: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?: |$)')
-_SUBCOMMAND: Final = re.compile(rb" ([A-Za-z][A-Za-z0-9.-]{0,63})(?= |$)")
-_ANNOUNCED: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\Z")
 _APPENDING: Final = frozenset({"APPEND", "REPLACE", "UID REPLACE"})  # their messages are streamed
 _TAIL: Final = 32  # octets that hold any announcement of a literal
 
@@ -178,8 +180,7 @@ class Connection:
         line_end = head.find(b"\n")
         if line_end >= 0:
             head = head[:line_end].rstrip(b"\r")
-        found = _HEAD.match(head)
-        return found.group(2).decode("ascii").upper() if found is not None else "?"
+        return name_of(head)
 
     def next_event(self) -> Event | None:
         """The next event; None when more input is needed."""
@@ -245,7 +246,7 @@ class Connection:
         return line[:-1] if line.endswith(b"\r") else line
 
     def _too_long(self) -> None:
-        tag = self._append_tag or _tag_of(self._text or bytes(self._buffer[: min(300, self.line_limit + 1)]))
+        tag = self._append_tag or tag_of(self._text or bytes(self._buffer[: min(300, self.line_limit + 1)]))
         self._refuse(SyntaxFault(tag, "BAD", "TOOBIG", f"A line has at most {self.line_limit} octets"))
         self._state = _SKIP_LINE
 
@@ -273,10 +274,10 @@ class Connection:
         return self._take_command(line)
 
     def _take_skipped(self, line: bytes) -> Event | None:
-        announced = _ANNOUNCED.search(line)
-        if announced is not None and announced.group(3):
+        announced = announced_by(line)
+        if announced is not None and not announced.synchronising:
             self._state = _SKIP
-            self._left = int(announced.group(2))
+            self._left = announced.size
             return None
         fault = self._fault
         self._clear()
@@ -288,21 +289,25 @@ class Connection:
         self._scanned = 0
 
     def _take_command(self, line: bytes) -> Event | None:
-        announced = _announced(line)
+        announced = announced_by(line)
         if announced is None:
             text = self._text + line
             self._clear()
             return self._parse(text)
         text = self._text + line[: line.rfind(b"{") - announced.binary]
-        if _appending(text) in self._parsers:
+        head = read_head(text)
+        if head is not None and self._is_append(head):
             try:
-                event = self._begin_append(text, announced)
+                event = self._begin_append(text, head, announced)
             except BadSyntax as error:
-                fault = SyntaxFault(_tag_of(text), error.condition, error.code, error.text)
+                fault = SyntaxFault(head.tag, error.condition, error.code, error.text)
                 return self._refuse_literal(announced, fault)
             if event is not None:
                 return event
-        return self._collect(text, announced, _tag_of(text))
+        return self._collect(text, announced, tag_of(text))
+
+    def _is_append(self, head: Head) -> bool:
+        return head.name in _APPENDING and head.name in self._parsers
 
     def _collect(self, text: bytes, announced: Announced, tag: str) -> Event | None:
         """Have a literal that belongs to the text of the command."""
@@ -329,40 +334,22 @@ class Connection:
         return None
 
     def _parse(self, text: bytes) -> Event:
-        head = _HEAD.match(text)
+        head = read_head(text)
         if head is None:
-            tag = _tag_of(text)
-            return SyntaxFault(
-                tag, "BAD", "", "A command is a tag, a space and a name" if text else "Empty line"
-            )
-        tag = head.group(1).decode("ascii")
-        name = head.group(2).decode("ascii").upper()
-        lexer = Lexer(text, head.end(), self.utf8)
-        uid = name == "UID"
-        if uid:
-            sub = lexer.match(_SUBCOMMAND)
-            name = "UID " + (sub or b"").strip().decode("ascii").upper()
-        parser = self._parsers.get(name)
-        if parser is None:
-            return SyntaxFault(tag, "BAD", "", f"Unknown command {name}")
+            return no_command(text)
+        if not self._is_append(head):
+            return parse_command(text, head, self._parsers, self.utf8)
         try:
-            if name in _APPENDING:
-                event = self._begin_append(text, None)
-                assert event is not None
-                return event
-            args = parser(lexer)
-            lexer.end()
+            event = self._begin_append(text, head, None)
         except BadSyntax as error:
-            return SyntaxFault(tag, error.condition, error.code, f"{name}: {error.text}")
-        return Command(tag, name[4:] if uid else name, uid, args)
+            return fault_of(head, error)
+        assert event is not None
+        return event
 
-    def _begin_append(self, text: bytes, announced: Announced | None) -> Event | None:
+    def _begin_append(self, text: bytes, head: Head, announced: Announced | None) -> Event | None:
         """An APPEND or REPLACE up to its first message; None when the literal is one of its arguments."""
-        head = _HEAD.match(text)
-        assert head is not None
-        name = _appending(text)
-        lexer = Lexer(text, head.end() + (8 if name.startswith("UID ") else 0), self.utf8)
-        found = parse_append_head(lexer, name != "APPEND")
+        lexer = Lexer(text, head.end, self.utf8)
+        found = parse_append_head(lexer, head.name != "APPEND")
         if found is None:
             if announced is None:
                 raise BadSyntax("Missing argument")
@@ -371,35 +358,22 @@ class Connection:
         items = reader.read(lexer, announced)
         if items is None:
             return None
-        tag = head.group(1).decode("ascii")
         mailbox, replaced = found
         message = items[0]
         assert isinstance(message, AppendMessage)
-        self._follow(tag, items, announced)
+        self._follow(head.tag, items, announced)
         if announced is not None:
             self._reader = reader
         first = self._following.pop()
         assert isinstance(first, Message)
-        return Command(
-            tag, name[-7:].strip(), name.startswith("UID "), AppendArgs(mailbox, message, replaced)
-        )
+        args = AppendArgs(mailbox, message, replaced)
+        return Command(head.tag, head.name.removeprefix("UID "), head.name.startswith("UID "), args)
 
     def _follow(self, tag: str, items: list[Item], announced: Announced | None) -> None:
         """Make events of what an APPEND's text holds, and expect the literal. Raises BadSyntax."""
         if announced is not None and announced.size > self.append_limit:
             raise BadSyntax(f"A message has at most {self.append_limit} octets", "NO", "TOOBIG")
-        events: list[Event] = []
-        for item in items:
-            if isinstance(item, AppendMessage):
-                events.append(Message(tag, item))
-            elif isinstance(item, Url):
-                events.append(UrlPart(item.url))
-            elif isinstance(item, Text):
-                events.append(TextPart(item.size))
-            elif isinstance(item, End):
-                events += [MessageEnd()] if item.whole else []
-                events += [CommandEnd(tag)] if item.last else []
-        self._following = events[::-1]
+        self._following = events_of(tag, items)[::-1]
         self._text = b""
         if announced is not None:
             self._append_tag = tag
@@ -411,7 +385,7 @@ class Connection:
         """After a literal of APPEND: what follows it (RFC 3502, RFC 4469)."""
         tag, reader = self._append_tag, self._reader
         assert reader is not None
-        announced = _announced(line)
+        announced = announced_by(line)
         text = self._text + (line if announced is None else line[: line.rfind(b"{") - announced.binary])
         try:
             items = reader.read(Lexer(text, 0, self.utf8), announced)
@@ -428,29 +402,3 @@ class Connection:
         if items is None and announced is not None:
             return self._collect(text, announced, tag)
         return None
-
-
-def _announced(line: bytes) -> Announced | None:
-    """The literal that a line announces at its end."""
-    found = _ANNOUNCED.search(line) if line.endswith(b"}") else None
-    if found is None:
-        return None
-    return Announced(int(found.group(2)), bool(found.group(1)), not found.group(3))
-
-
-def _appending(text: bytes) -> str:
-    """The name of a command, to be looked for in _APPENDING."""
-    head = _HEAD.match(text)
-    if head is None:
-        return ""
-    name = head.group(2).decode("ascii").upper()
-    if name != "UID":
-        return name if name in _APPENDING else ""
-    found = _SUBCOMMAND.match(text, head.end())
-    name += " " + found.group(1).decode("ascii").upper() if found is not None else ""
-    return name if name in _APPENDING else ""
-
-
-def _tag_of(text: bytes) -> str:
-    found = _TAG.match(text)
-    return found.group(1).decode("ascii") if found is not None else "*"

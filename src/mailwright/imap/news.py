@@ -69,8 +69,8 @@ def show_keywords(session: Session, selected: Selected, texts: Iterable[str]) ->
         session.write(usable_flags(selected))
 
 
-async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> None:
-    """Send the untagged responses for what happened; EXPUNGE only when it is allowed now.
+async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read: bool = False) -> None:
+    """Send the untagged responses for what happened; EXPUNGE and changes of flags only when they are allowed now.
 
     `read` asks the store even when no notification came.
     """
@@ -79,9 +79,6 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     if selected is None or "r" not in selected.rights:
         return
     view = selected.view
-    watch = session.watching
-    if watch is not None and watch.quiet and not read:
-        return
     if read or session.notified > view.modseq:
         await note_news(session, selected)
     if not view.has_news:
@@ -90,7 +87,7 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     if lowest and view.missing(lowest):
         await load_from_uid(session, lowest)
     recent_before = selected.recent_count
-    updates = view.take_updates(expunge, read or watch is None or watch.tells_flags)
+    updates = view.take_updates(expunge, flags)
     if session.enabled & _BY_UID:
         output = [responses.vanished(to_ranges(updates.vanished))]
     else:
@@ -105,8 +102,10 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     session.write(b"".join(output))
     if updates.changed:
         await _tell_flags(session, selected, updates.changed)
-    if updates.arrived and watch is not None:
-        await watch.send_new(session, selected, updates.arrived)
+    if updates.arrived and session.watching is not None:
+        others = [uid for uid in updates.arrived if uid not in selected.own_uids]
+        selected.own_uids.difference_update(updates.arrived)
+        await session.watching.send_new(selected, others)
 
 
 async def note_news(session: Session, selected: Selected) -> None:
@@ -143,7 +142,8 @@ async def _tell_flags(session: Session, selected: Selected, changed: list[tuple[
     # that it knows everything up to that (RFC 7162 3.2.5).
     newest = selected.view.modseq
     places = [place if place.modseq <= newest else place._replace(modseq=newest) for place in places]
-    tell_flags(session, selected, [(numbers[place.uid], place) for place in places])
+    uid = session.watching is not None and session.watching.asked  # RFC 5465 5.1
+    tell_flags(session, selected, [(numbers[place.uid], place) for place in places], uid)
 
 
 def tell_flags(

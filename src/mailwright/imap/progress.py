@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from mailwright.imap.reply import Refused
+from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.view import Run, window_of_runs
 
 if TYPE_CHECKING:
@@ -40,11 +40,26 @@ def limited(session: Session, runs: list[Run]) -> tuple[list[Run], str]:
     return runs, f"MESSAGELIMIT {limit} {runs[0].uids[0]}"
 
 
-def check_limit(session: Session, count: int) -> None:
-    """For commands that do all or nothing. Raises Refused."""
+def highest_first(runs: list[Run]) -> list[Run]:
+    """The messages one by one from the highest UID down, as they are told when not all are (RFC 9738 3.1)."""
+    singles = [Run(run.number + n, run.uids[n : n + 1]) for run in runs for n in range(len(run.uids))]
+    return singles[::-1]
+
+
+def check_limit(session: Session, count: int, lowest: int = 0) -> None:
+    """For commands that do all or nothing; `lowest`: how far down they may reach, at once. Raises Refused."""
     limit = session.service.limits.imap_messages
     if limit and count > limit:
-        raise Refused(f"At most {limit} messages in one command; do it in parts", f"MESSAGELIMIT {limit}")
+        code = f"MESSAGELIMIT {limit} {lowest}" if lowest else f"MESSAGELIMIT {limit}"
+        raise Refused(f"At most {limit} messages in one command; do it in parts", code)
+
+
+def with_limit(session: Session, reply: Reply, limit: str) -> Reply:
+    """The reply with what `limited` said; in a response of its own when the reply has another code (RFC 9738 3.1)."""
+    if limit and reply.code:
+        session.write(session.untagged("NO", "Only the newest messages were worked on", limit))
+        return reply
+    return reply._replace(code=limit) if limit else reply
 
 
 def count_of(runs: list[Run]) -> int:

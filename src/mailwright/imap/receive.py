@@ -16,6 +16,7 @@ from mailwright.imap.connection import (
 )
 from mailwright.imap.fetch.read import read_blob
 from mailwright.imap.fetch.source import Source, find_source
+from mailwright.imap.progress import check_limit
 from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.syntax.store import AppendMessage
 from mailwright.imap.syntax.url import BadUrl, ImapUrl, parse_url
@@ -48,6 +49,7 @@ async def receive_messages(
     while True:
         if len(ready) == most:
             raise Refused(f"At most {most} messages in one command", "LIMIT")
+        check_limit(session, len(ready) + 1)
         ready.append(await _receive(session, announced))
         event = await session.next_event()
         if isinstance(event, CommandEnd):

@@ -156,6 +156,12 @@ def metadata(name: str, annotations: Iterable[tuple[str, bytes | None]], utf8: b
     return b"* METADATA " + where + b" (" + b" ".join(shown) + b")\r\n" if shown else b""
 
 
+def metadata_changed(name: str, entries: Iterable[str], utf8: bool = False) -> bytes:
+    """`* METADATA INBOX /shared/comment`: which entries changed (RFC 5464 4.4.2); '' as the name: the server's."""
+    where = mailbox(name, utf8) if name else b'""'
+    return b" ".join([b"* METADATA", where, *[astring(entry.encode("ascii")) for entry in entries]]) + b"\r\n"
+
+
 def _value(value: bytes | None) -> bytes:
     if value is not None and b"\x00" in value:
         return b"~{%d}\r\n" % len(value) + value  # RFC 3516: a literal8

@@ -25,6 +25,7 @@ class Selected:
         "mailbox",
         "name",
         "own",
+        "own_uids",
         "read_only",
         "recent_count",
         "rights",
@@ -44,7 +45,8 @@ class Selected:
         self.read_only = read_only
         self.recent_count = 0
         self.gone = False  # the mailbox was deleted
-        self.own: set[int] = set()  # modseqs of our own changes of flags, which need not be told again
+        self.own: set[int] = set()  # modseqs of our own changes, of which not all need to be told
+        self.own_uids: set[int] = set()  # of messages that we put here ourselves and have not told yet
         self.saved: array[int] = array("I")  # `$` of RFC 5182
         self.keywords: frozenset[str] = frozenset()  # of the FLAGS response, beside the common ones
         self.contexts: dict[str, Context] = {}  # results that are kept up to date, by tag (RFC 5267)
@@ -58,6 +60,8 @@ class Selected:
         for change in news:
             if change.kind == Kind.ARRIVED:
                 self.view.note_arrived(unpack(change.uids))
+                if change.modseq in self.own:
+                    self.own_uids.update(unpack(change.uids))
             elif change.kind == Kind.EXPUNGED:
                 self.view.note_expunged(unpack(change.uids))
             elif change.kind == Kind.FLAGS:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
+from unicodedata import normalize
 
 from mailwright.imap import responses
 from mailwright.imap.capabilities import capabilities
@@ -26,7 +27,7 @@ from mailwright.imap.service import Service
 from mailwright.imap.telling import tell, tell_at_once
 from mailwright.imap.watch import Watch
 from mailwright.net.api import Stream
-from mailwright.sasl.api import Account
+from mailwright.sasl.api import Account, Ended
 from mailwright.store import errors
 from mailwright.store.mailboxes import InvalidName
 
@@ -45,13 +46,19 @@ _CODES: Final[tuple[tuple[type[errors.StoreError], str], ...]] = (
 )
 
 
+class LoginEnded(Exception):
+    """The client's login holds no longer."""
+
+
 class Session:
     """Drives one connection until it ends. All output goes through `write`; `drain` waits for a slow client."""
 
     __slots__ = (
         "_bad",
+        "_ended",
         "_unsubscribe",
         "_unwatch",
+        "_unwatch_login",
         "_watched",
         "account",
         "closing",
@@ -80,7 +87,9 @@ class Session:
         self.closing = False
         self.language = DEFAULT
         self._bad = 0
+        self._ended: Ended | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._unwatch_login: Callable[[], None] | None = None
         self._watched = 0  # the account whose mailbox is selected
         self._unwatch: Callable[[], None] | None = None  # of another's account
 
@@ -97,6 +106,10 @@ class Session:
             await self._serve()
         except TimeoutError:
             self.write(self.untagged("BYE", "Nothing was heard for too long; connect again"))
+        except LoginEnded:
+            assert self._ended is not None
+            code = "EXPIRED" if self._ended.expired else "CONTACTADMIN"
+            self.write(self.untagged("BYE", self._ended.text, code))  # RFC 5530 3
         except ConnectionError:
             pass
         except asyncio.CancelledError:
@@ -137,7 +150,7 @@ class Session:
     async def next_event(self) -> Event:
         """The next event from the client; what was written is sent before we wait.
 
-        Raises TimeoutError and ConnectionError.
+        Raises TimeoutError, ConnectionError and LoginEnded.
         """
         while True:
             event = await self.poll_event()
@@ -147,6 +160,8 @@ class Session:
     async def poll_event(self) -> Event | None:
         """As `next_event`, but None when the stream was woken, for news."""
         while True:
+            if self._ended is not None:
+                raise LoginEnded
             event = self.connection.next_event()
             output = self.connection.output()
             if output:
@@ -174,12 +189,13 @@ class Session:
             await refresh_rights(self)
             reply = await row.run(self, command)
             if self.account is not None and reply is not None:
-                await tell(self, expunge=self._may_expunge(row), read=row.reads_changes)
+                expunge = self._may_expunge(row)
+                await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
             reply = Reply(_sentence(error), _code(error), "NO")
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, LoginEnded):
             raise
         except Exception:
             log.exception("%s of %s failed", name, self.stream.peer)
@@ -234,21 +250,41 @@ class Session:
         self.account = account
         self._watched = account.id
         self._unsubscribe = self.service.store.notify.subscribe(account.id, self._heard)
+        self._unwatch_login = self.service.authenticator.watch(account, self._login_ended)
+
+    def _login_ended(self, why: Ended) -> None:
+        self._ended = why
+        self.stream.wake()
 
     def log_out(self) -> None:
         """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 2)."""
         self._unsubscribe_all()
-        self.account = self.selected = self.watching = None
+        self.account = self.selected = None
         self.enabled = frozenset()
         self.connection.utf8 = False
         self.language = DEFAULT
         self.notified = self._watched = 0
 
     def _unsubscribe_all(self) -> None:
-        for unsubscribe in (self._unsubscribe, self._unwatch):
+        for unsubscribe in (self._unsubscribe, self._unwatch, self._unwatch_login):
             if unsubscribe is not None:
                 unsubscribe()
-        self._unsubscribe = self._unwatch = None
+        self._unsubscribe = self._unwatch = self._unwatch_login = None
+        if self.watching is not None:
+            self.watching.close()
+            self.watching = None
+
+    def note_own(self, account: int, modseq: int) -> None:
+        """A change to an account's mail is this client's own, which knows of it."""
+        if self.selected is not None and self.selected.key[0] == account:
+            self.selected.own.add(modseq)
+        if self.watching is not None:
+            self.watching.own.add((account, modseq))
+
+    def note_own_names(self, *names: str) -> None:
+        """What happened to these names of mailboxes was this client's doing."""
+        if self.watching is not None:
+            self.watching.own_names.update(normalize("NFC", name.rstrip("/")) for name in names)
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""
@@ -263,12 +299,9 @@ class Session:
             self._unwatch = self.service.store.notify.subscribe(account, self._heard)
 
     def _heard(self, account: int, modseq: int) -> None:
-        watching = self.watching
-        if watching is not None and account == self.account_id:
-            watching.heard = max(watching.heard, modseq)
         if account == self._watched:
             self.notified = max(self.notified, modseq)
-        if self.idle or watching is not None:
+        if self.idle or (self.watching is not None and self.watching.asked):
             self.stream.wake()
 
     @property

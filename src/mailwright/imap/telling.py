@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
 
-async def tell(session: Session, *, expunge: bool, read: bool = False) -> None:
+async def tell(session: Session, *, expunge: bool, read: bool = False, always: bool = False) -> None:
     """Tell of the selected mailbox, of results that are kept up to date, and of other mailboxes.
 
-    EXPUNGE only with `expunge`. `read` asks the store even when no notification came.
+    EXPUNGE only with `expunge`. `read` asks the store even when no notification came, `always` tells also what NOTIFY
+    did not ask for.
     """
-    if session.selected is not None:
-        await tell_news(session, expunge=expunge, read=read)
+    watch = session.watching
+    if session.selected is not None and (always or watch is None or not watch.quiet):
+        flags = always or watch is None or watch.tells_flags
+        await tell_news(session, expunge=expunge, flags=flags, read=read)
         await tell_contexts(session)
     await tell_watched(session)
 
@@ -26,9 +29,10 @@ async def tell(session: Session, *, expunge: bool, read: bool = False) -> None:
 async def tell_at_once(session: Session) -> None:
     """Tell a client that waits in no command, as NOTIFY asked for."""
     watch = session.watching
-    if watch is None:
+    if watch is None or not watch.asked:
         return
-    if watch.selected is not None and not watch.quiet and session.selected is not None:
-        await tell_news(session, expunge=watch.immediate and not session.connection.pending_command())
+    if not watch.quiet and session.selected is not None:
+        expunge = watch.immediate and not session.connection.pending_command()
+        await tell_news(session, expunge=expunge, flags=watch.tells_flags)
         await tell_contexts(session)
     await tell_watched(session)

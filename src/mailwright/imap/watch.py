@@ -2,57 +2,79 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_items
+from mailwright.imap.renamed import tell_names
 from mailwright.imap.selected import Selected
+from mailwright.imap.syntax.multisearch import Source
 from mailwright.imap.syntax.notify import SELECTED, Group
 from mailwright.imap.syntax.sequence import to_ranges
-from mailwright.store import changes
-from mailwright.store.db.api import Transaction
-from mailwright.store.errors import NoSuchMailbox
-from mailwright.store.mailboxes import get_mailbox, list_mailboxes
-from mailwright.store.model import Kind, Mailbox
+from mailwright.imap.view import Key
+from mailwright.imap.watched import Happened, Known, Question, Sight, Start, read_happened, read_start
+from mailwright.store import acl
+from mailwright.store.model import Mailbox
+from mailwright.store.notify.api import SERVER
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_EVENTS: Final = {
-    int(Kind.ARRIVED): "MESSAGENEW",
-    int(Kind.EXPUNGED): "MESSAGEEXPUNGE",
-    int(Kind.FLAGS): "FLAGCHANGE",
-}
-
-
-class Known(NamedTuple):
-    """What the client knows of a mailbox."""
-
-    name: str
-    subscribed: bool
-
-
-class Happened(NamedTuple):
-    """Events by mailbox. `boxes` are those mailboxes, and all when (`renamed`) names or subscriptions changed."""
-
-    modseq: int
-    overflow: bool
-    events: dict[int, set[str]]
-    boxes: dict[int, Mailbox]
-    renamed: bool
+EVERYTHING: Final = "EVERYTHING"  # a source of our own: all that the client sees
+MESSAGES: Final = frozenset({"MESSAGENEW", "MESSAGEEXPUNGE", "FLAGCHANGE"})
+_METADATA: Final = Group(Source(EVERYTHING), frozenset({"MAILBOXMETADATACHANGE", "SERVERMETADATACHANGE"}))
+_SHARED_TOPS: Final = (acl.OTHER_USERS, acl.PUBLIC)
 
 
 class Watch:
-    """The filters of one session. `selected` None: the selected mailbox is told of as ever."""
+    """The filters of one session, and what it knows of the mailboxes in them.
 
-    __slots__ = ("groups", "heard", "known", "modseq", "selected")
+    Without `asked` it is not NOTIFY's: the client is told at the end of a command, and of its selected mailbox as ever.
+    """
 
-    def __init__(self, groups: tuple[Group, ...], modseq: int, boxes: list[Mailbox]) -> None:
+    __slots__ = (
+        "_filters",
+        "_heard",
+        "_modseqs",
+        "_session",
+        "_stale",
+        "_unsubscribe",
+        "account",
+        "asked",
+        "groups",
+        "known",
+        "names",
+        "own",
+        "own_names",
+        "selected",
+        "server",
+        "shared",
+    )
+
+    def __init__(self, session: Session, groups: tuple[Group, ...], *, asked: bool) -> None:
+        self._session = session
         self.groups = groups
-        self.modseq = self.heard = modseq
-        self.known = {box.id: _known(box) for box in boxes}
+        self.account = session.account_id
+        self.asked = asked
         chosen = [group for group in groups if group.source.kind in SELECTED]
         self.selected = chosen[0] if chosen else None
+        others = [group for group in groups if group.source.kind not in SELECTED]
+        if "METADATA" in session.enabled:  # RFC 5464 4.4
+            others.append(_METADATA)
+        self._filters = [_Filter(group) for group in others]
+        self.shared = any(one.reaches_shared for one in self._filters)
+        self.server: dict[str, bytes] | None = None  # the server's annotations, if they are watched
+        self.known: dict[str, Known] = {}
+        self.names: dict[Key, str] = {}
+        self.own: set[tuple[int, int]] = set()  # changes by this client: their accounts and modseqs
+        self.own_names: set[str] = set()  # names that this client changed
+        self._modseqs: dict[int, int] = {}  # of the watched accounts, as far as the client was told
+        self._heard: dict[int, int] = {}
+        self._stale = False
+        self._unsubscribe: dict[int, Callable[[], None]] = {}
+
+    # The selected mailbox
 
     @property
     def immediate(self) -> bool:
@@ -61,127 +83,190 @@ class Watch:
 
     @property
     def quiet(self) -> bool:
-        """Whether the client wants to hear of its selected mailbox only when it asks."""
-        return self.selected is not None and "MESSAGENEW" not in self.selected.events
+        """Whether the client wants to hear nothing of its selected mailbox (RFC 5465 3.1)."""
+        return self.asked and (self.selected is None or "MESSAGENEW" not in self.selected.events)
 
     @property
     def tells_flags(self) -> bool:
-        return self.selected is None or "FLAGCHANGE" in self.selected.events
+        return not self.asked or (self.selected is not None and "FLAGCHANGE" in self.selected.events)
 
-    def events_for(self, known: Known) -> frozenset[str]:
-        """The events that are told of a mailbox: those of the first group that it belongs to (RFC 5465 3.1)."""
-        for group in self.groups:
-            if group.source.kind not in SELECTED and _belongs(group, known):
-                return group.events
-        return frozenset()
-
-    async def send_new(self, session: Session, selected: Selected, uids: tuple[int, ...]) -> None:
+    async def send_new(self, selected: Selected, uids: Iterable[int]) -> None:
         """What is to be fetched of messages that were just told (RFC 5465 5.2)."""
         if self.selected is not None and self.selected.items:
             runs = selected.view.runs_of_uids(to_ranges(uids))
-            await send_items(session, selected, runs, list(self.selected.items))
+            await send_items(self._session, selected, runs, list(self.selected.items))
 
+    # The others
 
-def _known(box: Mailbox) -> Known:
-    return Known(box.name, bool(box.subscribed))
+    def events_for(self, known: Known) -> frozenset[str]:
+        """The events that are told of a mailbox: those of all groups that fit (RFC 5465 6); none when one says NONE."""
+        events: set[str] = set()
+        for one in self._filters:
+            if one.fits(known):
+                if not one.events:
+                    return frozenset()
+                events |= one.events
+        return frozenset(events)
 
+    @property
+    def tells_server(self) -> bool:
+        return any("SERVERMETADATACHANGE" in one.events for one in self._filters)
 
-def _belongs(group: Group, known: Known) -> bool:
-    kind, names = group.source
-    if kind == "PERSONAL":
-        return True
-    if kind == "INBOXES":
-        return known.name == "INBOX"
-    if kind == "SUBSCRIBED":
-        return known.subscribed
-    if kind == "SUBTREE":
-        return any(known.name == name or known.name.startswith(name + "/") for name in names)
-    return known.name in names
+    @property
+    def has_news(self) -> bool:
+        return self._stale or any(self._heard[owner] > told for owner, told in self._modseqs.items())
 
+    def question(self, limit: int) -> Question:
+        """What the store is asked; what is heard from now on is news again."""
+        stale, self._stale = self._stale, False
+        own, self.own = self.own, set()
+        return Question(self.account, dict(self._modseqs), own, self.shared, stale, self.tells_server, limit)
 
-def read_start(tx: Transaction, account: int) -> tuple[int, list[Mailbox]]:
-    """The account's modseq and mailboxes."""
-    return changes.read_modseq(tx, account), list_mailboxes(tx, account)
+    def take(self, found: Happened) -> None:
+        """The client is told of this."""
+        for owner, modseq in found.modseqs.items():
+            if owner in self._modseqs:
+                self._modseqs[owner] = modseq
+        if found.server is not None:
+            self.server = found.server
 
+    def follow(self, sight: Sight) -> None:
+        """From now on hear of the mailboxes that there are and are watched."""
+        self.known = sight.known
+        self.names = {known.key: known.name for known in sight.known.values() if known.key is not None}
+        owners = {
+            known.key[0]
+            for known in sight.known.values()
+            if known.key is not None and known.key[0] not in (self.account, SERVER) and self.events_for(known)
+        }
+        if self._filters:
+            owners.add(self.account)
+        wanted = owners | ({SERVER} if self.shared or self.tells_server else set())
+        for subject in self._unsubscribe.keys() - wanted:
+            self._unsubscribe.pop(subject)()
+            self._modseqs.pop(subject, None)
+            self._heard.pop(subject, None)
+        for subject in wanted - self._unsubscribe.keys():
+            self._unsubscribe[subject] = self._session.service.store.notify.subscribe(subject, self._hear)
+            if subject != SERVER:
+                self._modseqs[subject] = self._heard[subject] = sight.modseqs[subject]
+            self._stale = True  # something may have happened before we listened
 
-def read_happened(tx: Transaction, account: int, since: int, limit: int) -> Happened:
-    """What happened in an account; `overflow` when that is more than `limit` changes."""
-    modseq = changes.read_modseq(tx, account)
-    events: dict[int, set[str]] = {}
-    if modseq - since > limit:
-        return Happened(modseq, True, events, {}, False)
-    renamed = False
-    for change in changes.read_changes(tx, account, since):
-        event = _EVENTS.get(change.kind)
-        if event is None:
-            renamed = True
+    def _hear(self, subject: int, modseq: int) -> None:
+        if subject == SERVER:
+            self._stale = True
         else:
-            events.setdefault(change.mailbox, set()).add(event)
-    boxes: dict[int, Mailbox] = {}
-    if renamed:
-        boxes = {box.id: box for box in list_mailboxes(tx, account)}
-    else:
-        for mailbox in events:
-            try:
-                boxes[mailbox] = get_mailbox(tx, account, mailbox)
-            except NoSuchMailbox:
-                continue
-    return Happened(modseq, False, events, boxes, renamed)
+            self._heard[subject] = max(self._heard.get(subject, modseq), modseq)
+        if self.asked or self._session.idle:
+            self._session.stream.wake()
+
+    def close(self) -> None:
+        """Hear of nothing more."""
+        for unsubscribe in self._unsubscribe.values():
+            unsubscribe()
+        self._unsubscribe.clear()
+
+
+class _Filter:
+    """A group of events, made quick to look up."""
+
+    __slots__ = ("_kind", "_names", "events", "reaches_shared")
+
+    def __init__(self, group: Group) -> None:
+        self._kind = group.source.kind
+        self._names = frozenset(group.source.names)
+        self.events = group.events
+        self.reaches_shared = self._kind in ("SUBSCRIBED", EVERYTHING) or any(
+            name in _SHARED_TOPS or acl.is_shared(name) for name in self._names
+        )
+
+    def fits(self, known: Known) -> bool:
+        name = known.name
+        if self._kind == "PERSONAL":
+            return not acl.is_shared(name)
+        if self._kind == "INBOXES":
+            return name == "INBOX"
+        if self._kind == "SUBSCRIBED":
+            return known.subscribed
+        if self._kind == "SUBTREE":
+            return any(top in self._names for top in _upwards(name))
+        return self._kind == EVERYTHING or name in self._names
+
+
+def _upwards(name: str) -> Iterable[str]:
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
+
+
+async def begin_watch(
+    session: Session, groups: tuple[Group, ...], *, asked: bool = True
+) -> tuple[Watch, Start]:
+    """From now on tell what these groups say, and nothing else."""
+    if session.watching is not None:
+        session.watching.close()
+    watch = session.watching = Watch(session, groups, asked=asked)
+    start = await session.service.store.read(read_start, watch.account, watch.shared)
+    watch.follow(start.sight)
+    watch.server = start.server if watch.tells_server else None
+    return watch, start
 
 
 async def tell_watched(session: Session) -> None:
     """Tell of what happened outside the selected mailbox."""
-    watch = session.watching
-    if watch is None or watch.heard <= watch.modseq:
-        return
-    service = session.service
-    limit = service.limits.imap_notifications
-    found = await service.store.read(read_happened, session.account_id, watch.modseq, limit)
-    watch.modseq = found.modseq
-    if found.overflow:
-        session.watching = None
-        text = "Too much happened at once; you are told of nothing more until NOTIFY SET"
-        session.write(responses.untagged("OK", text, "NOTIFICATIONOVERFLOW"))
-        return
-    output = b""
-    if found.renamed:
-        output = _tell_names(session, watch, found.boxes)
-    here = session.selected.key if session.selected is not None else (0, 0)
-    for mailbox, events in found.events.items():
-        box = found.boxes.get(mailbox)
-        if box is not None and here != (session.account_id, mailbox):
-            wanted = watch.events_for(watch.known.get(mailbox) or _known(box))
-            if wanted & events:
-                output += status_of(session, box, wanted)
-    session.write(output)
+    while (watch := session.watching) is not None and watch.has_news:
+        question = watch.question(session.service.limits.imap_notifications)
+        found = await session.service.store.read(read_happened, question)
+        if found.overflow:
+            await begin_watch(session, ())  # as if it had said NOTIFY NONE
+            text = "Too much happened at once; you are told of nothing more until NOTIFY SET"
+            session.write(responses.untagged("OK", text, "NOTIFICATIONOVERFLOW"))
+            return
+        output = _tell(session, watch, found)
+        watch.take(found)
+        session.write(output)
 
 
-def _tell_names(session: Session, watch: Watch, boxes: dict[int, Mailbox]) -> bytes:
-    """LIST responses for mailboxes that were made, renamed, deleted, subscribed or unsubscribed (RFC 5465 5.4, 5.5)."""
+def _tell(session: Session, watch: Watch, found: Happened) -> bytes:
     output = []
-    before, watch.known = watch.known, {box.id: _known(box) for box in boxes.values()}
-    for mailbox, old in before.items():
-        if mailbox not in watch.known and "MAILBOXNAME" in watch.events_for(old):
-            output.append(responses.listing(old.name, ["\\NonExistent"], utf8=session.utf8))
-    for mailbox, new in watch.known.items():
-        old_or_none = before.get(mailbox)
-        wanted = watch.events_for(new)
-        attributes = ["\\Subscribed"] if new.subscribed else []
-        if old_or_none is None:
-            if "MAILBOXNAME" in wanted:
-                output.append(responses.listing(new.name, attributes, utf8=session.utf8))
-        elif old_or_none.name != new.name:
-            if "MAILBOXNAME" in wanted | watch.events_for(old_or_none):
-                output.append(
-                    responses.listing(new.name, attributes, utf8=session.utf8, old_name=old_or_none.name)
-                )
-        elif old_or_none != new and "SUBSCRIPTIONCHANGE" in wanted | watch.events_for(old_or_none):
-            output.append(responses.listing(new.name, attributes, utf8=session.utf8))
+    if found.sight is not None:
+        before = watch.known
+        watch.follow(found.sight)
+        output.append(
+            tell_names(watch.account, watch.events_for, before, watch.known, watch.own_names, session.utf8)
+        )
+        watch.own_names.clear()
+    here = session.selected.key if session.selected is not None else None
+    for key, events in found.events.items():
+        known, box = watch.known.get(watch.names.get(key, "")), found.boxes.get(key)
+        if known is None or box is None or key == here or not known.readable:
+            continue
+        wanted = watch.events_for(known)
+        if wanted & events:
+            output.append(status_of(session, box, known.name, wanted))
+    for key, entries in found.entries.items():
+        output.append(_tell_entries(session, watch, key, entries))
+    if found.server is not None and watch.server is not None:
+        changed = dict(found.server.items() ^ watch.server.items())
+        if changed:
+            output.append(responses.metadata_changed("", sorted(changed)))
     return b"".join(output)
 
 
-def status_of(session: Session, box: Mailbox, events: frozenset[str]) -> bytes:
-    """The STATUS response that stands for events of messages (RFC 5465 5.1 to 5.3)."""
+def _tell_entries(session: Session, watch: Watch, key: Key, entries: Iterable[str]) -> bytes:
+    """METADATA responses without values (RFC 5465 5.6, 5.7)."""
+    if key == (watch.account, 0):
+        return responses.metadata_changed("", entries) if watch.tells_server else b""
+    known = watch.known.get(watch.names.get(key, ""))
+    if known is None or "MAILBOXMETADATACHANGE" not in watch.events_for(known):
+        return b""
+    return responses.metadata_changed(known.name, entries, session.utf8)
+
+
+def status_of(
+    session: Session, box: Mailbox, name: str, events: frozenset[str], *, at_start: bool = False
+) -> bytes:
+    """The STATUS response that stands for events of messages (RFC 5465 5.1 to 5.3), or NOTIFY's own (3.1)."""
     items: list[tuple[str, int | str]] = [
         ("MESSAGES", box.messages),
         ("UIDNEXT", box.uidnext),
@@ -189,6 +274,6 @@ def status_of(session: Session, box: Mailbox, events: frozenset[str]) -> bytes:
     ]
     if "FLAGCHANGE" in events:
         items.append(("UNSEEN", box.unseen))
-    if "CONDSTORE" in session.enabled:
+    if "CONDSTORE" in session.enabled or (at_start and "FLAGCHANGE" in events):
         items.append(("HIGHESTMODSEQ", box.modseq))
-    return responses.status(box.name, items, session.utf8)
+    return responses.status(name, items, session.utf8)

@@ -43,15 +43,16 @@ def format_address(address: Address) -> str:
 
 def content_type(kind: str, params: Sequence[tuple[str, str]] = ()) -> bytes:
     """A Content-Type field; values that are no tokens quoted, those beyond ASCII extended (RFC 2231)."""
-    return _with_params("Content-Type", kind, params)
+    return mime_field("Content-Type", kind, params)
 
 
 def content_disposition(kind: str, filename: str = "") -> bytes:
     """A Content-Disposition field (RFC 2183)."""
-    return _with_params("Content-Disposition", kind, [("filename", filename)] if filename else [])
+    return mime_field("Content-Disposition", kind, [("filename", filename)] if filename else [])
 
 
-def _with_params(name: str, value: str, params: Sequence[tuple[str, str]]) -> bytes:
+def mime_field(name: str, value: str, params: Sequence[tuple[str, str]]) -> bytes:
+    """A field of MIME with parameters, these quoted or extended as needed (RFC 2231)."""
     words = [_param(key, _UNSAFE.sub(" ", text)) for key, text in params]
     return fold_words(name, "; ".join([value, *words]).split(" ")) if words else fold_words(name, [value])
 

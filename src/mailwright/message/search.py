@@ -5,10 +5,13 @@ from __future__ import annotations
 import mmap
 from typing import Final, NamedTuple
 
-from mailwright.message.content import html_to_text, part_text
+from mailwright.message.content import UnknownEncoding, decoded_part, html_to_text, part_text
+from mailwright.message.document import MAX_DOCUMENT, SIGNATURE, document_text
 from mailwright.message.header import decode_header
 from mailwright.message.parsed import ParsedMessage
+from mailwright.message.part import Part
 
+_SIGNATURE_BASE64: Final = b"UEsDB"
 MAX_HEADER_TEXT: Final = 64 * 1024  # characters of all header values together
 
 
@@ -21,7 +24,7 @@ class SearchText(NamedTuple):
     bcc: str
     subject: str
     headers: list[tuple[str, str]]  # each top-level field: lower-case name, decoded value
-    body: str  # the text parts, those of attached messages too, one after the other
+    body: str  # the text parts and office documents, those of attached messages too, one after the other
 
 
 def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: int) -> SearchText:
@@ -55,6 +58,9 @@ def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:
             text = part_text(part, source, room)
             room -= part.size
             texts.append(html_to_text(text) if part.subtype == "html" else text)
+        elif part.type == "application" and part.size <= room and (text := _attached(part, source)):
+            room -= part.size
+            texts.append(text)
         elif (
             part.type == "message" and part.children
         ):  # the header of an attached message is text of this one
@@ -65,3 +71,14 @@ def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:
         if room <= 0:
             break
     return "\n".join(texts)
+
+
+def _attached(part: Part, source: bytes | mmap.mmap) -> str:
+    """The text of an attached document, whatever its type is called; '' when it is none."""
+    begin = source[part.body_start : part.body_start + 64].lstrip()
+    if part.size > 2 * MAX_DOCUMENT or not begin.startswith((SIGNATURE, _SIGNATURE_BASE64)):
+        return ""
+    try:
+        return document_text(decoded_part(part, source))
+    except UnknownEncoding:
+        return ""

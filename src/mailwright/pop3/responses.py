@@ -12,6 +12,7 @@ END: Final = b".\r\n"  # of a response of several lines
 AUTH: Final = "AUTH"  # the credentials (RFC 3206 4)
 TEMPORARY: Final = "SYS/TEMP"  # the server; later it may do (RFC 3206 3)
 PERMANENT: Final = "SYS/PERM"  # the server, until a person mends it
+UTF8: Final = "UTF8"  # the client must know UTF-8 for this (RFC 6856 5)
 IN_USE: Final = "IN-USE"  # the maildrop is locked (RFC 2449 8.1.2)
 
 
@@ -71,6 +72,9 @@ NO_SUCH_LANGUAGE: Final = err("Only English (en) is spoken here")
 NOOP: Final = ok("")
 GONE: Final = err("This message was removed by another program meanwhile")
 UNREADABLE: Final = err("The message cannot be read at the moment; try again later", TEMPORARY)
+NEEDS_UTF8: Final = err(
+    "The header of this message is long and not in ASCII; say UTF8 before you log in", UTF8
+)
 GOODBYE: Final = ok("Goodbye")
 NOT_REMOVED: Final = err("The store failed, so no message was removed; try again later", TEMPORARY)
 
@@ -196,11 +200,17 @@ class Top:
     def _header_end(self, piece: bytes) -> int:
         """Where in the piece the body begins; -1 when it is still to come."""
         text = self._tail + piece
-        ends = [end for end in (_after(text, b"\n\r\n"), _after(text, b"\n\n")) if end >= 0]
-        if ends:
-            return min(ends) - len(self._tail)
+        end = body_start(text)
+        if end >= 0:
+            return end - len(self._tail)
         self._tail = text[-2:]
         return -1
+
+
+def body_start(text: bytes) -> int:
+    """Where the body begins behind a line of a header and the empty line; -1: not in this text."""
+    ends = [end for end in (_after(text, b"\n\r\n"), _after(text, b"\n\n")) if end >= 0]
+    return min(ends, default=-1)
 
 
 def _after(text: bytes, wanted: bytes) -> int:

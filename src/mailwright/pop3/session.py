@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from mailwright.net.api import Stream
@@ -15,7 +16,7 @@ from mailwright.pop3.lock import MaildropLock
 from mailwright.pop3.maildrop import Maildrop, open_maildrop
 from mailwright.pop3.service import Policy, Services
 from mailwright.pop3.syntax import Auth, Command
-from mailwright.sasl.api import Account
+from mailwright.sasl.api import Account, Ended
 from mailwright.sasl.server import offered_mechanisms
 from mailwright.store.errors import NotFound, StoreError
 
@@ -36,6 +37,10 @@ class _ShutDown(Exception):
     """The server ends, and the client waits for nothing."""
 
 
+class _LoginEnded(Exception):
+    """The client's login holds no longer."""
+
+
 class Pop3Session:
     """Drives one connection until it ends. The listener closes the stream."""
 
@@ -44,11 +49,13 @@ class Pop3Session:
         "_bad",
         "_connection",
         "_deadline",
+        "_ended",
         "_lock",
         "_maildrop",
         "_pending",
         "_replies",
         "_shutting_down",
+        "_unwatch_login",
         "closing",
         "policy",
         "removed",
@@ -56,6 +63,7 @@ class Pop3Session:
         "state",
         "stream",
         "username",
+        "utf8",
     )
 
     def __init__(self, stream: Stream, services: Services, policy: Policy) -> None:
@@ -64,6 +72,7 @@ class Pop3Session:
         self.policy = policy
         self.state = State.AUTHORIZATION
         self.username: str | None = None  # from USER
+        self.utf8 = False  # the client takes UTF-8 in headers (RFC 6856)
         self.closing = False
         self.removed = 0  # messages, by QUIT
         self._account: Account | None = None
@@ -74,6 +83,8 @@ class Pop3Session:
         self._pending = 0  # octets in them
         self._bad = 0
         self._shutting_down = False
+        self._ended: Ended | None = None
+        self._unwatch_login: Callable[[], None] | None = None
         self._deadline = 0.0
 
     async def run(self) -> None:
@@ -95,6 +106,10 @@ class Pop3Session:
         except _ShutDown:
             self.write(responses.SHUTTING_DOWN)
             await self.flush()
+        except _LoginEnded:
+            assert self._ended is not None
+            self.write(responses.err(self._ended.text, responses.AUTH))
+            await self.flush()
         finally:
             await self.release()
             if self._account is not None:
@@ -105,8 +120,14 @@ class Pop3Session:
         self._shutting_down = True
         self.stream.wake()
 
+    def _login_ended(self, why: Ended) -> None:
+        self._ended = why
+        self.stream.wake()
+
     async def _serve(self) -> None:
         while not self.closing:
+            if self._ended is not None:
+                raise _LoginEnded
             event = await self._next_event()
             if isinstance(event, Closed):
                 return
@@ -163,6 +184,7 @@ class Pop3Session:
         await self.stream.start_tls(context)
         self._connection.reset()
         self.username = None
+        self.utf8 = False
 
     async def _next_event(self) -> Event:
         while (event := self._connection.next_event()) is None:
@@ -175,6 +197,8 @@ class Pop3Session:
     async def _read(self) -> bytes | None:
         if self._shutting_down:
             raise _ShutDown
+        if self._ended is not None:
+            raise _LoginEnded
         # The time is that of a whole command, so that single octets do not keep a connection open; before login it
         # is that of all commands.
         left = self._deadline - self.services.clock.monotonic()
@@ -223,11 +247,15 @@ class Pop3Session:
             await self.release()
             return responses.NO_INBOX if isinstance(error, NotFound) else responses.STORE_UNAVAILABLE
         self._account, self._maildrop, self.state = account, maildrop, State.TRANSACTION
+        self._unwatch_login = services.authenticator.watch(account, self._login_ended)
         log.info("%s: %s logged in", self.stream.peer, account.address)
         return responses.logged_in(maildrop.count, maildrop.octets)
 
     async def release(self) -> None:
-        """Unlock the maildrop."""
+        """Unlock the maildrop, and watch the login no more."""
+        if self._unwatch_login is not None:
+            self._unwatch_login()
+            self._unwatch_login = None
         lock, self._lock = self._lock, None
         if lock is not None:
             await lock.release()

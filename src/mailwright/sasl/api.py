@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from mailwright.sasl.secret import ScramSecret
 
 
 class Account(NamedTuple):
-    """Who logged in. `address` is the account's main address, lower-case."""
+    """Who logged in. `address` is the account's main address, lower-case.
+
+    `credential` tells the directory by which of the account's passwords; b'': by none of them.
+    """
 
     id: int
     address: str
+    credential: bytes = b""
 
 
 class Denied(NamedTuple):
@@ -19,6 +24,13 @@ class Denied(NamedTuple):
 
     temporary: bool
     text: str  # for the person: what happened and what to do; never tells whether the account exists
+
+
+class Ended(NamedTuple):
+    """Why a login holds no longer. `expired`: its password does not, another one may."""
+
+    expired: bool
+    text: str
 
 
 class Authenticator(Protocol):
@@ -38,4 +50,12 @@ class Authenticator(Protocol):
 
     async def scram_failed(self, username: str, peer: str) -> None:
         """The proof was wrong (or the account unknown): count it."""
+        ...
+
+    def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
+        """Call `ended` in the event loop once this login holds no longer; the result ends the watch.
+
+        Soon after the password was changed or revoked or the account disabled or removed; within a minute or so when
+        another process did that.
+        """
         ...

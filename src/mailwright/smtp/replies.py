@@ -240,6 +240,10 @@ def authentication_unavailable(text: str) -> Reply:
     return reply(454, "4.7.0", text)
 
 
+def login_ended(text: str) -> Reply:
+    return reply(421, "4.7.0", text)
+
+
 def malformed_response(text: str) -> Reply:
     return reply(501, "5.5.2", text[:1].upper() + text[1:])
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mailwright.base.clock import Clock, SystemClock
 from mailwright.net.api import Stream
-from mailwright.sasl.api import Account, Authenticator
+from mailwright.sasl.api import Account, Authenticator, Ended
 from mailwright.smtp import replies
 from mailwright.smtp.api import Mailroom, Policy, Role, SessionInfo
 from mailwright.smtp.commands import content
@@ -82,7 +82,8 @@ class Session:
         self._clock = clock or SystemClock()
         self._commands = 0
         self._messages = 0
-        self._stopping = False
+        self._farewell: Reply | None = None  # what is said at the next command
+        self._unwatch_login: Callable[[], None] | None = None
         self._written: list[bytes] = []
         self._waiting = 0
         self._content_began = 0.0
@@ -96,7 +97,7 @@ class Session:
 
     def shut_down(self) -> None:
         """End soon: a message on its way is still taken, then 421 is said (RFC 5321 3.8)."""
-        self._stopping = True
+        self._farewell = replies.SHUTTING_DOWN
         self.stream.wake()
 
     async def run(self) -> None:
@@ -121,6 +122,7 @@ class Session:
             self.write(replies.LOCAL_ERROR_CLOSING)
         finally:
             self.end_transaction()
+            self._forget_login()
             self.send_written()
             await self.stream.close()
 
@@ -135,8 +137,8 @@ class Session:
         until = self._clock.monotonic() + limits.smtp_command_timeout
         left = limits.smtp_command_timeout
         while True:
-            if self._stopping:
-                raise Goodbye(replies.SHUTTING_DOWN)
+            if self._farewell is not None:
+                raise Goodbye(self._farewell)
             await self._flush()
             data = await self.stream.read(left)
             if data is not None:
@@ -202,8 +204,8 @@ class Session:
             self._commands += 1
         if self._commands > self.policy.limits.smtp_commands:
             raise Goodbye(replies.TOO_MANY_COMMANDS)
-        if self._stopping and not self.state & CHUNKS:
-            raise Goodbye(replies.SHUTTING_DOWN)
+        if self._farewell is not None and not self.state & CHUNKS:
+            raise Goodbye(self._farewell)
         if self.state & row.mask == row.want:
             reply = await row.run(self, event)
         else:
@@ -277,12 +279,24 @@ class Session:
 
     def tls_started(self) -> None:
         """The handshake is done: the client begins anew (RFC 3207 4.2)."""
+        self._forget_login()
         self.info = self.info._replace(hello="", extended=False, tls=self.stream.tls, account=None)
         self.state = self._first_state()
 
     def logged_in(self, account: Account) -> None:
         self.info = self.info._replace(account=account)
         self.state |= AUTHENTICATED | ADMITTED
+        self._unwatch_login = self.authenticator.watch(account, self._login_ended)
+
+    def _login_ended(self, why: Ended) -> None:
+        """A message on its way is still taken, as when the server shuts down."""
+        self._farewell = replies.login_ended(why.text)
+        self.stream.wake()
+
+    def _forget_login(self) -> None:
+        if self._unwatch_login is not None:
+            self._unwatch_login()
+            self._unwatch_login = None
 
     def log_refusal(self, verb: str, path: Path, reply: Reply) -> None:
         log.info(

@@ -15,6 +15,7 @@ from mailwright.store import changes, mailboxes
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoRight, NoSuchMailbox, NotAllowed, StoreError
 from mailwright.store.model import Flag, Kind, Mailbox
+from mailwright.store.notify.api import SERVER
 
 # lookup, read, seen, write, insert, post, create, delete the mailbox, delete messages, expunge, administer
 RIGHTS: Final = "lrswipkxtea"
@@ -281,6 +282,7 @@ def _write(tx: Transaction, owner: int, mailbox: int, identifier: str, rights: s
             "DELETE FROM acl WHERE account = ? AND mailbox = ? AND identifier = ?", owner, mailbox, identifier
         )
     changes.append(tx, owner, modseq, mailbox, Kind.MAILBOX)
+    tx.announce(SERVER, 0)  # who could not see the mailbox did not listen to its owner
 
 
 def forget_account(tx: Transaction, account: int, address: str) -> None:

@@ -5,6 +5,8 @@ IDLE, QRESYNC and JMAP state are views of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchAccount
 from mailwright.store.model import ID_MASK, Change, Kind
@@ -29,6 +31,20 @@ def append(
     messages: list[int] | None = None,
 ) -> None:
     """Add a row to the log and announce it."""
+    packed = pack(message & ID_MASK for message in messages or ())
+    _insert(tx, account, modseq, mailbox, kind, pack(uids or ()), packed)
+
+
+def append_metadata(
+    tx: Transaction, account: int, modseq: int, mailbox: int, entries: Iterable[str], reader: int
+) -> None:
+    """Add a row that names annotations; `reader` 0: all may read them."""
+    _insert(tx, account, modseq, mailbox, Kind.METADATA, "\n".join(entries), str(reader))
+
+
+def _insert(
+    tx: Transaction, account: int, modseq: int, mailbox: int, kind: Kind, uids: str, messages: str
+) -> None:
     tx.run(
         "INSERT INTO changes (account, modseq, n, mailbox, kind, uids, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
         account,
@@ -36,8 +52,8 @@ def append(
         tx.announce(account, modseq),
         mailbox,
         int(kind),
-        pack(uids or ()),
-        pack(message & ID_MASK for message in messages or ()),
+        uids,
+        messages,
     )
 
 

@@ -8,6 +8,7 @@ from mailwright.store import changes, messages
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed, StoreError
 from mailwright.store.model import MAX_DEPTH, MAX_MAILBOXES, MAX_NAME, Kind, Mailbox
+from mailwright.store.notify.api import SERVER
 
 DEFAULTS: tuple[tuple[str, str | None], ...] = (
     ("INBOX", "inbox"),
@@ -181,8 +182,9 @@ def subscribe(tx: Transaction, account: int, name: str, on: bool) -> None:
     else:
         changed = tx.run("DELETE FROM subscriptions WHERE account = ? AND name = ?", account, name)
     row = tx.one("SELECT id FROM mailboxes WHERE account = ? AND name = ?", account, name)
-    if changed and row is not None:
-        changes.append(tx, account, changes.next_modseq(tx, account), int(row[0]), Kind.MAILBOX)
+    if changed:  # 0: the name of another's mailbox, or of none
+        mailbox = 0 if row is None else int(row[0])
+        changes.append(tx, account, changes.next_modseq(tx, account), mailbox, Kind.MAILBOX)
 
 
 def set_role(tx: Transaction, account: int, mailbox: int, role: str | None) -> None:
@@ -224,7 +226,7 @@ def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: 
         account,
     )
     # RFC 4314 4: a new mailbox inherits the rights on the one above it.
-    tx.run(
+    inherited = tx.run(
         "INSERT INTO acl (account, mailbox, identifier, rights) SELECT account, ?, identifier, rights FROM acl"
         " WHERE account = ? AND mailbox = coalesce((SELECT id FROM mailboxes WHERE account = ? AND name = ?), 0)",
         mailbox,
@@ -233,6 +235,8 @@ def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: 
         name.rpartition("/")[0],
     )
     changes.append(tx, account, modseq, mailbox, Kind.MAILBOX)
+    if inherited:
+        tx.announce(SERVER, 0)  # who can see the mailbox does not listen to this account yet, perhaps
     return mailbox
 
 

@@ -13,13 +13,12 @@ from mailwright.store import changes
 from mailwright.store.acl import Access, resolve
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoRight, NoSuchMailbox, StoreError
-from mailwright.store.model import Kind
+from mailwright.store.notify.api import SERVER
 
 MAX_VALUE: Final = 32 * 1024  # octets
 MAX_ENTRIES: Final = 100  # of one reader on one mailbox, and of all on the shared part of one
 MAX_TOTAL: Final = 10 * 1024 * 1024  # octets that one account may annotate with
 MAX_ENTRY: Final = 250  # octets of a name
-SERVER: Final = 0  # the account of what belongs to all
 INFINITY: Final = 1_000_000  # a depth
 
 _ANY_OF: Final = "rswip"  # RFC 5464 3.3: `l` and any one of these
@@ -98,8 +97,8 @@ def read_all(
     return Annotations(kept, longest)
 
 
-def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annotation]) -> None:
-    """Set all or none of the annotations; '' as the name: the server's.
+def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annotation]) -> tuple[int, int]:
+    """Set all or none of the annotations; '' as the name: the server's. The account whose log tells it, its modseq.
 
     Raises NoSuchMailbox, NoRight, TooLarge, TooMany.
     """
@@ -110,14 +109,27 @@ def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annota
                 raise NoRight("only the administrator sets what the server tells everyone")
             access.need("w")
     _put(tx, account, access, annotations)
-    if access is not None:
-        modseq = changes.next_modseq(tx, access.account)
-        changes.append(tx, access.account, modseq, access.mailbox.id, Kind.MAILBOX)
+    owner, mailbox = (account, 0) if access is None else (access.account, access.mailbox.id)
+    modseq = changes.next_modseq(tx, owner)
+    for scope, reader in ((_SHARED, 0), (_PRIVATE, account)):
+        entries = [entry for entry, _ in annotations if _scope_of(entry) == scope]
+        if entries:
+            changes.append_metadata(tx, owner, modseq, mailbox, entries, reader)
+    return owner, modseq
 
 
 def write_server(tx: Transaction, annotations: Sequence[Annotation]) -> None:
     """Set shared annotations of the server, for its administrator. Raises TooLarge, TooMany."""
     _put(tx, SERVER, None, annotations)
+    tx.announce(SERVER, 0)
+
+
+def read_server(tx: Transaction) -> dict[str, bytes]:
+    """The shared annotations of the server."""
+    rows = tx.all(
+        "SELECT entry, value FROM annotations WHERE account = ? AND mailbox = 0 AND reader = 0", SERVER
+    )
+    return {_SHARED + str(entry): bytes(value) for entry, value in rows}
 
 
 def _put(tx: Transaction, account: int, access: Access | None, annotations: Sequence[Annotation]) -> None:

@@ -34,6 +34,10 @@ class Kind(IntEnum):
     EXPUNGED = 3  # places are gone
     MAILBOX = 4  # a mailbox was made, renamed, or its role or subscription changed
     GONE = 5  # a mailbox was deleted
+    METADATA = 6  # annotations were set or removed; of mailbox 0: of the server, for one account
+
+
+PLACES: Final = frozenset({Kind.ARRIVED, Kind.FLAGS, Kind.EXPUNGED})  # kinds whose rows name UIDs
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,10 @@ class Place(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One row of the change log; `uids` and `messages` are packed sets, `messages` without the account's bits."""
+    """One row of the change log; `uids` and `messages` are packed sets, `messages` without the account's bits.
+
+    Of METADATA `uids` are the entries' names, a line each, and `messages` whose they are, 0: all readers'.
+    """
 
     modseq: int
     mailbox: int

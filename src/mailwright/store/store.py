@@ -47,6 +47,7 @@ class Store:
         await self._learner.close()
         await asyncio.to_thread(self._workers.shutdown)
         await self.db.close()
+        await self.notify.close()
 
     def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.read`."""

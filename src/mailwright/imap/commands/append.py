@@ -31,11 +31,13 @@ async def run(session: Session, command: Command) -> Reply:
     args: AppendArgs = command.args
     store = session.service.store
     try:
-        await store.read(find_target, session.account_id, args.mailbox)
+        target = await store.read(find_target, session.account_id, args.mailbox)
         ready = await receive_messages(session, args.message)
         added = await store.write(add_all, session.account_id, args.mailbox, ready, session.service.now())
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
+    for one in added:
+        session.note_own(target.account, one.modseq)
     uids = format_set(one.uid for one in added)
     return Reply("APPEND completed", f"APPENDUID {added[0].uidvalidity} {uids}")
 

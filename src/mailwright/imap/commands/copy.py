@@ -35,18 +35,19 @@ async def run(session: Session, command: Command) -> Reply:
     if moving:
         runs, limit = limited(session, runs)
     else:
-        check_limit(session, count_of(runs))
+        check_limit(session, count_of(runs), limited(session, runs)[0][0].uids[0] if runs else 0)
     uids = [uid for run in runs for uid in run.uids]
     service = session.service
     work = service.store.write(
         move if moving else copy, session.account_id, selected.key, uids, args.mailbox, service.now()
     )
     try:
-        copied = await patiently(session, command.tag, len(uids), work)
+        owner, copied = await patiently(session, command.tag, len(uids), work)
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
     if not copied.uids:
         return Reply(f"{command.name} completed: there was nothing to do")
+    session.note_own(owner, copied.modseq)
     code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"
     if moving:
         # RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
@@ -55,11 +56,20 @@ async def run(session: Session, command: Command) -> Reply:
     return Reply("COPY completed", code)
 
 
-def copy(tx: Transaction, account: int, source: Key, uids: list[int], target: str, now: int) -> Copied:
-    """Copy to a mailbox by the name that `account` calls it. Raises NoSuchMailbox, NoRight, OverQuota."""
-    return transfer.copy(tx, *source, uids, find_target(tx, account, target), now=now)
+def copy(
+    tx: Transaction, account: int, source: Key, uids: list[int], target: str, now: int
+) -> tuple[int, Copied]:
+    """Copy to a mailbox by the name that `account` calls it; whose it is, and what was copied.
+
+    Raises NoSuchMailbox, NoRight, OverQuota.
+    """
+    access = find_target(tx, account, target)
+    return access.account, transfer.copy(tx, *source, uids, access, now=now)
 
 
-def move(tx: Transaction, account: int, source: Key, uids: list[int], target: str, now: int) -> Copied:
+def move(
+    tx: Transaction, account: int, source: Key, uids: list[int], target: str, now: int
+) -> tuple[int, Copied]:
     """As `copy`, but move."""
-    return transfer.move(tx, *source, uids, find_target(tx, account, target), now=now)
+    access = find_target(tx, account, target)
+    return access.account, transfer.move(tx, *source, uids, access, now=now)

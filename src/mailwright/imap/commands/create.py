@@ -53,6 +53,7 @@ async def run(session: Session, command: Command) -> Reply:
         owner, mailbox = await session.service.store.write(create_mailbox, session.account_id, name, role)
     except NotAllowed as error:
         raise Refused(str(error), "USEATTR" if role else "LIMIT") from None
+    session.note_own_names(name)
     if session.rev2 and owner == session.account_id and mailbox.name != name:
         # RFC 9051 6.3.4: the name was normalised
         session.write(responses.listing(mailbox.name, [], utf8=True, old_name=name))

@@ -21,4 +21,5 @@ def parse(lexer: Lexer) -> str:
 
 async def run(session: Session, command: Command) -> Reply:
     await session.service.store.write(delete_mailbox, session.account_id, command.args)
+    session.note_own_names(command.args)
     return Reply("DELETE completed")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
+from mailwright.imap.watch import begin_watch
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
 _IMPLIED: Final = {"QRESYNC": "CONDSTORE"}  # RFC 7162 3.2.3
-ENABLEABLE: Final = frozenset({"CONDSTORE", "QRESYNC", "UIDONLY", "IMAP4REV2", "UTF8=ACCEPT"})
+ENABLEABLE: Final = frozenset({"CONDSTORE", "QRESYNC", "UIDONLY", "IMAP4REV2", "UTF8=ACCEPT", "METADATA"})
 _SPELLED: Final = {"IMAP4REV2": "IMAP4rev2"}
 
 
@@ -31,6 +32,9 @@ async def run(session: Session, command: Command) -> Reply:
     session.enabled = session.enabled.union(new, [_IMPLIED[word] for word in new if word in _IMPLIED])
     if not session.enabled.isdisjoint({"IMAP4REV2", "UTF8=ACCEPT"}):
         session.connection.utf8 = True
+    if "METADATA" in new:
+        watch = session.watching
+        await begin_watch(session, watch.groups if watch is not None else (), asked=watch is not None)
     if session.rev2 and session.selected is not None:
         session.selected.view.recents = ()  # RFC 9051 has no \\Recent
         session.selected.recent_count = 0

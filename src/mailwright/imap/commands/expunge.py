@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages
-from mailwright.imap.progress import limited, patiently
+from mailwright.imap.progress import limited, patiently, with_limit
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
@@ -33,12 +33,10 @@ async def run(session: Session, command: Command) -> Reply:
         uids = [uid for run in runs for uid in run.uids]
     work = session.service.store.write(expunge_deleted, selected.key, uids)
     modseq = await patiently(session, command.tag, selected.view.count, work)
-    if limit:
-        return Reply("EXPUNGE completed for some", limit)
     # The EXPUNGE responses are the news that every command ends with.
-    if modseq and "CONDSTORE" in session.enabled:
-        return Reply("EXPUNGE completed", f"HIGHESTMODSEQ {modseq}")  # RFC 7162 3.2.7
-    return Reply("EXPUNGE completed")
+    told = modseq and "CONDSTORE" in session.enabled
+    reply = Reply("EXPUNGE completed", f"HIGHESTMODSEQ {modseq}" if told else "")  # RFC 7162 3.2.7
+    return with_limit(session, reply, limit)
 
 
 def expunge_deleted(tx: Transaction, key: Key, uids: list[int] | None) -> int:

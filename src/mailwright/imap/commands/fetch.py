@@ -22,7 +22,7 @@ from mailwright.imap.fetch.read import (
     read_unseen,
 )
 from mailwright.imap.news import find_messages, show_keywords
-from mailwright.imap.progress import limited
+from mailwright.imap.progress import check_limit, highest_first, limited, with_limit
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import read_since
 from mailwright.imap.selected import Selected
@@ -59,6 +59,7 @@ async def run(session: Session, command: Command) -> Reply:
     changed = await _changed(session, selected, args)
     runs = await find_messages(session, args.numbers, command.uid, changed)
     if args.partial is not None:
+        check_limit(session, abs(args.partial[1] - args.partial[0]) + 1)
         runs = window_of_runs(runs, args.partial)
     runs, limit = limited(session, runs)
     by_uid = "UIDONLY" in session.enabled
@@ -74,7 +75,7 @@ async def run(session: Session, command: Command) -> Reply:
             attributes[_MODSEQ] = None
     texts = session.service.flag_texts
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
-    missing = await _send(session, selected, runs, plan)
+    missing = await _send(session, selected, highest_first(runs) if limit else runs, plan)
     if _MODSEQ in attributes:
         session.notified = max(
             session.notified, selected.view.modseq + 1
@@ -82,7 +83,7 @@ async def run(session: Session, command: Command) -> Reply:
     if plan.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if missing:
-        return Reply("Some of the messages are gone", "EXPUNGEISSUED")
+        return with_limit(session, Reply("Some of the messages are gone", "EXPUNGEISSUED"), limit)
     return Reply("FETCH completed", limit)
 
 

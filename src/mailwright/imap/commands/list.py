@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.commands.status import status_line
@@ -13,18 +13,15 @@ from mailwright.imap.service import Service
 from mailwright.imap.syntax.acl import format_rights
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import (
-    DELIMITER,
-    SPECIAL_USES,
     ListArgs,
     compile_pattern,
     parse_list,
     parse_lsub,
 )
+from mailwright.imap.tree import Tree, names_above, read_tree, special_use
 from mailwright.store import acl, metadata
 from mailwright.store.acl import RIGHTS, Access
 from mailwright.store.db.api import Transaction
-from mailwright.store.mailboxes import list_mailboxes, list_subscriptions
-from mailwright.store.model import Mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -53,29 +50,21 @@ async def run(session: Session, command: Command) -> Reply:
     return Reply(f"{command.name} completed")
 
 
-class _Tree(NamedTuple):
-    """All names that an account sees, those of missing parents too."""
-
-    mailboxes: dict[str, Mailbox]
-    names: list[str]
-    parents: set[str]  # names that have names below them
-    subscribed: set[str]
-    shared: dict[str, Access]  # those that others own, by name
-
-
 def list_response(tx: Transaction, account: int, args: ListArgs, service: Service) -> bytes:
     """All LIST responses, each followed by its STATUS when that was asked for."""
-    tree = _read_tree(tx, account, args, with_subscriptions="SUBSCRIBED" in args.selection)
+    tree = _read(tx, account, args, all_names="SUBSCRIBED" in args.selection)
     chosen = _chosen(tree, args.selection)
-    above = _names_above(chosen) if "RECURSIVEMATCH" in args.selection else set()
+    above = names_above(chosen) if "RECURSIVEMATCH" in args.selection else set()
     info = sorted(args.selection & {"SUBSCRIBED", "SPECIAL-USE"})
+    subscribed = "SUBSCRIBED" in (args.returns | args.selection)
+    missing = "\\NonExistent" if args.extended else "\\Noselect"
     matches = _matcher(args)
     output = []
     for name in tree.names:
         if (name not in chosen and name not in above) or not matches(name):
             continue
         mailbox = tree.mailboxes.get(name)
-        attributes = _attributes(tree, name, args)
+        attributes = tree.attributes(name, missing=missing, subscribed=subscribed)
         children = info if name in above else ()
         output.append(responses.listing(name, attributes, "LIST", children, utf8=args.utf8))
         if mailbox is not None and (args.status or args.metadata or "MYRIGHTS" in args.returns):
@@ -101,8 +90,8 @@ def _details(tx: Transaction, account: int, access: Access, args: ListArgs, serv
 
 def lsub_response(tx: Transaction, account: int, args: ListArgs, service: Service) -> bytes:
     """All LSUB responses."""
-    tree = _read_tree(tx, account, args, with_subscriptions=True)
-    above = _names_above(tree.subscribed)
+    tree = _read(tx, account, args, all_names=True)
+    above = names_above(tree.subscribed)
     matches = _matcher(args)
     wildcard = any("%" in pattern for pattern in args.patterns)
     output = []
@@ -117,20 +106,9 @@ def lsub_response(tx: Transaction, account: int, args: ListArgs, service: Servic
     return b"".join(output)
 
 
-def _read_tree(tx: Transaction, account: int, args: ListArgs, with_subscriptions: bool) -> _Tree:
-    mailboxes = {mailbox.name: mailbox for mailbox in list_mailboxes(tx, account)}
-    subscribed = {mailbox.name for mailbox in mailboxes.values() if mailbox.subscribed}
-    shared = {access.name: access for access in acl.list_shared(tx, account)} if _reaches_shared(args) else {}
-    mailboxes |= {name: acl.without_role(access.mailbox, name) for name, access in shared.items()}
-    if shared and "SUBSCRIBED" in args.returns:
-        subscribed.update(name for name in list_subscriptions(tx, account) if name in shared)
-    parents = _names_above(set(mailboxes))
-    names = set(mailboxes) | parents
-    if with_subscriptions:
-        subscribed.update(list_subscriptions(tx, account))
-        names |= subscribed | _names_above(subscribed)
-    inbox_first = sorted(names, key=lambda name: (name != "INBOX", name))
-    return _Tree(mailboxes, inbox_first, parents, subscribed, shared)
+def _read(tx: Transaction, account: int, args: ListArgs, all_names: bool) -> Tree:
+    wanted = "SUBSCRIBED" in args.returns
+    return read_tree(tx, account, shared=_reaches_shared(args), subscriptions=wanted, all_names=all_names)
 
 
 def _reaches_shared(args: ListArgs) -> bool:
@@ -142,38 +120,12 @@ def _reaches_shared(args: ListArgs) -> bool:
     return False
 
 
-def _names_above(names: set[str]) -> set[str]:
-    above = set()
-    for name in names:
-        end = name.rfind(DELIMITER)
-        while end > 0 and name[:end] not in above:
-            above.add(name[:end])
-            end = name.rfind(DELIMITER, 0, end)
-    return above
-
-
-def _chosen(tree: _Tree, selection: frozenset[str]) -> set[str]:
+def _chosen(tree: Tree, selection: frozenset[str]) -> set[str]:
     """The names that meet the selection options."""
     chosen = set(tree.subscribed) if "SUBSCRIBED" in selection else tree.mailboxes.keys() | tree.parents
     if "SPECIAL-USE" in selection:
-        chosen = {name for name in chosen if name in tree.mailboxes and _use(tree.mailboxes[name])}
+        chosen = {name for name in chosen if name in tree.mailboxes and special_use(tree.mailboxes[name])}
     return chosen
-
-
-def _attributes(tree: _Tree, name: str, args: ListArgs) -> list[str]:
-    mailbox = tree.mailboxes.get(name)
-    attributes = ["\\HasChildren" if name in tree.parents else "\\HasNoChildren"]
-    if mailbox is None:
-        attributes.insert(0, "\\NonExistent" if args.extended else "\\Noselect")
-    if name in tree.subscribed and "SUBSCRIBED" in (args.returns | args.selection):
-        attributes.append("\\Subscribed")
-    if mailbox is not None and _use(mailbox):
-        attributes.append(_use(mailbox))
-    return attributes
-
-
-def _use(mailbox: Mailbox) -> str:
-    return SPECIAL_USES.get("\\" + mailbox.role.upper(), "") if mailbox.role else ""
 
 
 class _Matcher:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
-from mailwright.imap.syntax.multisearch import Source
-from mailwright.imap.syntax.notify import Group, NotifyArgs, parse_notify
-from mailwright.imap.watch import Watch, read_start, status_of
+from mailwright.imap.syntax.notify import NotifyArgs, parse_notify
+from mailwright.imap.view import Key
+from mailwright.imap.watch import MESSAGES, begin_watch, status_of
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
-
-_NONE = (Group(Source("SELECTED-DELAYED"), frozenset()),)
 
 
 def parse(lexer: Lexer) -> NotifyArgs:
@@ -24,12 +23,18 @@ def parse(lexer: Lexer) -> NotifyArgs:
 
 async def run(session: Session, command: Command) -> Reply:
     args: NotifyArgs = command.args
-    modseq, boxes = await session.service.store.read(read_start, session.account_id)
-    watch = session.watching = Watch(_NONE if args.groups is None else args.groups, modseq, boxes)
-    if args.status:
-        here = session.selected.key if session.selected is not None else (0, 0)
-        for box in boxes:
-            events = watch.events_for(watch.known[box.id])
-            if "MESSAGENEW" in events and here != (session.account_id, box.id):
-                session.write(status_of(session, box, events))
+    watch, start = await begin_watch(session, args.groups or ())
+    for known in start.sight.known.values():
+        events = watch.events_for(known)
+        if known.key is None or not events:
+            continue
+        if not known.readable:  # RFC 5465 3.1
+            shown = [*known.attributes, "\\NoAccess"]
+            session.write(responses.listing(known.name, shown, utf8=session.utf8))
+        elif args.status and events & MESSAGES and not _is_selected(session, known.key):
+            session.write(status_of(session, start.boxes[known.key], known.name, events, at_start=True))
     return Reply("NOTIFY completed")
+
+
+def _is_selected(session: Session, key: Key) -> bool:
+    return session.selected is not None and session.selected.key == key

@@ -30,13 +30,14 @@ async def run(session: Session, command: Command) -> Reply:
         raise Refused("There is no such message to replace", "NONEXISTENT")
     uid = runs[0].uids[0]
     try:
-        await store.read(find_target, session.account_id, args.mailbox)
+        target = await store.read(find_target, session.account_id, args.mailbox)
         ready = await receive_messages(session, args.message, most=1)
         added = await store.write(
             replace, session.account_id, selected.key, uid, args.mailbox, ready, session.service.now()
         )
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
+    session.note_own(target.account, added.modseq)
     # RFC 8508 4.3: before the EXPUNGE response, so that the client loses sight of neither.
     code = f"APPENDUID {added.uidvalidity} {added.uid}"
     session.write(session.untagged("OK", "The replacement is kept", code))

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     `uses_numbers`: its arguments or responses hold sequence numbers, so that no EXPUNGE may be sent while it runs
     (RFC 3501 7.4.1), nor before it when it is pipelined behind another command (5.5).
     `reads_changes`: it asks for news, so the change log is read even when no notification came.
+    `always_tells`: its own result is told as news, so even to a client whose NOTIFY wants none.
     """
 
     run: Run
@@ -41,6 +42,7 @@ class Row(NamedTuple):
     states: State
     uses_numbers: bool = False
     reads_changes: bool = False
+    always_tells: bool = False
 
 
 def parse_nothing(lexer: Lexer) -> None:

@@ -24,7 +24,8 @@ async def run(session: Session, command: Command) -> Reply:
     args: SetMetadataArgs = command.args
     annotations = [Annotation(entry, value) for entry, value in args.entries]
     try:
-        await session.service.store.write(metadata.write, session.account_id, args.mailbox, annotations)
+        write = session.service.store.write(metadata.write, session.account_id, args.mailbox, annotations)
+        session.note_own(*await write)
     except TooLarge as error:
         raise Refused(str(error), f"METADATA MAXSIZE {MAX_VALUE}") from None
     except TooMany as error:

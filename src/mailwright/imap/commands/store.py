@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from mailwright.imap.connection import Command
 from mailwright.imap.news import fetched, find_messages, tell_flags
-from mailwright.imap.progress import limited, patiently
+from mailwright.imap.progress import limited, patiently, with_limit
 from mailwright.imap.reply import Refused, Reply
 from mailwright.imap.syntax.flags import ALL_FLAGS, Flags
 from mailwright.imap.syntax.lexer import Lexer
@@ -56,7 +56,7 @@ async def run(session: Session, command: Command) -> Reply:
         selected.own.add(changed.modseq)
     view = selected.view
     numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
-    told = changed.places
+    told = changed.places[::-1] if limit else changed.places  # RFC 9738 3.1
     if args.silent:
         # RFC 7162 3.1.3: even a silent STORE tells the new mod-sequence.
         told = [place for place in told if "CONDSTORE" in session.enabled and place.modseq == changed.modseq]
@@ -67,10 +67,12 @@ async def run(session: Session, command: Command) -> Reply:
         view.forget_flags([place.uid for place in told])
     if changed.refused:
         failed = changed.refused if command.uid else [view.number(uid) for uid in changed.refused]
-        return Reply("Some messages were changed meanwhile", f"MODIFIED {format_set(failed)}")
-    if len(changed.places) < len(uids):
-        return Reply("Some of the messages are gone", "EXPUNGEISSUED", "OK" if changed.places else "NO")
-    return Reply("STORE completed", limit)
+        reply = Reply("Some messages were changed meanwhile", f"MODIFIED {format_set(failed)}")
+    elif len(changed.places) < len(uids):
+        reply = Reply("Some of the messages are gone", "EXPUNGEISSUED", "OK" if changed.places else "NO")
+    else:
+        reply = Reply("STORE completed")
+    return with_limit(session, reply, limit)
 
 
 def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:

@@ -18,4 +18,5 @@ __all__ = ["parse", "run"]
 async def run(session: Session, command: Command) -> Reply:
     on = command.name == "SUBSCRIBE"
     await session.service.store.write(subscribe, session.account_id, command.args, on)
+    session.note_own_names(command.args)
     return Reply(f"{command.name} completed")

@@ -13,7 +13,8 @@ from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.search.find import Found, find
 from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
-from mailwright.imap.syntax.search import Messages, ReturnOptions, SearchArgs
+from mailwright.imap.syntax.returns import ReturnOptions
+from mailwright.imap.syntax.search import Messages, SearchArgs
 from mailwright.store.messages import read_places
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ async def search(session: Session, selected: Selected, command: Command, args: S
     """Find what the command asks for. Raises Refused."""
     if "UIDONLY" in session.enabled and any(isinstance(one, Messages) for one in message_sets(args.key)):
         raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
+    if args.returns is not None and "UPDATE" in args.returns.names and command.tag in selected.contexts:
+        raise Bad("Another result is kept up to date under this tag; use a new one")  # RFC 5267 4.3
     try:
         found = await find(session, selected, args.key, command.tag, args.uses_modseq)
     except Refused:

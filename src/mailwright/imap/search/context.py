@@ -6,17 +6,20 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
+from mailwright.imap.commands.fetch import send_items
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused
 from mailwright.imap.search.find import find
 from mailwright.imap.search.order import sort_uids
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax import search as keys
-from mailwright.imap.syntax.sequence import SequenceSet, contains, format_set, join_ranges
+from mailwright.imap.syntax.fetch import Attribute
+from mailwright.imap.syntax.sequence import Range, SequenceSet, contains, format_set, join_ranges, to_ranges
 from mailwright.imap.syntax.sort import Criterion
 from mailwright.imap.view import Key
 from mailwright.store.changes import read_changes
 from mailwright.store.db.api import Transaction
+from mailwright.store.model import PLACES, Kind
 from mailwright.store.sets import unpack_ranges
 
 if TYPE_CHECKING:
@@ -28,11 +31,17 @@ MAX_CONTEXTS: Final = 10  # in one session
 class Context:
     """A result that the client has, in order, as of `modseq`. `criteria` None: the order means nothing."""
 
-    __slots__ = ("criteria", "key", "modseq", "uids")
+    __slots__ = ("criteria", "items", "key", "modseq", "uids")
 
     def __init__(
-        self, key: keys.Key, criteria: tuple[Criterion, ...] | None, uids: array[int], modseq: int
+        self,
+        key: keys.Key,
+        criteria: tuple[Criterion, ...] | None,
+        uids: array[int],
+        modseq: int,
+        items: tuple[Attribute, ...] = (),
     ) -> None:
+        self.items = items  # to be fetched of messages that arrive and belong to it
         self.key = key
         self.criteria = criteria
         self.uids = uids
@@ -57,7 +66,7 @@ def follow(
     if not command.uid:  # sequence numbers would have to be told as they were at each moment
         session.write(refusal(command.tag, "Only results of UIDs are kept up to date"))
         return
-    selected.contexts[command.tag] = Context(args.key, criteria, uids, since)
+    selected.contexts[command.tag] = Context(args.key, criteria, uids, since, args.returns.items)
 
 
 def refusal(tag: str, why: str) -> bytes:
@@ -87,7 +96,7 @@ async def tell_contexts(session: Session) -> None:
 
 async def _update(session: Session, selected: Selected, context: Context) -> list[tuple[str, str]]:
     """Bring a result up to date; what the client is to be told. Raises Refused."""
-    touched = await session.service.store.read(read_touched, selected.key, context.modseq)
+    touched, arrived = await session.service.store.read(read_touched, selected.key, context.modseq)
     if not touched:
         return []
     among = keys.Uids(SequenceSet(tuple(touched)))
@@ -98,6 +107,10 @@ async def _update(session: Session, selected: Selected, context: Context) -> lis
     gone, new = changed - matching, matching - members
     if not gone and not new:
         return []
+    if context.items and (came_now := [uid for uid in sorted(new) if contains(arrived, uid)]):
+        # RFC 5465 7: before the ESEARCH response, and not for what only changed.
+        runs = selected.view.runs_of_uids(to_ranges(came_now))
+        await send_items(session, selected, runs, list(context.items))
     if context.criteria is None:
         context.uids = array("I", sorted(members - gone | new))
         values = [("REMOVEFROM", f"(0 {format_set(sorted(gone))})")] if gone else []
@@ -114,9 +127,14 @@ async def _update(session: Session, selected: Selected, context: Context) -> lis
     return [*values, ("ADDTO", f"({' '.join(came)})")] if came else values
 
 
-def read_touched(tx: Transaction, key: Key, since: int) -> list[tuple[int, int]]:
-    """The UIDs of what arrived, changed or went after a modseq."""
+def read_touched(tx: Transaction, key: Key, since: int) -> tuple[list[Range], list[Range]]:
+    """The UIDs of what arrived, changed or went after a modseq, and of what arrived."""
     account, mailbox = key
-    return join_ranges(
-        [pair for change in read_changes(tx, account, since, mailbox) for pair in unpack_ranges(change.uids)]
-    )
+    touched: list[Range] = []
+    arrived: list[Range] = []
+    for change in read_changes(tx, account, since, mailbox):
+        if change.kind in PLACES:
+            touched += unpack_ranges(change.uids)
+        if change.kind == Kind.ARRIVED:
+            arrived += unpack_ranges(change.uids)
+    return join_ranges(touched), join_ranges(arrived)

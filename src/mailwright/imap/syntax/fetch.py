@@ -6,8 +6,7 @@ import re
 from typing import Final, NamedTuple
 
 from mailwright.imap.syntax.lexer import MAX_NUMBER64, BadSyntax, Lexer
-from mailwright.imap.syntax.search import parse_partial
-from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
+from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_partial, parse_sequence_set
 
 MAX_ATTRIBUTES: Final = 200
 MAX_FIELDS: Final = 200

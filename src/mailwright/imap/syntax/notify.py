@@ -10,8 +10,13 @@ from mailwright.imap.syntax.multisearch import MAX_SOURCES, Source, parse_source
 
 SELECTED: Final = frozenset({"SELECTED", "SELECTED-DELAYED"})
 _MESSAGE: Final = frozenset({"MESSAGENEW", "MESSAGEEXPUNGE", "FLAGCHANGE"})
-_MAILBOX: Final = frozenset({"MAILBOXNAME", "SUBSCRIPTIONCHANGE"})
-_BAD_EVENT: Final = "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+_MAILBOX: Final = frozenset(
+    {"MAILBOXNAME", "SUBSCRIPTIONCHANGE", "MAILBOXMETADATACHANGE", "SERVERMETADATACHANGE"}
+)
+_BAD_EVENT: Final = (
+    "BADEVENT (MessageNew MessageExpunge FlagChange"
+    " MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)"
+)
 
 
 class Group(NamedTuple):

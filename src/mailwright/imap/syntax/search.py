@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,11 +10,11 @@ from mailwright.imap.syntax import flags as flag
 from mailwright.imap.syntax.dates import parse_date
 from mailwright.imap.syntax.lexer import MAX_NUMBER, MAX_NUMBER64, BadSyntax, Lexer
 from mailwright.imap.syntax.objects import parse_object_id
+from mailwright.imap.syntax.returns import ReturnOptions, parse_return
 from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
 
 MAX_NESTING: Final = 50
 MAX_KEYS: Final = 2000
-_PARTIAL: Final = re.compile(rb"[1-9][0-9]{0,9}:[1-9][0-9]{0,9}|-[1-9][0-9]{0,9}:-[1-9][0-9]{0,9}")
 CHARSETS: Final = frozenset({"US-ASCII", "UTF-8", "ASCII", "UTF8"})
 
 
@@ -142,14 +141,6 @@ class HasId(Key):
 
 
 @dataclass(frozen=True)
-class ReturnOptions:
-    """RETURN (...) of RFC 4731, 5182 and 5267. `partial` is a range of RFC 9394, from the end when negative."""
-
-    names: frozenset[str] = frozenset()
-    partial: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
 class SearchArgs:
     """SEARCH. `returns` is None for the plain RFC 3501 command."""
 
@@ -157,9 +148,6 @@ class SearchArgs:
     charset: str = "US-ASCII"
     returns: ReturnOptions | None = None
     uses_modseq: bool = field(default=False, compare=False)
-
-
-RETURN_NAMES: Final = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE", "CONTEXT", "UPDATE", "RELEVANCY"})
 
 
 def parse_search(lexer: Lexer) -> SearchArgs:
@@ -174,16 +162,6 @@ def parse_search(lexer: Lexer) -> SearchArgs:
         charset = parse_charset(lexer)
         lexer.space()
     return parse_keys(lexer, charset, returns)
-
-
-def parse_return(lexer: Lexer) -> ReturnOptions | None:
-    """`RETURN (...) `, when it comes next."""
-    if lexer.text[lexer.pos : lexer.pos + 7].upper() != b"RETURN ":
-        return None
-    lexer.pos += 7
-    returns = _parse_returns(lexer)
-    lexer.space()
-    return returns
 
 
 def parse_charset(lexer: Lexer) -> str:
@@ -205,41 +183,6 @@ def parse_keys(lexer: Lexer, charset: str, returns: ReturnOptions | None = None)
 def parse_program(lexer: Lexer) -> Key:
     """Only the keys, up to the end of the command."""
     return _KeyParser(lexer).parse_program()
-
-
-def _parse_returns(lexer: Lexer) -> ReturnOptions:
-    names: set[str] = set()
-    partial: tuple[int, int] | None = None
-    lexer.expect(40)
-    while not lexer.accept(41):
-        if names or partial is not None:
-            lexer.space()
-        name = lexer.word()
-        if name == "PARTIAL":
-            lexer.space()
-            if partial is not None:
-                raise BadSyntax("PARTIAL stands twice")
-            partial = parse_partial(lexer)
-        elif name in RETURN_NAMES:
-            names.add(name)
-        else:
-            raise BadSyntax(f"Unknown search return option {name}")
-    if partial is not None and "ALL" in names:
-        raise BadSyntax("Either PARTIAL or ALL")  # RFC 9394 3.1
-    if partial is None and not names - {"CONTEXT", "UPDATE", "RELEVANCY"}:
-        names.add("ALL")
-    return ReturnOptions(frozenset(names), partial)
-
-
-def parse_partial(lexer: Lexer) -> tuple[int, int]:
-    """`1:500`, or `-1:-100` from the end (RFC 9394 3.1)."""
-    found = lexer.match(_PARTIAL)
-    if found is None:
-        raise BadSyntax(f"expected a range such as 1:500 {lexer.where()}")
-    first, last = (int(number) for number in found.split(b":"))
-    if max(abs(first), abs(last)) > MAX_NUMBER:
-        raise BadSyntax("The range goes up to 4294967295")
-    return first, last
 
 
 class _KeyParser:

@@ -9,6 +9,7 @@ from typing import Final
 
 from mailwright.imap.syntax.lexer import MAX_NUMBER, BadSyntax, Lexer
 
+_PARTIAL: Final = re.compile(rb"[1-9][0-9]{0,9}:[1-9][0-9]{0,9}|-[1-9][0-9]{0,9}:-[1-9][0-9]{0,9}")
 _SET: Final = re.compile(rb"[0-9:*,]+")
 STAR: Final = 0  # stands for '*': no message has the number 0
 
@@ -171,3 +172,14 @@ def gaps(numbers: Iterable[int], last: int) -> list[Range]:
     if expected <= last:
         found.append((expected, last))
     return found
+
+
+def parse_partial(lexer: Lexer) -> tuple[int, int]:
+    """`1:500`, or `-1:-100` from the end (RFC 9394 3.1)."""
+    found = lexer.match(_PARTIAL)
+    if found is None:
+        raise BadSyntax(f"expected a range such as 1:500 {lexer.where()}")
+    first, last = (int(number) for number in found.split(b":"))
+    if max(abs(first), abs(last)) > MAX_NUMBER:
+        raise BadSyntax("The range goes up to 4294967295")
+    return first, last

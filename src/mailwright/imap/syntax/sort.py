@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
+from mailwright.imap.syntax.returns import ReturnOptions, parse_return
 from mailwright.imap.syntax.search import (
-    ReturnOptions,
     SearchArgs,
     parse_charset,
     parse_keys,
-    parse_return,
 )
 
 SORT_KEYS: Final = frozenset(

@@ -44,7 +44,8 @@ async def stls(session: Pop3Session, command: Command) -> bytes:
 
 
 async def utf8(session: Pop3Session, command: Command) -> bytes:
-    """RFC 6856 2.1. Messages go out octet by octet in either mode, as they came."""
+    """RFC 6856 2.1. From now on messages go out octet by octet as they came."""
+    session.utf8 = True
     return responses.UTF8_ON
 
 

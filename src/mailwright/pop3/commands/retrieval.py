@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mailwright.message.downgrade import downgrade_header
 from mailwright.pop3 import responses
 from mailwright.pop3.maildrop import AHEAD, PIECE, read_ahead, read_piece
 from mailwright.pop3.syntax import Command
@@ -32,7 +33,11 @@ async def _send(session: Pop3Session, number: int, top: responses.Top | None) ->
     except StoreError:
         return responses.UNREADABLE
     stuffer = responses.Stuffer()
-    begin = responses.message_begins(size) if top is None else responses.ok("")
+    shown = piece if session.utf8 else _in_ascii(piece, whole=size <= PIECE)
+    if shown is None:
+        return responses.NEEDS_UTF8
+    begin = responses.message_begins(size - len(piece) + len(shown)) if top is None else responses.ok("")
+    piece = shown
     first = begin + stuffer.feed(top.feed(piece) if top is not None else piece)
     if size <= PIECE:
         return first + stuffer.end()
@@ -45,6 +50,21 @@ async def _send(session: Pop3Session, number: int, top: responses.Top | None) ->
         session.write(stuffer.feed(top.feed(piece) if top is not None else piece))
     await session.flush()
     return stuffer.end()
+
+
+def _in_ascii(piece: bytes, *, whole: bool) -> bytes | None:
+    """The first piece of a message with a header for clients that know no UTF-8; None when that is too long to be here.
+
+    RFC 6856 2.1. Headers within the body stay as they are.
+    """
+    if piece.isascii():
+        return piece
+    start = 0 if piece.startswith((b"\r\n", b"\n")) else responses.body_start(piece)
+    if start < 0:
+        start = len(piece)
+        if not whole:
+            return None
+    return downgrade_header(piece[:start]) + piece[start:]
 
 
 async def _read_first(session: Pop3Session, number: int) -> bytes:

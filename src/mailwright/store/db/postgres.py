@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 DIALECT = Dialect("postgres", skip_locked=" FOR UPDATE SKIP LOCKED", for_update=" FOR UPDATE")
 _RETRIES = 8
 _MIGRATION_LOCK = 0x6D61696C  # 'mail': one process migrates, the others wait
-CHANNEL = "mailwright"
 
 _Connection = psycopg.Connection[Row]
 
@@ -74,7 +73,10 @@ class PostgresTransaction:
 
 
 class PostgresDatabase:
-    """A PostgreSQL database. `on_change(account, modseq)` is called in the event loop after each commit anywhere."""
+    """A PostgreSQL database. `on_change(account, modseq)` is called in the event loop after each of our commits.
+
+    The commits of other processes come by `store.notify.postgres`.
+    """
 
     dialect = DIALECT
 

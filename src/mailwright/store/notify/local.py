@@ -28,9 +28,16 @@ class LocalNotifier:
 
         return unsubscribe
 
+    def subjects(self) -> list[int]:
+        """All that somebody has subscribed to."""
+        return list(self._subscribers)
+
     def publish(self, account: int, modseq: int) -> None:
         for subscriber in tuple(self._subscribers.get(account, ())):
             try:
                 subscriber(account, modseq)
             except Exception:
                 log.exception("a subscriber of account %d failed", account)
+
+    async def close(self) -> None:
+        """Nothing waits."""
