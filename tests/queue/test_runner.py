@@ -13,6 +13,10 @@ from support.queues import CONTENT, enqueue
 
 from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
+from mailwright.hooks import AttemptFinished, on
+from mailwright.hooks.api import Subscription
+from mailwright.hooks.caller import Hooks
+from mailwright.hooks.loader import Hook
 from mailwright.queue import dsn, trace
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.hosts import HostFinder
@@ -234,6 +238,28 @@ async def test_the_next_envelope_goes_along_with_the_content(db: Database) -> No
         assert sum(line.startswith("C: RCPT") for line in said) == 1, (
             "each record tells of its own message only"
         )
+
+
+async def test_hooks_hear_of_each_attempt(db: Database) -> None:
+    heard: list[AttemptFinished] = []
+
+    @on(AttemptFinished)
+    async def listen(event: AttemptFinished) -> None:
+        heard.append(event)
+
+    hooks = Hooks([Hook("listen", listen, Subscription(AttemptFinished, 5.0, "pass"), True)])
+    replies: Any = {"RCPT TO:<no@": b"550 5.1.1 no such user\r\n"}
+    async with Peer(replies=replies) as peer, running(db, peer, hooks=hooks) as runner:
+        number = await put(db, "no@b.example", "yes@b.example", sender="")
+        runner.wake()
+        await drained(db)
+        await hooks.close()
+    (event,) = heard
+    assert (event.queue_id, event.destination, event.host) == (number, "b.example", "mx.b.example")
+    assert [(found.recipient, found.outcome, found.status) for found in event.results] == [
+        ("no@b.example", "failed", "5.1.1"),
+        ("yes@b.example", "sent", "2.0.0"),
+    ]
 
 
 async def test_a_message_whose_content_is_damaged_does_not_stop_the_others(db: Database) -> None:
