@@ -175,10 +175,13 @@ async def test_what_was_pipelined_before_starttls_is_dropped(
     server = server_context(*certificate)
     heard: list[bytes | None] = []
     info = None
+    asked, injected = asyncio.Event(), asyncio.Event()
 
     async def talk(stream: StreamProtocol) -> None:
         nonlocal info
         heard.append(await stream.read(5))
+        asked.set()
+        await injected.wait()
         await asyncio.sleep(0.05)  # the injected line has come by now
         stream.write(b"ready")
         await stream.start_tls(server)
@@ -189,8 +192,9 @@ async def test_what_was_pipelined_before_starttls_is_dropped(
     async with serving(talk) as listener:
         stream = await connect("127.0.0.1", listener.port)
         stream.write(b"STARTTLS\r\n")
-        await asyncio.sleep(0.02)
+        await asked.wait()
         stream.write(b"INJECTED\r\n")
+        injected.set()
         assert await stream.read(5) == b"ready"
         context = client_context(certificate[0])
         context.maximum_version = version

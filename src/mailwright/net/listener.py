@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import socket
@@ -109,6 +110,8 @@ class Listener:
                 f"cannot listen on {Peer(self.host, self.port)} for {self.name}: {error.strerror}; "
                 "is another server running there?",
             ) from error
+        for sock in self._server.sockets:  # what is accepted there inherits it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self.port == 0:
             self.port = self._server.sockets[0].getsockname()[1]
 
@@ -185,10 +188,6 @@ class _Accepted(StreamProtocol):
         super().connection_made(transport)
         if isinstance(transport, asyncio.Transport):
             transport.set_write_buffer_limits(self._listener.limits.write_ahead)
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._listener.accept(self)
 
 
@@ -203,11 +202,18 @@ def within(address: str, networks: Sequence[Network]) -> bool:
     """Whether an IP address lies in one of the networks."""
     if not networks or not address:
         return False
+    parsed = _parsed(address)
+    return parsed is not None and any(
+        parsed.version == network.version and parsed in network for network in networks
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        parsed = ipaddress.ip_address(address)
+        return ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return any(parsed.version == network.version and parsed in network for network in networks)
+        return None
 
 
 async def _read_proxy_header(stream: StreamProtocol) -> None:

@@ -26,6 +26,7 @@ class StreamProtocol(asyncio.Protocol):
         "_eof",
         "_failure",
         "_incoming",
+        "_local",
         "_loop",
         "_outgoing",
         "_paused",
@@ -38,14 +39,13 @@ class StreamProtocol(asyncio.Protocol):
         "_waiting",
         "_woken",
         "_writer",
-        "local",
         "peer",
         "tls",
     )
 
     def __init__(self, *, read_ahead: int = 64 * 1024) -> None:
         self.peer = Peer("")
-        self.local = Peer("")
+        self._local: Peer | None = None
         self.tls: TLSInfo | None = None
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()  # asked once: in Python 3.11 each asking is a system call
@@ -65,12 +65,23 @@ class StreamProtocol(asyncio.Protocol):
         self._incoming: ssl.MemoryBIO | None = None
         self._outgoing: ssl.MemoryBIO | None = None
 
+    @property
+    def local(self) -> Peer:
+        """Our side of the connection: where it leads to, by what the PROXY header says if there is one."""
+        if self._local is None:
+            name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+            self._local = _endpoint(name)
+        return self._local
+
+    @local.setter
+    def local(self, peer: Peer) -> None:
+        self._local = peer
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.peer = _endpoint(transport.get_extra_info("peername"))
-        self.local = _endpoint(transport.get_extra_info("sockname"))
 
     def data_received(self, data: bytes) -> None:
         self._received.append(data)

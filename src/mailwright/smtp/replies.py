@@ -22,9 +22,11 @@ class Reply(NamedTuple):
         prefix = f"{self.enhanced} " if self.enhanced else ""
         if len(lines) == 1:
             text = lines[0]
-            if len(text) <= MAX_TEXT and text.isascii() and text.isprintable():
+            if _fits(text):
                 return f"{self.code} {prefix}{text}\r\n".encode()
-        lines = tuple(part for line in lines for part in _fold(line)) or ("",)
+        if not all(_fits(line) for line in lines):
+            lines = tuple(part for line in lines for part in _fold(line))
+        lines = lines or ("",)
         out = [f"{self.code}-{prefix}{line}\r\n" for line in lines[:-1]]
         out.append(f"{self.code} {prefix}{lines[-1]}\r\n")
         return "".join(out).encode()
@@ -41,6 +43,10 @@ class Reply(NamedTuple):
 def reply(code: int, enhanced: str, text: str) -> Reply:
     """A reply of one line."""
     return Reply(code, enhanced, (text,))
+
+
+def _fits(line: str) -> bool:
+    return len(line) <= MAX_TEXT and line.isascii() and line.isprintable()
 
 
 def _fold(line: str) -> list[str]:
