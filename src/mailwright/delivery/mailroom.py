@@ -13,23 +13,22 @@ from mailwright.base.clock import Clock
 from mailwright.delivery import trace
 from mailwright.delivery.inbound import Arrival, Step, run_steps
 from mailwright.delivery.local import Delivery, Outbound, deliver
+from mailwright.delivery.permission import Permissions
 from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author_domain
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend
-from mailwright.directory.resolve import Destination, may_send_as
+from mailwright.directory.resolve import Destination
 from mailwright.message.header import iterate_fields
 from mailwright.queue.limits import SendingLimits
 from mailwright.queue.model import Rules
-from mailwright.queue.usage import check_account, read_suppression
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
 from mailwright.smtp.api import IncomingMessage as SmtpIncoming
-from mailwright.smtp.replies import Reply, reply
+from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
 from mailwright.store.arrivals import PreparedMessage
-from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.store import Store
@@ -83,6 +82,7 @@ class DeliveryMailroom:
         self._rules = rules
         self._clock = clock
         self._deliver = functools.partial(deliver, rules=rules.queue)
+        self._permissions = Permissions(store, clock, rules.separator, rules.sending)
         self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
         self._numbers = itertools.count(0x100)
         self.on_queued = _nothing  # called after a message was put into the queue
@@ -96,7 +96,7 @@ class DeliveryMailroom:
         address = ""
         if reverse_path.local or reverse_path.domain:
             address = f"{reverse_path.local}@{reverse_path.domain}"
-        return await self._store.read(_check_sender, info.account.id, address, self._clock.now(), self._rules)
+        return await self._permissions.check_sender(info.account.id, address)
 
     async def check_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
@@ -110,15 +110,10 @@ class DeliveryMailroom:
         if route.room is not None and route.room < max(envelope.size, 1):
             return replies.OVER_QUOTA
         if not route.local and info.account is not None:
-            return await self._check_suppressed(info.account.id, route.remote)
-        return None
-
-    async def _check_suppressed(self, account: int, addresses: Sequence[str]) -> Reply | None:
-        """An address that refused this account's mail for good is not tried again and again."""
-        for address in addresses:
-            found = await self._store.read(read_suppression, account, address, self._clock.now())
-            if found is not None:
-                return replies.suppressed(found.reason)
+            for address in route.remote:
+                refusal = await self._permissions.check_recipient(info.account.id, address)
+                if refusal is not None:
+                    return refusal
         return None
 
     def open_message(self) -> IncomingMessage:
@@ -283,19 +278,10 @@ class DeliveryMailroom:
         self, head: bytes, envelope: Envelope, message: IncomingMessage, skip: int, now: float
     ) -> bytes:
         domain = author_domain(head) or envelope.reverse_path.domain
-        if not domain:
+        if not domain or self._keys.is_without(domain):
             return b""
         # Signed in front of our Received field, which later hops may change: it is not among the signed fields.
         return await self._store.off_loop(_sign, self._keys, domain, head, message, skip, now)
-
-
-def _check_sender(
-    tx: Transaction, account: int, address: str, now: float, rules: MailroomRules
-) -> Reply | None:
-    if address and not may_send_as(tx, account, address, rules.separator):
-        return replies.NOT_YOUR_ADDRESS
-    refusal = check_account(tx, account, 1, now, rules.sending)
-    return reply(450, "4.7.1", refusal.text) if refusal is not None else None
 
 
 def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:

@@ -39,6 +39,11 @@ class KeyRing:
             self._signers[domain] = found
         return found[1]
 
+    def is_without(self, domain: str) -> bool:
+        """Whether it is known that the domain has no key; reads no files."""
+        found = self._signers.get(domain)
+        return not self._enabled or (found is not None and not found[1] and time.monotonic() <= found[0])
+
     def sign(self, domain: str, header: bytes, body: Iterable[bytes], now: float) -> bytes:
         """DKIM-Signature fields for a message of this domain; b'' when it has no key. It blocks."""
         signers = self.signers(domain)

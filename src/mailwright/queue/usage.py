@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mailwright.queue.limits import BreakerLimits, Refusal, SendingLimits, Usage, check_breaker, check_sending
+from mailwright.queue.limits import BreakerLimits, Usage, check_breaker
 from mailwright.queue.values import Result
 from mailwright.store.db.api import Transaction
 
@@ -37,13 +37,6 @@ class Suppression:
     address: str
     at: float
     reason: str
-
-
-def check_account(
-    tx: Transaction, account: int, recipients: int, now: float, limits: SendingLimits
-) -> Refusal | None:
-    """Whether the account may send one more message to so many recipients; for the SMTP dialog."""
-    return check_sending(limits, read_usage(tx, account, now), recipients)
 
 
 def read_usage(tx: Transaction, account: int, now: float) -> Usage:
