@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailwright.queue import model
+from mailwright.queue import intake
 from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -44,4 +44,4 @@ def enqueue(
         message_id="1@us.example",
         **more,  # type: ignore[arg-type]
     )
-    return model.enqueue(tx, message, now, rules or Rules())
+    return intake.enqueue(tx, message, now, rules or Rules())

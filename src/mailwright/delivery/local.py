@@ -10,9 +10,11 @@ from typing import NamedTuple
 from mailwright.delivery import trace
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination, resolve
-from mailwright.queue.model import Rules, enqueue
+from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
+from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.arrivals import Arrival, PreparedMessage, add, add_all
+from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
 from mailwright.store.incoming import prepare_small
 from mailwright.store.quota import read_room
@@ -22,8 +24,9 @@ from mailwright.store.quota import read_room
 class Outbound:
     """A message for elsewhere: `message.blob` is filled in when its content is kept."""
 
-    content: PreparedMessage
+    content: Blob
     message: NewMessage
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,10 @@ class Delivery:
 
 
 class Outcome(NamedTuple):
-    """The accounts that could not take it with a reason ('quota' or 'gone'), and the queue ids."""
+    """The accounts that could not take it with a reason ('quota' or 'gone'), and what is in the queue now."""
 
     failed: dict[int, str]
-    queue_ids: list[int]
+    queued: list[Queued]
 
 
 def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> list[Outcome]:
@@ -57,13 +60,33 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
         for number, reason in zip(numbers, reasons, strict=True):
             if reason:
                 outcomes[number].failed[account] = reason
-    for delivery, outcome in zip(deliveries, outcomes, strict=True):
-        for item in delivery.outbound:
-            blob = tx.blobs.keep(tx, item.content.blob, int(delivery.now))
-            language = _language(tx, item.message.account)
-            message = dataclasses.replace(item.message, blob=blob, language=language)
-            outcome.queue_ids.append(enqueue(tx, message, delivery.now, rules))
+    _enqueue(tx, deliveries, outcomes, rules)
     return outcomes
+
+
+def _enqueue(
+    tx: Transaction, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome], rules: Rules
+) -> None:
+    going = [
+        (item, outcome)
+        for delivery, outcome in zip(deliveries, outcomes, strict=True)
+        for item in delivery.outbound
+    ]
+    if not going:
+        return
+    now = deliveries[0].now
+    blobs = tx.blobs.keep_all(tx, [item.content for item, _ in going], int(now))
+    languages = _languages(tx, {item.message.account for item, _ in going})
+    entries = [
+        Entry(
+            dataclasses.replace(item.message, blob=blob, language=languages.get(item.message.account, "en")),
+            item.lease,
+            item.content.data,
+        )
+        for (item, _), blob in zip(going, blobs, strict=True)
+    ]
+    for (_, outcome), queued in zip(going, enqueue_all(tx, entries, now, rules), strict=True):
+        outcome.queued.append(queued)
 
 
 def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -> list[str]:
@@ -92,10 +115,14 @@ def _find_inbox(tx: Transaction, account: int) -> int | None:
     return int(row[0]) if row is not None else None
 
 
-def _language(tx: Transaction, account: int) -> str:
-    """In which the account reads its reports."""
-    row = tx.one("SELECT language FROM accounts WHERE id = ?", account) if account else None
-    return str(row[0]) if row is not None else "en"
+def _languages(tx: Transaction, accounts: set[int]) -> dict[int, str]:
+    """In which the accounts read their reports."""
+    rows = (
+        (account, tx.one("SELECT language FROM accounts WHERE id = ?", account))
+        for account in accounts
+        if account
+    )
+    return {account: str(row[0]) for account, row in rows if row is not None}
 
 
 def keep_report(

@@ -6,8 +6,9 @@ import functools
 import itertools
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
@@ -16,9 +17,10 @@ from mailwright.delivery.local import Delivery, Outbound, deliver
 from mailwright.delivery.permission import Permissions
 from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author_domain
-from mailwright.delivery.submission import MAX_HEADER, header_section, mend
+from mailwright.delivery.submission import MAX_HEADER, header_section, mend, own_id
 from mailwright.directory.resolve import Destination
 from mailwright.message.header import iterate_fields
+from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.limits import SendingLimits
 from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
@@ -29,6 +31,7 @@ from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
 from mailwright.store.arrivals import PreparedMessage
+from mailwright.store.blobs.api import Blob
 from mailwright.store.errors import StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.store import Store
@@ -70,6 +73,28 @@ class _Work:
         return [(item, by_address[item[1]]) for item in self.remote]
 
 
+class Dispatcher(Protocol):
+    """Who sends what is in the queue; see `queue.runner.Runner`."""
+
+    def lease(self, message: NewMessage) -> Lease | None:
+        """Under which the message may be queued, when it can be sent at once."""
+        ...
+
+    def queued(self, queued: Iterable[Queued]) -> None:
+        """These messages are in the queue now."""
+        ...
+
+
+class _NoDispatcher:
+    """Where nothing is sent, mail waits in the queue."""
+
+    def lease(self, message: NewMessage) -> Lease | None:
+        return None
+
+    def queued(self, queued: Iterable[Queued]) -> None:
+        pass
+
+
 class DeliveryMailroom:
     """Implements `smtp.api.Mailroom` over the directory, the store and the queue."""
 
@@ -85,7 +110,7 @@ class DeliveryMailroom:
         self._permissions = Permissions(store, clock, rules.separator, rules.sending)
         self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
         self._numbers = itertools.count(0x100)
-        self.on_queued = _nothing  # called after a message was put into the queue
+        self.dispatcher: Dispatcher = _NoDispatcher()
 
     async def check_sender(
         self, info: SessionInfo, reverse_path: Path, parameters: MailParameters
@@ -158,9 +183,10 @@ class DeliveryMailroom:
         outbound = await self._outbound(info, envelope, work, message, head, skip, now)
         enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
         delivery = Delivery(content, work.destinations, outbound, now, enforce)
-        failed, queue_ids = await self._store.write_together(self._deliver, delivery)
-        if queue_ids:
-            self.on_queued()
+        failed, queued = await self._store.write_together(self._deliver, delivery)
+        if queued:
+            self.dispatcher.queued(queued)
+        queue_ids = [item.id for item in queued]
         if log.isEnabledFor(logging.INFO):
             self._tell(info, envelope, message.size, mail_id, queue_ids)
         accepted = replies.accepted(f"{mail_id} {queue_ids[0]}" if queue_ids else mail_id)
@@ -223,27 +249,32 @@ class DeliveryMailroom:
         skip: int,
         now: float,
     ) -> list[Outbound]:
-        found = []
+        found: list[Outbound] = []
+        if not work.remote:
+            return found
+        message_id = own_id(head)
         if work.relayed:
-            content = await message.finish(head, skip)
+            content = await message.pack(head, skip)
             account = info.account.id if info.account is not None else 0
+            sender = str(envelope.reverse_path)
             found.append(
-                self._queued(info, envelope, content, work.relayed, now, str(envelope.reverse_path), account)
+                self._queued(info, envelope, content, message_id, work.relayed, now, sender, account)
             )
         by_alias: dict[Path, list[tuple[Recipient, str]]] = {}
         for recipient, address in work.forwarded:
             by_alias.setdefault(recipient.path, []).append((recipient, address))
         for alias, items in by_alias.items():
-            content = await message.finish(trace.delivered_to(str(alias)) + head, skip)
+            content = await message.pack(trace.delivered_to(str(alias)) + head, skip)
             sender = self._router.rewrite(str(envelope.reverse_path), alias.domain, now)
-            found.append(self._queued(info, envelope, content, items, now, sender, 0))
+            found.append(self._queued(info, envelope, content, message_id, items, now, sender, 0))
         return found
 
     def _queued(
         self,
         info: SessionInfo,
         envelope: Envelope,
-        content: PreparedMessage,
+        content: Blob,
+        message_id: str,
         items: Sequence[tuple[Recipient, str]],
         now: float,
         sender: str,
@@ -264,7 +295,7 @@ class DeliveryMailroom:
             recipients=recipients,
             received_at=now,
             account=account,
-            message_id=content.thread_keys[0] if content.thread_keys else "",
+            message_id=message_id,
             envid=envelope.envid,
             ret=envelope.ret,
             body=envelope.body,
@@ -272,7 +303,7 @@ class DeliveryMailroom:
             requiretls=envelope.requiretls,
             origin=f"{info.account.address if info.account else 'forwarded'} from {info.peer}",
         )
-        return Outbound(content, message)
+        return Outbound(content, message, self.dispatcher.lease(message))
 
     async def _sign(
         self, head: bytes, envelope: Envelope, message: IncomingMessage, skip: int, now: float
@@ -296,7 +327,3 @@ def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:
     if route.remote or not accounts or any(account not in failed for account in accounts):
         return accepted
     return replies.OVER_QUOTA if failed[accounts[0]] == "quota" else replies.STORE_BUSY
-
-
-def _nothing() -> None:
-    pass

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from mailwright.message.date import format_date
 from mailwright.message.header import iterate_fields
+from mailwright.message.thread import message_ids
 
 MAX_HEADER = 1024 * 1024  # octets; a longer header section is left as it is
+
+_MESSAGE_ID = re.compile(rb"^message-id[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.IGNORECASE | re.MULTILINE)
 
 
 def header_section(head: bytes) -> bytes:
@@ -14,6 +19,13 @@ def header_section(head: bytes) -> bytes:
         return b"\r\n"
     end = head.find(b"\r\n\r\n")
     return head[: end + 4] if end >= 0 else b""
+
+
+def own_id(header: bytes) -> str:
+    """The message-id in a header section, without angle brackets; '' without one."""
+    found = _MESSAGE_ID.search(header)
+    ids = message_ids(found[1]) if found is not None else []
+    return ids[0] if ids else ""
 
 
 def mend(header: bytes, sender: str, message_id: str, now: float) -> bytes:

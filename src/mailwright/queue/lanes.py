@@ -24,6 +24,8 @@ def touch(tx: Transaction, lanes: Iterable[tuple[Lane, float]]) -> None:
         )
         for key in sums:
             rows[key] = min(at, rows.get(key, at))
+    if not rows:
+        return
     # In one order everywhere, so that two processes do not wait for each other.
     tx.many(
         "INSERT INTO queue_lanes (tier, account, destination, next_at) VALUES (?, ?, ?, ?)"
@@ -111,7 +113,9 @@ def next_due(tx: Transaction) -> float | None:
         for tier in (FRESH, RETRY)
     ]
     times.append(
-        tx.one("SELECT deadline_at FROM queue_recipients WHERE held = 0 ORDER BY deadline_at LIMIT 1")
+        tx.one(
+            "SELECT deadline_at FROM queue_recipients WHERE held = 0 AND owner = '' ORDER BY deadline_at LIMIT 1"
+        )
     )
     return min((float(row[0]) for row in times if row is not None), default=None)
 
@@ -120,8 +124,8 @@ def refresh(tx: Transaction, lanes: Sequence[Lane], now: float) -> None:
     """Set the lanes to their next time, at least `now`: who was served goes behind those who wait."""
     for lane in lanes:
         row = tx.one(
-            "SELECT due_at FROM queue_recipients WHERE held = 0 AND tier = ? AND destination = ? AND account = ?"
-            " ORDER BY due_at LIMIT 1",
+            "SELECT due_at FROM queue_recipients WHERE held = 0 AND owner = '' AND tier = ? AND destination = ?"
+            " AND account = ? ORDER BY due_at LIMIT 1",
             lane.tier,
             lane.destination,
             lane.account,

@@ -7,15 +7,16 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.queue import lanes, model, trace, usage
+from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
-from mailwright.queue.planner import RETRY, Limits, Planner, Start, Work
-from mailwright.queue.values import Outcome, Recipient, Result
+from mailwright.queue.planner import FRESH, RETRY, Lane, Limits, Planner, Start, Work
+from mailwright.queue.values import NewMessage, Outcome, Recipient, Result
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreError, TemporaryFailure
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
+REST: Final = 2.0  # seconds that a courier keeps its connection to itself when there is nothing to carry
+MAX_RESTING: Final = 50
 _PORTION: Final = 0.05  # between claims of what was tried before, while new mail is on its way
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
 _QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
@@ -100,7 +103,8 @@ class Runner:
         self._trace_for = trace_for
         self._owner = owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
-        self._claimed: dict[int, Claimed] = {}
+        self._claimed: dict[int, Claimed] = {}  # waits here
+        self._busy: dict[int, Claimed] = {}  # is being delivered
         self._keys = 0
         self._findings: list[Finding] = []
         self._woken = asyncio.Event()
@@ -110,6 +114,10 @@ class Runner:
         self._room.set()
         self._stopping = False
         self._couriers: set[asyncio.Task[None]] = set()
+        self._resting: dict[
+            str, list[asyncio.Future[Start | None]]
+        ] = {}  # couriers without work, by destination
+        self._resting_count = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
         self._only_retries = False
@@ -131,11 +139,41 @@ class Runner:
         self._fresh = True
         self._woken.set()
 
+    def lease(self, message: NewMessage) -> Lease | None:
+        """Under which a new message may be queued that can be sent at once; give `queued` what comes of it."""
+        if self._stopping or not self._tasks:
+            return None
+        counts: dict[str, int] = {}
+        for recipient in message.recipients:
+            destination = self._rules.router.destination(message.reverse_path, recipient.address)
+            counts[destination] = counts.get(destination, 0) + 1
+        fitting = frozenset(
+            destination
+            for destination, count in counts.items()
+            if self.planner.has_room_for(Lane(FRESH, message.account, destination), count)
+        )
+        return Lease(self._owner, self._clock.now() + LEASE, fitting) if fitting else None
+
+    def queued(self, queued: Iterable[Queued]) -> None:
+        """These new messages are in the queue, durably. Only from the event loop.
+
+        What was leased and is never told of here is taken back when its lease ends.
+        """
+        for item in queued:
+            for claimed in item.claimed:
+                self._add(claimed)
+            if item.waits:
+                self.wake()
+        self._start_couriers()
+
     async def stop(self, timeout: float = 3.0) -> None:
         """Let the messages on their way come to an end for so long, then break off; record, give the leases back."""
         self._stopping = True
         for task in self._tasks[:1] + self._tasks[2:]:
             task.cancel()
+        for line in self._resting.values():
+            for waiter in line:
+                _wake_up(waiter, None)
         if self._couriers:
             await asyncio.wait(self._couriers, timeout=timeout)
         for courier in self._couriers:
@@ -152,7 +190,8 @@ class Runner:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits in memory."""
-        return not self._couriers and not self._findings and self.planner.ready == 0
+        running = len(self._couriers) - self._resting_count
+        return not running and not self._findings and self.planner.ready == 0
 
     # The loop
 
@@ -230,6 +269,9 @@ class Runner:
 
     def _start_couriers(self) -> None:
         while not self._stopping and (start := self.planner.next_start()) is not None:
+            if resting := self._resting.get(start.destination):
+                _wake_up(resting.pop(), start)
+                continue
             task = asyncio.create_task(self._carry(start))
             self._couriers.add(task)
             task.add_done_callback(self._couriers.discard)
@@ -237,13 +279,28 @@ class Runner:
     # Couriers
 
     async def _carry(self, start: Start) -> None:
-        """One connection, until the planner has no more for it."""
-        planner = self.planner
+        """A connection, while the planner has something for it, and for a while after that."""
         carrier = self._transport.carrier(start.destination)
+        try:
+            while True:
+                goes_on = await self._serve(carrier, start)
+                if not goes_on or self._stopping:
+                    return
+                again = await self._rest_courier(start.destination)
+                if again is None:
+                    return
+                start = again
+        finally:
+            await carrier.close()
+
+    async def _serve(self, carrier: Carrier, start: Start) -> bool:
+        """Until the planner has no more for this connection; whether it could go on."""
+        planner = self.planner
         served = 0
         ahead: Work | None = None
+        goes_on = True
         try:
-            while not self._stopping:
+            while goes_on and not self._stopping:
                 work = ahead or planner.take(start.destination, served)
                 if work is None:
                     break
@@ -251,25 +308,49 @@ class Runner:
                 ahead = planner.take_ahead(start.destination, served)
                 if self._fresh and planner.is_low(start.destination):
                     self._woken.set()
-                await self._room.wait()
-                if not await self._deliver(carrier, work, ahead):
-                    break
+                if not self._room.is_set():
+                    await self._room.wait()
+                goes_on = await self._deliver(carrier, work, ahead)
         finally:
             if ahead is not None and ahead.key in self._claimed:
                 planner.put_back(ahead)
             planner.closed(start)
-            self._woken.set()
-            await carrier.close()
+            self._start_couriers()
+            if self._fresh:
+                self._woken.set()
+        return goes_on and served > 0
+
+    async def _rest_courier(self, destination: str) -> Start | None:
+        """Wait for more to do with an open connection; None when nothing came for a while, or others need the place."""
+        if self._resting_count >= MAX_RESTING:
+            return None
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Start | None] = loop.create_future()
+        line = self._resting.setdefault(destination, [])
+        line.append(waiter)
+        self._resting_count += 1
+        timer = loop.call_later(REST, _wake_up, waiter, None)
+        try:
+            return await waiter
+        finally:
+            self._resting_count -= 1
+            timer.cancel()
+            if waiter in line:
+                line.remove(waiter)
+            if not line and self._resting.get(destination) is line:
+                del self._resting[destination]
 
     async def _deliver(self, carrier: Carrier, work: Work, ahead: Work | None) -> bool:
         """Whether the connection may go on."""
-        claimed = self._claimed.pop(work.key)
+        claimed = self._busy[work.key] = self._claimed.pop(work.key)
+        began = self._clock.monotonic()
         reached = False
         try:
             attempt = await carrier.deliver(claimed, None if ahead is None else self._claimed[ahead.key])
             reached = attempt.reached
         finally:
-            self.planner.done(work, reached=reached)
+            del self._busy[work.key]
+            self.planner.done(work, reached=reached, seconds=self._clock.monotonic() - began)
         self._found_out(claimed, attempt)
         if not reached and not all(result.is_final for result in attempt.results):
             if ahead is not None:
@@ -358,8 +439,7 @@ class Runner:
         while True:
             await asyncio.sleep(LEASE / 3)
             try:
-                if self._claimed or self._couriers:
-                    await self._db.write(model.extend_leases, self._owner, self._clock.now() + LEASE)
+                await self._extend_leases()
                 if self._often is not None:
                     await self._often()
                     self.wake()  # it may have queued something
@@ -374,11 +454,23 @@ class Runner:
             except Exception:
                 log.exception("the queue's housekeeping failed; it will be tried again")
 
+    async def _extend_leases(self) -> None:
+        """Keep up what we know of; what we have lost sight of is taken back by the sweep."""
+        messages: list[Claimed | Finding] = [*self._claimed.values(), *self._busy.values(), *self._findings]
+        leases = [(item.message.id, recipient.n) for item in messages for recipient in item.recipients]
+        if leases:
+            await self._db.write(model.extend_leases, self._owner, leases, self._clock.now() + LEASE)
+
     async def _purge(self) -> None:
         now = self._clock.now()
         await self._db.write(usage.purge, now)
         while await self._db.write(trace.purge, now, self._trace_for):
             pass
+
+
+def _wake_up(waiter: asyncio.Future[Start | None], start: Start | None) -> None:
+    if not waiter.done():
+        waiter.set_result(start)
 
 
 def _give_back(
