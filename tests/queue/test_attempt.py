@@ -71,9 +71,9 @@ class Net:
 
 
 def claimed(*addresses: str, notify: int = 0, orcpt: str = "", **changes: Any) -> Claimed:
-    message = replace(MESSAGE, **changes)
+    message = MESSAGE._replace(**changes)
     if message.content is not None:
-        message = replace(message, size=len(message.content))
+        message = message._replace(size=len(message.content))
     recipients = tuple(Recipient(n, a, orcpt, notify, 0, False) for n, a in enumerate(addresses))
     return Claimed(Lane(FRESH, 0, "b.example"), message, recipients)
 

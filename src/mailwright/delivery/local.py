@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from mailwright.delivery import trace
@@ -20,8 +18,7 @@ from mailwright.store.incoming import prepare_small
 from mailwright.store.quota import read_room
 
 
-@dataclass(frozen=True)
-class Outbound:
+class Outbound(NamedTuple):
     """A message for elsewhere: `message.blob` is filled in when its content is kept."""
 
     content: Blob
@@ -29,8 +26,7 @@ class Outbound:
     lease: Lease | None = None
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """All that one message becomes: places in the INBOX of each account, and entries in the queue."""
 
     content: PreparedMessage | None
@@ -79,7 +75,7 @@ def _enqueue(
     languages = _languages(tx, {item.message.account for item, _ in going})
     entries = [
         Entry(
-            dataclasses.replace(item.message, blob=blob, language=languages.get(item.message.account, "en")),
+            item.message._replace(blob=blob, language=languages.get(item.message.account, "en")),
             item.lease,
             item.content.data,
         )

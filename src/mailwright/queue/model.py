@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from mailwright.queue import lanes, trace, usage
 from mailwright.queue.limits import BreakerLimits
@@ -31,8 +31,7 @@ class Rules:
     router: Router = field(default_factory=Router)
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """Recipients of one lane and message that are leased to us."""
 
     lane: Lane
@@ -40,23 +39,21 @@ class Claimed:
     recipients: tuple[Recipient, ...]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """The results of one attempt of one message. `event` goes to the causal record; `retry_at` to each deferral."""
 
     lane: Lane
     message: Message
     at: float
     results: tuple[tuple[Recipient, Result, float | None], ...]  # the time of the next attempt; None: no more
-    event: dict[str, object] = field(default_factory=dict)
+    event: dict[str, object]
 
     @property
     def recipients(self) -> tuple[Recipient, ...]:
         return tuple(recipient for recipient, _, _ in self.results)
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """Recipients of a message of whose fate its sender may have asked to hear."""
 
     message: Message

@@ -25,7 +25,7 @@ RETRY: Final = 1
 FIRST_WINDOW: Final = 5  # connections to a destination of which nothing is known yet
 MAX_NOTES: Final = 10_000  # destinations of which something is remembered
 FEW: Final = 16  # recipients tried before that are claimed at once while new mail waits
-SOON: Final = 0.02  # seconds within which what waits shall be on its way
+SOON: Final = 0.1  # seconds within which what waits shall be on its way
 FIRST_BATCH: Final = 10  # recipients claimed of a lane at first; doubled each time they are used up
 
 
@@ -302,7 +302,7 @@ class Planner:
     def take_ahead(self, name: str, served: int) -> Work | None:
         """The work that a connection is to do next, if so much waits that nobody else is faster with it."""
         destination = self._destinations.get(name)
-        if destination is None or destination.ready <= 2 * destination.running:
+        if destination is None or destination.ready < destination.running:
             return None
         return self.take(name, served)
 

@@ -7,9 +7,9 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.queue import lanes, model, trace, usage
@@ -34,8 +34,7 @@ _RECORD_BATCH: Final = 256
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What one attempt of one message gave: a result for each recipient, in their order.
 
     `reached`: a host of the destination took part in a dialog. `again`: the connection may carry more.
@@ -44,7 +43,7 @@ class Attempt:
     results: tuple[Result, ...]
     reached: bool = True
     again: bool = True
-    event: dict[str, object] = field(default_factory=dict)
+    event: Mapping[str, object] = MappingProxyType({})
 
 
 class Carrier(Protocol):
