@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mailwright.message.header import iterate_fields
+from mailwright.delivery.submission import header_fields
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, SessionInfo
 from mailwright.smtp.replies import Reply
@@ -34,7 +34,7 @@ class Step:
 
 def count_received(header: bytes) -> int:
     """How many Received fields a header section has."""
-    return sum(1 for field in iterate_fields(header) if field.name == b"received")
+    return sum(1 for field in header_fields(header) if field.name == b"received")
 
 
 def loop_step(limit: int) -> Step:

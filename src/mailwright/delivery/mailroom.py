@@ -178,9 +178,13 @@ class DeliveryMailroom:
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
         head = trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
         if info.role is Role.SUBMISSION:
-            head = await self._sign(head, envelope, message, skip, now) + head
+            domain = author_domain(header) or envelope.reverse_path.domain
+            head = await self._sign(domain, head, message, skip, now) + head
         content = await self._local_content(envelope, work, message, head, skip)
-        outbound = await self._outbound(info, envelope, work, message, head, skip, now)
+        outbound: list[Outbound] = []
+        if work.remote:
+            message_id = own_id(header)
+            outbound = await self._outbound(info, envelope, work, message, message_id, head, skip, now)
         enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
         delivery = Delivery(content, work.destinations, outbound, now, enforce)
         failed, queued = await self._store.write_together(self._deliver, delivery)
@@ -245,14 +249,12 @@ class DeliveryMailroom:
         envelope: Envelope,
         work: _Work,
         message: IncomingMessage,
+        message_id: str,
         head: bytes,
         skip: int,
         now: float,
     ) -> list[Outbound]:
         found: list[Outbound] = []
-        if not work.remote:
-            return found
-        message_id = own_id(head)
         if work.relayed:
             content = await message.pack(head, skip)
             account = info.account.id if info.account is not None else 0
@@ -305,10 +307,7 @@ class DeliveryMailroom:
         )
         return Outbound(content, message, self.dispatcher.lease(message))
 
-    async def _sign(
-        self, head: bytes, envelope: Envelope, message: IncomingMessage, skip: int, now: float
-    ) -> bytes:
-        domain = author_domain(head) or envelope.reverse_path.domain
+    async def _sign(self, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
         if not domain or self._keys.is_without(domain):
             return b""
         # Signed in front of our Received field, which later hops may change: it is not among the signed fields.

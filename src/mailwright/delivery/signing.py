@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from mailwright.delivery.submission import header_section
+from mailwright.delivery.submission import header_fields, header_section
 from mailwright.mailauth.dkim.canonical import BodyHasher
 from mailwright.mailauth.dkim.key import InvalidKey
 from mailwright.mailauth.dkim.sign import Signer, sign
 from mailwright.message.address import parse_addresses
-from mailwright.message.header import iterate_fields
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def author_domain(header: bytes) -> str:
 
     It decides whose keys sign: DMARC compares it with the signature's domain (RFC 7489 3.1.1).
     """
-    for field in iterate_fields(header):
+    for field in header_fields(header):
         if field.name == b"from":
             addresses = parse_addresses(header[field.value_start : field.value_end])
             return addresses[0].domain.lower() if addresses else ""
