@@ -16,12 +16,12 @@ from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
 from mailwright.queue import opening, wire
 from mailwright.queue.attempt import SMTPTransport
+from mailwright.queue.carrier import Attempt
 from mailwright.queue.hosts import HostFinder
 from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
 from mailwright.queue.routes import Route, Router
-from mailwright.queue.runner import Attempt
 from mailwright.queue.security import says_optional
 from mailwright.queue.sts import FetchError, Policies
 from mailwright.queue.values import Message, Outcome, Recipient

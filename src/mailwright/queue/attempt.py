@@ -9,13 +9,13 @@ from typing import Final
 
 from mailwright.base.clock import Clock
 from mailwright.mailauth.tlsrpt import results as tlsrpt
+from mailwright.queue.carrier import Attempt, Carrier
 from mailwright.queue.convert import Unconvertible, to_7bit
 from mailwright.queue.hosts import Host, HostFinder, NoHosts
 from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Network, Opener, Place, Settings, Unreachable, remember, steps, unsafe
 from mailwright.queue.pool import Pool, Target
 from mailwright.queue.routes import Route, Router
-from mailwright.queue.runner import Attempt, Carrier
 from mailwright.queue.security import NOT_REQUIRED, Security, TLSFault, decide, says_optional
 from mailwright.queue.sts import Found, Policies
 from mailwright.queue.tlsreports import TLSReports

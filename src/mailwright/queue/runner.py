@@ -7,12 +7,13 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
 from mailwright.base.clock import Clock
 from mailwright.queue import lanes, model, trace, usage
+from mailwright.queue.carrier import Attempt, Carrier, Transport
+from mailwright.queue.couriers import Couriers
 from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import FRESH, RETRY, Lane, Limits, Planner, Start, Work
@@ -25,48 +26,11 @@ log = logging.getLogger(__name__)
 LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
-REST: Final = 2.0  # seconds that a courier keeps its connection to itself when there is nothing to carry
-MAX_RESTING: Final = 50
 _PORTION: Final = 0.05  # between claims of what was tried before, while new mail is on its way
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
 _QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
 _RECORD_BATCH: Final = 256
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
-
-
-class Attempt(NamedTuple):
-    """What one attempt of one message gave: a result for each recipient, in their order.
-
-    `reached`: a host of the destination took part in a dialog. `again`: the connection may carry more.
-    """
-
-    results: tuple[Result, ...]
-    reached: bool = True
-    again: bool = True
-    event: Mapping[str, object] = MappingProxyType({})
-
-
-class Carrier(Protocol):
-    """A connection's worth of deliveries to one destination."""
-
-    async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
-        """Try once. Every failure is a result; nothing is raised but CancelledError.
-
-        `ahead` is what comes next, if that is known: its delivery may begin.
-        """
-        ...
-
-    async def close(self) -> None:
-        """No more for now. The connection may be kept for a while, for the next carrier."""
-        ...
-
-
-class Transport(Protocol):
-    """Makes carriers."""
-
-    def carrier(self, destination: str) -> Carrier: ...
-
-    async def close(self) -> None: ...
 
 
 class Runner:
@@ -112,11 +76,7 @@ class Runner:
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
-        self._couriers: set[asyncio.Task[None]] = set()
-        self._resting: dict[
-            str, list[asyncio.Future[Start | None]]
-        ] = {}  # couriers without work, by destination
-        self._resting_count = 0
+        self._couriers = Couriers(self.planner, transport, self._serve)
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
         self._only_retries = False
@@ -163,21 +123,14 @@ class Runner:
                 self._add(claimed)
             if item.waits:
                 self.wake()
-        self._start_couriers()
+        self._couriers.start()
 
     async def stop(self, timeout: float = 3.0) -> None:
         """Let the messages on their way come to an end for so long, then break off; record, give the leases back."""
         self._stopping = True
         for task in self._tasks[:1] + self._tasks[2:]:
             task.cancel()
-        for line in self._resting.values():
-            for waiter in line:
-                _wake_up(waiter, None)
-        if self._couriers:
-            await asyncio.wait(self._couriers, timeout=timeout)
-        for courier in self._couriers:
-            courier.cancel()
-        await asyncio.gather(*self._couriers, return_exceptions=True)
+        await self._couriers.stop(timeout)
         self._found.set()
         _, late = await asyncio.wait(self._tasks, timeout=timeout)
         for task in late:  # the store takes nothing: what is not recorded will be tried again
@@ -189,8 +142,7 @@ class Runner:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits in memory."""
-        running = len(self._couriers) - self._resting_count
-        return not running and not self._findings and self.planner.ready == 0
+        return not self._couriers.running and not self._findings and self.planner.ready == 0
 
     # The loop
 
@@ -200,7 +152,7 @@ class Runner:
             try:
                 claimed = await self._claim() if self._fresh else 0
                 swept = await self._sweep()
-                self._start_couriers()
+                self._couriers.start()
                 if claimed or swept:
                     await self._pace()
                     continue
@@ -266,31 +218,7 @@ class Runner:
             self._swept_at = now
         return swept
 
-    def _start_couriers(self) -> None:
-        while not self._stopping and (start := self.planner.next_start()) is not None:
-            if resting := self._resting.get(start.destination):
-                _wake_up(resting.pop(), start)
-                continue
-            task = asyncio.create_task(self._carry(start))
-            self._couriers.add(task)
-            task.add_done_callback(self._couriers.discard)
-
     # Couriers
-
-    async def _carry(self, start: Start) -> None:
-        """A connection, while the planner has something for it, and for a while after that."""
-        carrier = self._transport.carrier(start.destination)
-        try:
-            while True:
-                goes_on = await self._serve(carrier, start)
-                if not goes_on or self._stopping:
-                    return
-                again = await self._rest_courier(start.destination)
-                if again is None:
-                    return
-                start = again
-        finally:
-            await carrier.close()
 
     async def _serve(self, carrier: Carrier, start: Start) -> bool:
         """Until the planner has no more for this connection; whether it could go on."""
@@ -314,30 +242,10 @@ class Runner:
             if ahead is not None and ahead.key in self._claimed:
                 planner.put_back(ahead)
             planner.closed(start)
-            self._start_couriers()
+            self._couriers.start()
             if self._fresh:
                 self._woken.set()
         return goes_on and served > 0
-
-    async def _rest_courier(self, destination: str) -> Start | None:
-        """Wait for more to do with an open connection; None when nothing came for a while, or others need the place."""
-        if self._resting_count >= MAX_RESTING:
-            return None
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Start | None] = loop.create_future()
-        line = self._resting.setdefault(destination, [])
-        line.append(waiter)
-        self._resting_count += 1
-        timer = loop.call_later(REST, _wake_up, waiter, None)
-        try:
-            return await waiter
-        finally:
-            self._resting_count -= 1
-            timer.cancel()
-            if waiter in line:
-                line.remove(waiter)
-            if not line and self._resting.get(destination) is line:
-                del self._resting[destination]
 
     async def _deliver(self, carrier: Carrier, work: Work, ahead: Work | None) -> bool:
         """Whether the connection may go on."""
@@ -395,7 +303,7 @@ class Runner:
 
     async def _record_all(self) -> None:
         """Record what was found, many at once; what the store cannot take now is kept and tried again."""
-        while not self._stopping or self._findings or self._couriers:
+        while not self._stopping or self._findings or self._couriers.tasks:
             if not self._findings:
                 await self._found.wait()
                 if not self._findings and self._stopping:
@@ -465,11 +373,6 @@ class Runner:
         await self._db.write(usage.purge, now)
         while await self._db.write(trace.purge, now, self._trace_for):
             pass
-
-
-def _wake_up(waiter: asyncio.Future[Start | None], start: Start | None) -> None:
-    if not waiter.done():
-        waiter.set_result(start)
 
 
 def _give_back(
