@@ -40,7 +40,12 @@ class Couriers:
                 continue
             task = asyncio.create_task(self._carry(start))
             self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            self.start()  # its place may be another's now
 
     def _wake_one(self, start: Start) -> bool:
         resting = self._resting.get(start.destination)
@@ -65,7 +70,7 @@ class Couriers:
         """One connection, while there is something for it, and for a while after that."""
         carrier = self._transport.carrier(start.destination)
         try:
-            while await self._serve(carrier, start) and not self._stopping:
+            while await self._serve(carrier, start):
                 again = await self._rest(start.destination)
                 if again is None:
                     return
@@ -75,7 +80,7 @@ class Couriers:
 
     async def _rest(self, destination: str) -> Start | None:
         """Wait for more to carry; None when nothing came, or enough others rest."""
-        if self._resting_count >= MAX_RESTING:
+        if self._stopping or self._resting_count >= MAX_RESTING:
             return None
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Start | None] = loop.create_future()
@@ -84,6 +89,7 @@ class Couriers:
         self._resting_count += 1
         timer = loop.call_later(REST, _wake, waiter, None)
         try:
+            self.start()  # perhaps it is our turn again, after others
             return await waiter
         finally:
             self._resting_count -= 1

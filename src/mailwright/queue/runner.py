@@ -242,7 +242,6 @@ class Runner:
             if ahead is not None and ahead.key in self._claimed:
                 planner.put_back(ahead)
             planner.closed(start)
-            self._couriers.start()
             if self._fresh:
                 self._woken.set()
         return goes_on and served > 0
