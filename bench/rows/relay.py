@@ -17,7 +17,7 @@ from mailwright.app.storage import open_store
 from mailwright.cli.records import ensure_keys
 from mailwright.config import Config
 from mailwright.config import Server as ServerSettings
-from mailwright.queue import model
+from mailwright.queue import intake
 from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -124,7 +124,7 @@ def _queue_many(tx: Transaction, start: int, now: float) -> None:
         content = b"Subject: %d\r\n\r\nThis waits.\r\n" % number
         blob = tx.blobs.keep(tx, tx.blobs.prepare((content,), len(content), _no_upload), int(now))
         to = NewRecipient(f"someone{number}@dead{number % _DESTINATIONS}.example")
-        model.enqueue(tx, NewMessage(blob, len(content), "bench@demo.test", (to,), now), now, Rules())
+        intake.enqueue(tx, NewMessage(blob, len(content), "bench@demo.test", (to,), now), now, Rules())
 
 
 def _postpone(tx: Transaction, at: float) -> None:

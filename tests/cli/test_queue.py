@@ -13,7 +13,7 @@ from mailwright.cli.opening import write
 from mailwright.config import load
 from mailwright.directory.accounts import find_account
 from mailwright.queue import usage
-from mailwright.queue.model import enqueue
+from mailwright.queue.intake import enqueue
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path as FilePath
 
 import pytest
@@ -33,8 +33,11 @@ from mailwright.hooks.caller import Hooks
 from mailwright.hooks.loader import Hook
 from mailwright.mailauth.dkim.key import dump_private_key, generate_key
 from mailwright.net.api import Peer, TLSInfo
+from mailwright.queue.intake import Lease
+from mailwright.queue.intake import Queued as InQueue
 from mailwright.queue.srs import Rewriter
 from mailwright.queue.usage import Suppression, suppress
+from mailwright.queue.values import NewMessage
 from mailwright.sasl.api import Account
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
@@ -62,11 +65,14 @@ class House:
         )
         rules = MailroomRules("mx.example.org", steps=(loop_step(5),))
         self.room = DeliveryMailroom(store, router, KeyRing(self.keys), rules, self.clock, hooks)
-        self.queued = 0
-        self.room.on_queued = self._count
+        self.told: list[InQueue] = []
+        self.room.dispatcher = self
 
-    def _count(self) -> None:
-        self.queued += 1
+    def lease(self, message: NewMessage) -> Lease | None:
+        return None
+
+    def queued(self, queued: Iterable[InQueue]) -> None:
+        self.told += queued
 
     async def send(
         self, content: bytes, sender: str, *recipients: str, info: SessionInfo = RELAY
@@ -211,7 +217,7 @@ async def test_submission_sends_on_and_mends_the_message(house: House) -> None:
         assert content.endswith(b"\r\n\r\nhi\r\n")
         assert b"with ESMTPSA" in content
     assert not queue[0][2].startswith(b"Return-Path")
-    assert house.queued == 1
+    assert [item.waits for item in house.told] == [True]
 
 
 async def test_a_sender_must_belong_to_the_account(house: House) -> None:

@@ -16,12 +16,12 @@ from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
 from mailwright.queue import opening, wire
 from mailwright.queue.attempt import SMTPTransport
+from mailwright.queue.carrier import Attempt
 from mailwright.queue.hosts import HostFinder, NoHosts
 from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
 from mailwright.queue.routes import Route, Router
-from mailwright.queue.runner import Attempt
 from mailwright.queue.security import says_optional
 from mailwright.queue.sts import FetchError, Policies
 from mailwright.queue.values import Message, Outcome, Recipient
@@ -71,9 +71,9 @@ class Net:
 
 
 def claimed(*addresses: str, notify: int = 0, orcpt: str = "", **changes: Any) -> Claimed:
-    message = replace(MESSAGE, **changes)
+    message = MESSAGE._replace(**changes)
     if message.content is not None:
-        message = replace(message, size=len(message.content))
+        message = message._replace(size=len(message.content))
     recipients = tuple(Recipient(n, a, orcpt, notify, 0, False) for n, a in enumerate(addresses))
     return Claimed(Lane(FRESH, 0, "b.example"), message, recipients)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.queues import CONTENT, enqueue, keep
 
-from mailwright.queue import lanes, model, trace, usage
+from mailwright.queue import intake, lanes, model, trace, usage
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Claimed, Finding, Notice, Rules
 from mailwright.queue.planner import FRESH, RETRY, Claim, Lane
@@ -21,6 +21,7 @@ UNKNOWN = Result(Outcome.FAILED, "rcpt", "5.1.1", "550 5.1.1 no such user", 550,
 
 
 def claim_all(tx: Transaction, now: float, owner: str = "me", lease: float = 900.0) -> list[Claimed]:
+    model.end_leases(tx, now)
     due = lanes.due_lanes(tx, now, [], [])
     return model.claim(tx, owner, [Claim(lane, 1000) for lane in due], now, lease)
 
@@ -102,9 +103,9 @@ async def test_a_lease_ends_by_itself_and_a_late_final_result_still_counts(db: D
 
 async def test_leases_are_extended_and_given_back(db: Database) -> None:
     def run(tx: Transaction) -> None:
-        enqueue(tx, NOW, "bob@b.example", "dave@d.example")
+        queued = enqueue(tx, NOW, "bob@b.example", "dave@d.example")
         claim_all(tx, NOW, lease=60)
-        assert model.extend_leases(tx, "me", NOW + 500) == 2
+        model.extend_leases(tx, "me", [(queued, 0), (queued, 1)], NOW + 500)
         assert not claim_all(tx, NOW + 400)
         number = claim_all(tx, NOW + 501)[0].message.id
         assert model.release_leases(tx, "me", NOW + 502, [(number, 0)]) == 1
@@ -290,7 +291,7 @@ async def test_what_was_asked_for_comes_back(db: Database) -> None:
             keep(tx), len(CONTENT), "ali@ü.example", (NewRecipient("b@b.example", "rfc822;B@x.example", 5),), NOW,
             envid="E1", ret="HDRS", body="8BITMIME", smtputf8=True, requiretls=True, language="zh",
         )  # fmt: skip
-        model.enqueue(tx, message, NOW, RULES)
+        intake.enqueue(tx, message, NOW, RULES)
         (claimed,) = claim_all(tx, NOW)
         kept = claimed.message
         assert (kept.envid, kept.ret, kept.body, kept.language) == ("E1", "HDRS", "8BITMIME", "zh")

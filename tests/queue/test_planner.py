@@ -225,6 +225,40 @@ def test_a_good_destination_gets_more_connections_up_to_the_limit() -> None:
     assert len(world.busy) == 20
 
 
+def test_where_mail_goes_fast_one_connection_carries_what_waits() -> None:
+    world = World(Limits(connections=100, per_destination=20))
+    lane = Lane(FRESH, 0, "fast.example")
+    for _ in range(60):
+        world.add(lane)
+        world.pump()
+        start, _, work = world.busy.pop()
+        world.planner.done(work, reached=True, seconds=0.001)
+        world.planner.closed(start)
+    for _ in range(50):
+        world.add(lane)
+    world.pump()
+    assert len(world.busy) == 1
+    for _ in range(400):
+        world.add(lane)
+    world.pump()
+    assert 1 < len(world.busy) < 8
+
+
+def test_new_mail_may_be_added_up_to_half_of_each_room() -> None:
+    planner = Planner(Limits(ready=800))
+    lane = Lane(FRESH, 1, "a.example")
+    assert planner.has_room_for(lane, 5)
+    assert not planner.has_room_for(lane, 6)
+    for key in range(5):
+        planner.add(Work(lane, key, 1))
+    assert not planner.has_room_for(lane, 1)
+    assert planner.plan_claims([lane]), "the other half is for what waits in the database"
+    for key in range(95):
+        planner.add(Work(Lane(FRESH, 1, f"d{key}.example"), key + 10, 1))
+    assert not planner.has_room_for(Lane(FRESH, 1, "z.example"), 1), "the account has half of its share"
+    assert planner.has_room_for(Lane(FRESH, 2, "z.example"), 1)
+
+
 def test_claims_leave_room_for_everybody() -> None:
     planner = Planner(Limits(ready=800, lane_batch=400))
     claims = planner.plan_claims(Lane(FRESH, n, f"d{n}.example") for n in range(1, 500))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from support.peer import Peer
-from support.queues import CONTENT, enqueue
+from support.queues import CONTENT, enqueue, new_message
 
 from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
@@ -17,17 +17,18 @@ from mailwright.hooks import AttemptFinished, on
 from mailwright.hooks.api import Subscription
 from mailwright.hooks.caller import Hooks
 from mailwright.hooks.loader import Hook
-from mailwright.queue import dsn, trace
+from mailwright.queue import dsn, lanes, model, trace
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.hosts import HostFinder
+from mailwright.queue.intake import Entry, Queued, enqueue_all
 from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Rules
 from mailwright.queue.opening import Settings
-from mailwright.queue.planner import Limits
+from mailwright.queue.planner import Claim, Limits
 from mailwright.queue.reports import Reports
-from mailwright.queue.runner import Runner
+from mailwright.queue.runner import LEASE, Runner
 from mailwright.queue.schedule import Schedule
-from mailwright.queue.values import NewRecipient, parse_notify
+from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreBusy
 
@@ -85,6 +86,68 @@ async def test_fresh_mail_leaves_at_once_and_many_messages_share_connections(db:
     assert len(peer.taken) == 101
     assert peer.connections <= 20
     assert len({taken.recipients[0] for taken in peer.taken}) == 101
+
+
+async def put_leased(db: Database, runner: Runner, *addresses: str) -> list[Queued]:
+    def write(tx: Transaction) -> list[Queued]:
+        entries = []
+        for address, lease in zip(addresses, leases, strict=True):
+            entries.append(Entry(new_message(tx, CLOCK.now(), address), lease, CONTENT))
+        return enqueue_all(tx, entries, CLOCK.now(), RULES)
+
+    to = [NewRecipient(address) for address in addresses]
+    leases = [runner.lease(NewMessage(0, 1, "", (recipient,), 0.0)) for recipient in to]
+    return await db.write(write)
+
+
+async def test_new_mail_is_handed_over_under_a_lease_and_never_claimed(db: Database) -> None:
+    async with Peer() as peer, running(db, peer) as runner:
+        await asyncio.sleep(0)
+        queued = await put_leased(db, runner, "one@b.example", "two@b.example")
+        assert [(item.claimed[0].message.content, item.waits) for item in queued] == [(CONTENT, False)] * 2
+        owners = await db.read(lambda tx: tx.all("SELECT DISTINCT owner <> '' FROM queue_recipients"))
+        assert [bool(owner) for (owner,) in owners] == [True]
+        assert await db.read(lambda tx: tx.all("SELECT * FROM queue_lanes")) == []
+        runner.queued(queued)
+        await drained(db)
+        record = await db.read(trace.read, queued[1].id)
+    assert sorted(taken.recipients[0] for taken in peer.taken) == [
+        "RCPT TO:<one@b.example>",
+        "RCPT TO:<two@b.example>",
+    ]
+    assert record is not None
+    assert [event.kind for event in record.events] == ["accepted", "attempt"]
+
+
+async def test_what_is_leased_and_never_told_of_is_sent_when_its_lease_has_ended(db: Database) -> None:
+    async with Peer() as peer, running(db, peer) as runner:
+        await asyncio.sleep(0)
+        await put_leased(db, runner, "lost@b.example")  # whoever accepted it was cancelled
+        later = CLOCK.now() + LEASE + 1
+        await db.write(model.end_leases, CLOCK.now())
+        assert await db.read(lanes.next_due) is None
+        await runner._extend_leases()
+        assert await db.write(model.end_leases, later) == 1
+        assert await db.write(claim_later, later) == ["lost@b.example"]
+
+
+def claim_later(tx: Transaction, at: float) -> list[str]:
+    due = lanes.due_lanes(tx, at, [], [])
+    claimed = model.claim(tx, "me", [Claim(lane, 10) for lane in due], at + 1, LEASE)
+    return [recipient.address for item in claimed for recipient in item.recipients]
+
+
+async def test_a_lease_is_given_only_while_there_is_room(db: Database) -> None:
+    async with Peer() as peer, running(db, peer) as runner:
+        await asyncio.sleep(0)
+        many = tuple(NewRecipient(f"u{n}@b.example") for n in range(6))
+        mixed = (*many, NewRecipient("one@c.example"))
+        assert runner.lease(NewMessage(0, 1, "", many, 0.0)) is None, "half a first batch is five"
+        lease = runner.lease(NewMessage(0, 1, "", mixed, 0.0))
+        assert lease is not None
+        assert lease.destinations == {"c.example"}
+        runner.planner.failed("c.example", CLOCK.now(), Schedule())
+        assert runner.lease(NewMessage(0, 1, "", mixed, 0.0)) is None, "it rests"
 
 
 async def test_a_greylisted_message_is_delivered_later_and_the_story_is_told(db: Database) -> None:

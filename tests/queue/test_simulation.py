@@ -144,9 +144,9 @@ def test_a_crash_at_any_moment_loses_nothing() -> None:
             # The process dies: its tasks vanish in the midst of things, what was not recorded is forgotten.
             unrecorded = {(f.message.id, r.address) for f in runner._findings for r, _, _ in f.results}
             broken.append(unrecorded)
-            for task in [*runner._couriers, *runner._tasks]:
+            for task in [*runner._couriers.tasks, *runner._tasks]:
                 task.cancel()
-            await asyncio.gather(*runner._couriers, *runner._tasks, return_exceptions=True)
+            await asyncio.gather(*runner._couriers.tasks, *runner._tasks, return_exceptions=True)
             for key in unrecorded:  # the final reply was not recorded: a second try is allowed
                 world.replied[key] = 0
         runner = new_runner(db, world, RULES, LIMITS, ledger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailwright.queue import model
+from mailwright.queue import intake
 from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -33,8 +33,22 @@ def enqueue(
     **more: object,
 ) -> int:
     """Queue a small message for these recipients; its queue id."""
+    message = new_message(tx, now, *addresses, account=account, sender=sender, content=content, **more)
+    return intake.enqueue(tx, message, now, rules or Rules())
+
+
+def new_message(
+    tx: Transaction,
+    now: float,
+    *addresses: str | NewRecipient,
+    account: int = 0,
+    sender: str = "alice@us.example",
+    content: bytes = CONTENT,
+    **more: object,
+) -> NewMessage:
+    """A small message for these recipients, its content kept."""
     recipients = tuple(a if isinstance(a, NewRecipient) else NewRecipient(a) for a in addresses)
-    message = NewMessage(
+    return NewMessage(
         blob=keep(tx, content),
         size=len(content),
         reverse_path=sender,
@@ -44,4 +58,3 @@ def enqueue(
         message_id="1@us.example",
         **more,  # type: ignore[arg-type]
     )
-    return model.enqueue(tx, message, now, rules or Rules())

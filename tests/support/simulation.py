@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import apsw
 
+from mailwright.queue.carrier import Attempt, Carrier
 from mailwright.queue.model import Claimed, Reporter, Rules
 from mailwright.queue.planner import Limits
-from mailwright.queue.runner import Attempt, Carrier, Runner
+from mailwright.queue.runner import Runner
 from mailwright.queue.values import Outcome, Result
 from mailwright.store import schema
 from mailwright.store.blobs.database import DatabaseBlobs

@@ -154,7 +154,7 @@ class App:
         self.outbound = Outbound(
             self.config, self.store, self._keys, self._queue_rules, self.clock, self.hostname, self.hooks
         )
-        self.mailroom.on_queued = self.outbound.runner.wake
+        self.mailroom.dispatcher = self.outbound.runner
         await self.outbound.start()
 
     def _imap_service(self) -> ImapService:

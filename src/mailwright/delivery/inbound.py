@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailwright.delivery.reception import Verdict
-from mailwright.message.header import iterate_fields
+from mailwright.delivery.submission import header_fields
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, SessionInfo
 from mailwright.smtp.replies import Reply
@@ -38,7 +38,7 @@ def passed_more_than(header: bytes, limit: int) -> bool:
     # What looks like them is counted first: it is hardly ever too much, and cheap.
     if header.lower().count(b"received") <= limit:
         return False
-    return sum(1 for field in iterate_fields(header) if field.name == b"received") > limit
+    return sum(1 for field in header_fields(header) if field.name == b"received") > limit
 
 
 def loop_step(limit: int) -> Step:

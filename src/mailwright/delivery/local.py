@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mailwright.delivery import reception as receptions
@@ -12,24 +10,25 @@ from mailwright.delivery import trace
 from mailwright.delivery.reception import Kept, Reception
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination, resolve
-from mailwright.queue.model import Rules, enqueue
+from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
+from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.arrivals import Arrival, PreparedMessage, add, add_all
+from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
 from mailwright.store.incoming import prepare_small
 from mailwright.store.quota import read_room
 
 
-@dataclass(frozen=True)
-class Outbound:
+class Outbound(NamedTuple):
     """A message for elsewhere: `message.blob` is filled in when its content is kept."""
 
-    content: PreparedMessage
+    content: Blob
     message: NewMessage
+    lease: Lease | None = None
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """All that one message becomes: places in the INBOX of each account, and entries in the queue."""
 
     content: PreparedMessage | None
@@ -43,10 +42,10 @@ class Delivery:
 
 
 class Outcome(NamedTuple):
-    """The accounts that could not take it with a reason ('quota' or 'gone'), and the queue ids."""
+    """The accounts that could not take it with a reason ('quota' or 'gone'), and what is in the queue now."""
 
     failed: dict[int, str]
-    queue_ids: list[int]
+    queued: list[Queued]
 
 
 def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> list[Outcome]:
@@ -62,12 +61,7 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
         for number, reason in zip(numbers, reasons, strict=True):
             if reason:
                 outcomes[number].failed[account] = reason
-    for delivery, outcome in zip(deliveries, outcomes, strict=True):
-        for item in delivery.outbound:
-            blob = tx.blobs.keep(tx, item.content.blob, int(delivery.now))
-            language = _language(tx, item.message.account)
-            message = dataclasses.replace(item.message, blob=blob, language=language)
-            outcome.queue_ids.append(enqueue(tx, message, delivery.now, rules))
+    _enqueue(tx, deliveries, outcomes, rules)
     receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
     return outcomes
 
@@ -79,10 +73,35 @@ def _end(delivery: Delivery, outcome: Outcome) -> Reception:
         Kept(found.address, failure=_FAILURES[failed[found.account]] if found.account in failed else "")
         for found in delivery.destinations
     ]
-    return delivery.reception.ended(kept, outcome.queue_ids)
+    return delivery.reception.ended(kept, [item.id for item in outcome.queued])
 
 
 _FAILURES: Final = {"quota": "it is over its quota", "gone": "it was removed"}
+
+
+def _enqueue(
+    tx: Transaction, deliveries: Sequence[Delivery], outcomes: Sequence[Outcome], rules: Rules
+) -> None:
+    going = [
+        (item, outcome)
+        for delivery, outcome in zip(deliveries, outcomes, strict=True)
+        for item in delivery.outbound
+    ]
+    if not going:
+        return
+    now = deliveries[0].now
+    blobs = tx.blobs.keep_all(tx, [item.content for item, _ in going], int(now))
+    languages = _languages(tx, {item.message.account for item, _ in going})
+    entries = [
+        Entry(
+            item.message._replace(blob=blob, language=languages.get(item.message.account, "en")),
+            item.lease,
+            item.content.data,
+        )
+        for (item, _), blob in zip(going, blobs, strict=True)
+    ]
+    for (_, outcome), queued in zip(going, enqueue_all(tx, entries, now, rules), strict=True):
+        outcome.queued.append(queued)
 
 
 def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -> list[str]:
@@ -111,10 +130,14 @@ def _find_inbox(tx: Transaction, account: int) -> int | None:
     return int(row[0]) if row is not None else None
 
 
-def _language(tx: Transaction, account: int) -> str:
-    """In which the account reads its reports."""
-    row = tx.one("SELECT language FROM accounts WHERE id = ?", account) if account else None
-    return str(row[0]) if row is not None else "en"
+def _languages(tx: Transaction, accounts: set[int]) -> dict[int, str]:
+    """In which the accounts read their reports."""
+    rows = (
+        (account, tx.one("SELECT language FROM accounts WHERE id = ?", account))
+        for account in accounts
+        if account
+    )
+    return {account: str(row[0]) for account, row in rows if row is not None}
 
 
 def keep_report(

@@ -6,36 +6,38 @@ import functools
 import itertools
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
 from mailwright.delivery.inbound import Step
 from mailwright.delivery.judging import FINE, Judge
 from mailwright.delivery.local import Delivery, Outbound, deliver
+from mailwright.delivery.permission import Permissions
 from mailwright.delivery.reception import Reception, Verdict, describe
 from mailwright.delivery.refusals import Refusals
 from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author_domain
-from mailwright.delivery.submission import MAX_HEADER, header_section, mend
-from mailwright.directory.resolve import Destination, may_send_as
-from mailwright.hooks import Delivered, Queued
+from mailwright.delivery.submission import MAX_HEADER, header_section, mend, own_id
+from mailwright.directory.resolve import Destination
+from mailwright.hooks import Delivered
+from mailwright.hooks import Queued as QueuedEvent
 from mailwright.hooks.caller import Hooks
 from mailwright.message.header import iterate_fields
+from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.limits import SendingLimits
 from mailwright.queue.model import Rules
-from mailwright.queue.usage import check_account, read_suppression
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
 from mailwright.smtp.api import IncomingMessage as SmtpIncoming
-from mailwright.smtp.replies import Reply, reply
+from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
 from mailwright.store.arrivals import PreparedMessage
-from mailwright.store.db.api import Transaction
+from mailwright.store.blobs.api import Blob
 from mailwright.store.errors import StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.store import Store
@@ -63,6 +65,28 @@ class _Work(NamedTuple):
     relayed: list[tuple[Recipient, str]]  # what our user sends to others
 
 
+class Dispatcher(Protocol):
+    """Who sends what is in the queue; see `queue.runner.Runner`."""
+
+    def lease(self, message: NewMessage) -> Lease | None:
+        """Under which the message may be queued, when it can be sent at once."""
+        ...
+
+    def queued(self, queued: Iterable[Queued]) -> None:
+        """These messages are in the queue now."""
+        ...
+
+
+class _NoDispatcher:
+    """Where nothing is sent, mail waits in the queue."""
+
+    def lease(self, message: NewMessage) -> Lease | None:
+        return None
+
+    def queued(self, queued: Iterable[Queued]) -> None:
+        pass
+
+
 class DeliveryMailroom:
     """Implements `smtp.api.Mailroom` over the directory, the store and the queue."""
 
@@ -84,9 +108,10 @@ class DeliveryMailroom:
         self._hooks = hooks or Hooks()
         self._judge = Judge(rules.steps, self._hooks)
         self.refusals = Refusals(store)
+        self._permissions = Permissions(store, clock, rules.separator, rules.sending)
         self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
         self._numbers = itertools.count(0x100)
-        self.on_queued = _nothing  # called after a message was put into the queue
+        self.dispatcher: Dispatcher = _NoDispatcher()
 
     async def check_sender(
         self, info: SessionInfo, reverse_path: Path, parameters: MailParameters
@@ -98,9 +123,7 @@ class DeliveryMailroom:
             address = ""
             if reverse_path.local or reverse_path.domain:
                 address = f"{reverse_path.local}@{reverse_path.domain}"
-            refusal = await self._store.read(
-                _check_sender, info.account.id, address, self._clock.now(), self._rules
-            )
+            refusal = await self._permissions.check_sender(info.account.id, address)
         if refusal is None:
             judgement = await self._judge.of_sender(info, reverse_path)
             refusal = judgement.refusal
@@ -133,15 +156,10 @@ class DeliveryMailroom:
         if route.room is not None and route.room < max(envelope.size, 1):
             return replies.OVER_QUOTA
         if not route.local and info.account is not None:
-            return await self._check_suppressed(info.account.id, route.remote)
-        return None
-
-    async def _check_suppressed(self, account: int, addresses: Sequence[str]) -> Reply | None:
-        """An address that refused this account's mail for good is not tried again and again."""
-        for address in addresses:
-            found = await self._store.read(read_suppression, account, address, self._clock.now())
-            if found is not None:
-                return replies.suppressed(found.reason)
+            for address in route.remote:
+                refusal = await self._permissions.check_recipient(info.account.id, address)
+                if refusal is not None:
+                    return refusal
         return None
 
     def open_message(self) -> IncomingMessage:
@@ -190,11 +208,13 @@ class DeliveryMailroom:
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
         head = judgement.fields + trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
         if info.role is Role.SUBMISSION:
-            head = await self._sign(head, envelope, message, skip, now) + head
+            domain = author_domain(header) or envelope.reverse_path.domain
+            head = await self._sign(domain, head, message, skip, now) + head
         content = await self._local_content(envelope, work, message, head, skip)
         outbound: list[Outbound] = []
+        message_id = content.summary.message_id if content is not None else own_id(header)
         if work.relayed or work.forwarded:
-            outbound = await self._outbound(info, envelope, work, message, head, skip, now)
+            outbound = await self._outbound(info, envelope, work, message, message_id, head, skip, now)
         enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
         reception = describe(
             info,
@@ -203,13 +223,14 @@ class DeliveryMailroom:
             judgement.verdicts,
             mail_id=mail_id,
             size=message.size,
-            message_id=_message_id(content, outbound),
+            message_id=message_id,
         )
         marks = judgement.flags, judgement.keywords
         delivery = Delivery(content, work.destinations, outbound, now, enforce, reception, *marks)
-        failed, queue_ids = await self._store.write_together(self._deliver, delivery)
-        if queue_ids:
-            self.on_queued()
+        failed, queued = await self._store.write_together(self._deliver, delivery)
+        if queued:
+            self.dispatcher.queued(queued)
+        queue_ids = [item.id for item in queued]
         self._tell_hooks(reception, work, failed, queue_ids)
         if log.isEnabledFor(logging.INFO):
             self._tell(info, envelope, message.size, mail_id, queue_ids)
@@ -233,8 +254,8 @@ class DeliveryMailroom:
             accounts = tuple(found.address for found in work.destinations if found.account not in failed)
             if accounts:
                 self._hooks.tell(Delivered(reception.id, sender, message_id, accounts))
-        if queue_ids and self._hooks.wants(Queued):
-            self._hooks.tell(Queued(reception.id, sender, message_id, tuple(queue_ids)))
+        if queue_ids and self._hooks.wants(QueuedEvent):
+            self._hooks.tell(QueuedEvent(reception.id, sender, message_id, tuple(queue_ids)))
 
     def _tell(
         self, info: SessionInfo, envelope: Envelope, size: int, mail_id: str, queue_ids: list[int]
@@ -294,31 +315,34 @@ class DeliveryMailroom:
         envelope: Envelope,
         work: _Work,
         message: IncomingMessage,
+        message_id: str,
         head: bytes,
         skip: int,
         now: float,
     ) -> list[Outbound]:
-        found = []
+        found: list[Outbound] = []
         if work.relayed:
-            content = await message.finish(head, skip)
+            content = await message.pack(head, skip)
             account = info.account.id if info.account is not None else 0
+            sender = str(envelope.reverse_path)
             found.append(
-                self._queued(info, envelope, content, work.relayed, now, str(envelope.reverse_path), account)
+                self._queued(info, envelope, content, message_id, work.relayed, now, sender, account)
             )
         by_alias: dict[Path, list[tuple[Recipient, str]]] = {}
         for recipient, address in work.forwarded:
             by_alias.setdefault(recipient.path, []).append((recipient, address))
         for alias, items in by_alias.items():
-            content = await message.finish(trace.delivered_to(str(alias)) + head, skip)
+            content = await message.pack(trace.delivered_to(str(alias)) + head, skip)
             sender = self._router.rewrite(str(envelope.reverse_path), alias.domain, now)
-            found.append(self._queued(info, envelope, content, items, now, sender, 0))
+            found.append(self._queued(info, envelope, content, message_id, items, now, sender, 0))
         return found
 
     def _queued(
         self,
         info: SessionInfo,
         envelope: Envelope,
-        content: PreparedMessage,
+        content: Blob,
+        message_id: str,
         items: Sequence[tuple[Recipient, str]],
         now: float,
         sender: str,
@@ -339,7 +363,7 @@ class DeliveryMailroom:
             recipients=recipients,
             received_at=now,
             account=account,
-            message_id=content.summary.message_id,
+            message_id=message_id,
             envid=envelope.envid,
             ret=envelope.ret,
             body=envelope.body,
@@ -347,25 +371,13 @@ class DeliveryMailroom:
             requiretls=envelope.requiretls,
             origin=f"{info.account.address if info.account else 'forwarded'} from {info.peer}",
         )
-        return Outbound(content, message)
+        return Outbound(content, message, self.dispatcher.lease(message))
 
-    async def _sign(
-        self, head: bytes, envelope: Envelope, message: IncomingMessage, skip: int, now: float
-    ) -> bytes:
-        domain = author_domain(head) or envelope.reverse_path.domain
-        if not domain:
+    async def _sign(self, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
+        if not domain or self._keys.is_without(domain):
             return b""
         # Signed in front of our Received field, which later hops may change: it is not among the signed fields.
         return await self._store.off_loop(_sign, self._keys, domain, head, message, skip, now)
-
-
-def _check_sender(
-    tx: Transaction, account: int, address: str, now: float, rules: MailroomRules
-) -> Reply | None:
-    if address and not may_send_as(tx, account, address, rules.separator):
-        return replies.NOT_YOUR_ADDRESS
-    refusal = check_account(tx, account, 1, now, rules.sending)
-    return reply(450, "4.7.1", refusal.text) if refusal is not None else None
 
 
 def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
@@ -382,12 +394,3 @@ def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:
     if route.remote or not accounts or any(account not in failed for account in accounts):
         return accepted
     return replies.OVER_QUOTA if failed[accounts[0]] == "quota" else replies.STORE_BUSY
-
-
-def _message_id(content: PreparedMessage | None, outbound: Sequence[Outbound]) -> str:
-    prepared = content if content is not None else outbound[0].content if outbound else None
-    return prepared.summary.message_id if prepared is not None else ""
-
-
-def _nothing() -> None:
-    pass

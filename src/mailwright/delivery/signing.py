@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mailwright.base.domain import InvalidDomain, to_ascii
-from mailwright.delivery.submission import header_section
+from mailwright.delivery.submission import header_fields, header_section
 from mailwright.mailauth.dkim.canonical import BodyHasher
 from mailwright.mailauth.dkim.key import InvalidKey
 from mailwright.mailauth.dkim.sign import Signer, sign
 from mailwright.mailauth.dkim.signature import parse_signature
 from mailwright.mailauth.dkim.tags import InvalidTags
 from mailwright.message.address import parse_addresses
-from mailwright.message.header import iterate_fields
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +43,11 @@ class KeyRing:
                 self._signers.clear()
             self._signers[domain] = found
         return found[1]
+
+    def is_without(self, domain: str) -> bool:
+        """Whether it is known that the domain has no key; reads no files."""
+        found = self._signers.get(domain)
+        return not self._enabled or (found is not None and not found[1] and time.monotonic() <= found[0])
 
     def sign(self, domain: str, header: bytes, body: Iterable[bytes], now: float) -> bytes:
         """DKIM-Signature fields for a message of this domain; b'' when it has no key. It blocks."""
@@ -94,7 +98,7 @@ def _without_signatures(header: bytes, domain: str) -> bytes:
     """The header section without the DKIM-Signature fields of a domain."""
     kept = bytearray()
     position = 0
-    for field in iterate_fields(header):
+    for field in header_fields(header):
         kept += header[position : field.start]
         position = field.end
         raw = header[field.start : field.end]
@@ -115,7 +119,7 @@ def author_domain(header: bytes) -> str:
 
     It decides whose keys sign: DMARC compares it with the signature's domain (RFC 7489 3.1.1).
     """
-    for field in iterate_fields(header):
+    for field in header_fields(header):
         if field.name == b"from":
             addresses = parse_addresses(header[field.value_start : field.value_end])
             return addresses[0].domain.lower() if addresses else ""

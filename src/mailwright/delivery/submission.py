@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 from mailwright.message.date import format_date
-from mailwright.message.header import iterate_fields
+from mailwright.message.header import HeaderField, iterate_fields
+from mailwright.message.thread import message_ids
 
 MAX_HEADER = 1024 * 1024  # octets; a longer header section is left as it is
+_REMEMBERED = 16 * 1024  # octets of a header section whose fields are found once
+_BLIND = frozenset((b"bcc", b"resent-bcc"))
 
 
 def header_section(head: bytes) -> bytes:
@@ -16,22 +22,33 @@ def header_section(head: bytes) -> bytes:
     return head[: end + 4] if end >= 0 else b""
 
 
+def header_fields(header: bytes) -> Sequence[HeaderField]:
+    """The fields of a header section. Several rooms ask for those of the same one: they are found once."""
+    return _remembered_fields(header) if len(header) <= _REMEMBERED else iterate_fields(header)
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered_fields(header: bytes) -> Sequence[HeaderField]:
+    return tuple(iterate_fields(header))
+
+
+def own_id(header: bytes) -> str:
+    """The message-id in a header section, without angle brackets; '' without one."""
+    for field in header_fields(header):
+        if field.name == b"message-id":
+            ids = message_ids(header[field.value_start : field.value_end])
+            return ids[0] if ids else ""
+    return ""
+
+
 def mend(header: bytes, sender: str, message_id: str, now: float) -> bytes:
     """The header section without Bcc (RFC 5322 3.6.3), with From, Date and Message-ID where they are missing.
 
     `header` ends with the empty line; `message_id` is without angle brackets.
     """
-    kept = bytearray()
-    names = set()
-    position = 0
-    for field in iterate_fields(header):
-        kept += header[position : field.start]
-        position = field.end
-        name = field.name.lower()
-        names.add(name)
-        if name not in (b"bcc", b"resent-bcc"):
-            kept += header[field.start : field.end]
-    kept += header[position:]
+    fields = header_fields(header)
+    names = {field.name for field in fields}
+    kept = header if names.isdisjoint(_BLIND) else _without(header, fields, _BLIND)
     added = b""
     if b"from" not in names:
         added += f"From: <{sender}>\r\n".encode()
@@ -39,4 +56,14 @@ def mend(header: bytes, sender: str, message_id: str, now: float) -> bytes:
         added += f"Date: {format_date(int(now))}\r\n".encode()
     if b"message-id" not in names:
         added += f"Message-ID: <{message_id}>\r\n".encode()
-    return added + bytes(kept)
+    return added + kept if added else kept
+
+
+def _without(header: bytes, fields: Sequence[HeaderField], names: frozenset[bytes]) -> bytes:
+    kept: list[bytes] = []
+    position = 0
+    for field in fields:
+        if field.name in names:
+            kept.append(header[position : field.start])
+            position = field.end
+    return b"".join(kept) + header[position:]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from mailwright.base.clock import Clock
 from mailwright.mailauth.tlsrpt import results as tlsrpt
+from mailwright.queue.carrier import Attempt, Carrier
 from mailwright.queue.convert import Unconvertible, to_7bit
 from mailwright.queue.hosts import Host, HostFinder, NoHosts
 from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Network, Opener, Place, Settings, Unreachable, remember, steps, unsafe
 from mailwright.queue.pool import Pool, Target
 from mailwright.queue.routes import Route, Router
-from mailwright.queue.runner import Attempt, Carrier
 from mailwright.queue.security import NOT_REQUIRED, Security, TLSFault, decide, says_optional
 from mailwright.queue.sts import Found, Policies
 from mailwright.queue.tlsreports import TLSReports
@@ -105,15 +105,22 @@ class SMTPTransport:
 
     # Content
 
-    async def body(self, message: Message, keywords: dict[str, tuple[str, ...]]) -> Body:
-        """The content in a form that the peer takes. Raises Unconvertible, StoreError."""
+    def body(self, message: Message, keywords: dict[str, tuple[str, ...]]) -> Body | None:
+        """The content as it is, if the peer takes it so."""
         kind, whole = message.body, message.content
-        binary_fits = "BINARYMIME" in keywords and "CHUNKING" in keywords
-        fits = kind == "7BIT" or (binary_fits if kind == "BINARYMIME" else "8BITMIME" in keywords)
-        if fits:
-            if whole is not None:
-                return Body(len(whole), whole, kind)
-            return Body(message.size, None, kind, lambda: self._pieces(message.blob, message.size))
+        if kind == "BINARYMIME":
+            fits = "BINARYMIME" in keywords and "CHUNKING" in keywords
+        else:
+            fits = kind == "7BIT" or "8BITMIME" in keywords
+        if not fits:
+            return None
+        if whole is not None:
+            return Body(len(whole), whole, kind)
+        return Body(message.size, None, kind, lambda: self._pieces(message.blob, message.size))
+
+    async def converted(self, message: Message) -> Body:
+        """The content in a form that every peer takes. Raises Unconvertible, StoreError."""
+        whole = message.content
         if whole is None:
             whole = await self._db.read(_read_whole, message.blob)
         converted = await asyncio.to_thread(self._convert, whole, message.account != 0)
@@ -170,16 +177,11 @@ class _Courier:
             return self._same_for_all(claimed, result, tried, reached=True)
 
     async def _deliver(self, claimed: Claimed, ahead: Claimed | None, tried: _Try) -> Attempt:
-        try:
-            route, domain = self._transport.router.route(self._destination)
-        except KeyError:
-            text = f"the route of {self._destination} is no longer configured; re-route the message"
-            raise Unreachable(Result(Outcome.DEFERRED, "route", "4.3.5", text)) from None
         target = self._usable(claimed.message)
         is_reused = target is not None
         while True:
             if target is None:
-                target, is_reused = await self._connect(route, domain, claimed.message, tried)
+                target, is_reused = await self._connect(claimed.message, tried)
                 self._target = target
             results, answered = await self._send(target, claimed, ahead)
             if answered or not is_reused:
@@ -220,7 +222,7 @@ class _Courier:
         else:
             sender = await self._sender(target, claimed)
         if isinstance(sender, Result):
-            return [replace(sender, host=target.host.name)] * len(claimed.recipients), False
+            return [sender] * len(claimed.recipients), False
         following: Sender | None = None
         if ahead is not None and self._suits(target, ahead):
             made = await self._sender(target, ahead)
@@ -228,19 +230,23 @@ class _Courier:
                 following = made
                 self._next = (ahead, wire, made)
         results = await sender.send(following)
-        name = target.host.name or target.place.address
-        return [replace(result, host=name) for result in results], sender.answered or not wire.is_lost
+        return results, sender.answered or not wire.is_lost
 
     async def _sender(self, target: Target, claimed: Claimed) -> Sender | Result:
         """Who sends the message, or why this peer can never take it."""
         wire, message = target.wire, claimed.message
-        try:
-            body = await self._transport.body(message, wire.machine.extensions.keywords)
-        except Unconvertible as error:
-            text = f"the server takes 7-bit mail only, and the message cannot be converted: {error}"
-            return Result(Outcome.FAILED, "mail", "5.6.3", text)
+        name = target.host.name or target.place.address
+        body = self._transport.body(message, wire.machine.extensions.keywords)
+        if body is None:
+            try:
+                body = await self._transport.converted(message)
+            except Unconvertible as error:
+                text = f"the server takes 7-bit mail only, and the message cannot be converted: {error}"
+                return Result(Outcome.FAILED, "mail", "5.6.3", text, 0, name)
         refusal = check_peer(wire, message, claimed.recipients, body.size)
-        return Sender(wire, message, claimed.recipients, body) if refusal is None else refusal
+        if refusal is not None:
+            return refusal._replace(host=name)
+        return Sender(wire, message, claimed.recipients, body, name)
 
     def _suits(self, target: Target, ahead: Claimed) -> bool:
         """Whether the next message may use this very connection."""
@@ -250,9 +256,14 @@ class _Courier:
 
     # Connecting
 
-    async def _connect(self, route: Route, domain: str, message: Message, tried: _Try) -> tuple[Target, bool]:
+    async def _connect(self, message: Message, tried: _Try) -> tuple[Target, bool]:
         """A connection, and whether it was open already. Raises NoHosts, Unreachable."""
         transport = self._transport
+        try:
+            route, domain = transport.router.route(self._destination)
+        except KeyError:
+            text = f"the route of {self._destination} is no longer configured; re-route the message"
+            raise Unreachable(Result(Outcome.DEFERRED, "route", "4.3.5", text)) from None
         known = await transport.look_up(self._destination, route, domain)
         policy = known.found.policy if known.found is not None else None
         port = transport.port_of(route)
@@ -345,7 +356,7 @@ def _worst(faults: list[Result], *, requiretls: bool) -> Result:
     if not faults:
         return Result(Outcome.DEFERRED, "connect", "4.4.1", "there is no address to connect to")
     if requiretls and all(fault.phase == "tls" for fault in faults):
-        return replace(faults[0], outcome=Outcome.FAILED, status="5.7.10")  # RFC 8689 5
+        return faults[0]._replace(outcome=Outcome.FAILED, status="5.7.10")  # RFC 8689 5
     deferred = [fault for fault in faults if fault.outcome is Outcome.DEFERRED]
     return deferred[-1] if deferred else faults[-1]
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from mailwright.queue.planner import FRESH, RETRY, Lane
 from mailwright.store.db.api import Row, Transaction
+from mailwright.store.db.insert import select
 
 ANY_ACCOUNT: Final = -1
 ANY_DESTINATION: Final = "*"
@@ -24,6 +25,8 @@ def touch(tx: Transaction, lanes: Iterable[tuple[Lane, float]]) -> None:
         )
         for key in sums:
             rows[key] = min(at, rows.get(key, at))
+    if not rows:
+        return
     # In one order everywhere, so that two processes do not wait for each other.
     tx.many(
         "INSERT INTO queue_lanes (tier, account, destination, next_at) VALUES (?, ?, ?, ?)"
@@ -111,17 +114,20 @@ def next_due(tx: Transaction) -> float | None:
         for tier in (FRESH, RETRY)
     ]
     times.append(
-        tx.one("SELECT deadline_at FROM queue_recipients WHERE held = 0 ORDER BY deadline_at LIMIT 1")
+        tx.one(
+            "SELECT deadline_at FROM queue_recipients WHERE held = 0 AND owner = '' ORDER BY deadline_at LIMIT 1"
+        )
     )
     return min((float(row[0]) for row in times if row is not None), default=None)
 
 
 def refresh(tx: Transaction, lanes: Sequence[Lane], now: float) -> None:
     """Set the lanes to their next time, at least `now`: who was served goes behind those who wait."""
+    _lock(tx, lanes)
     for lane in lanes:
         row = tx.one(
-            "SELECT due_at FROM queue_recipients WHERE held = 0 AND tier = ? AND destination = ? AND account = ?"
-            " ORDER BY due_at LIMIT 1",
+            "SELECT due_at FROM queue_recipients WHERE held = 0 AND owner = '' AND tier = ? AND destination = ?"
+            " AND account = ? ORDER BY due_at LIMIT 1",
             lane.tier,
             lane.destination,
             lane.account,
@@ -131,6 +137,21 @@ def refresh(tx: Transaction, lanes: Sequence[Lane], now: float) -> None:
         _refresh_sum(tx, tier, "account", account, "destination", ANY_DESTINATION, now)
     for tier, destination in sorted({(lane.tier, lane.destination) for lane in lanes}):
         _refresh_sum(tx, tier, "destination", destination, "account", ANY_ACCOUNT, now)
+
+
+def _lock(tx: Transaction, lanes: Sequence[Lane]) -> None:
+    """Wait for those who touch these lanes just now, so that what they queue is seen, or they wait for us."""
+    if not tx.dialect.for_update or not lanes:
+        return
+    keys = {(lane.tier, lane.account, lane.destination) for lane in lanes}
+    keys |= {(lane.tier, lane.account, ANY_DESTINATION) for lane in lanes}
+    keys |= {(lane.tier, ANY_ACCOUNT, lane.destination) for lane in lanes}
+    select(
+        tx,
+        "SELECT 1 FROM queue_lanes WHERE (tier, account, destination) IN",
+        sorted(keys),
+        f"ORDER BY tier, account, destination{tx.dialect.for_update}",
+    )
 
 
 def _refresh_sum(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+UNLIMITED: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,17 @@ def check_sending(limits: SendingLimits, usage: Usage, recipients: int) -> Refus
             text = f"This account has reached its limit of {limit} {what}"
             return Refusal(f"{text}; try again later, or ask the administrator for more", span / 4)
     return None
+
+
+def messages_left(limits: SendingLimits, usage: Usage) -> int:
+    """How many more messages of one recipient the account may send before `check_sending` is to be asked again."""
+    rows = (
+        (limits.messages_per_hour, usage.hour_messages),
+        (limits.recipients_per_hour, usage.hour_recipients),
+        (limits.messages_per_day, usage.day_messages),
+        (limits.recipients_per_day, usage.day_recipients),
+    )
+    return min((limit - used for limit, used in rows if limit > 0), default=UNLIMITED)
 
 
 def check_breaker(limits: BreakerLimits, usage: Usage) -> str | None:

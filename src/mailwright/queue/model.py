@@ -1,18 +1,20 @@
-"""The queue in the store: enqueue, claim under a lease, record what became of it. All are store operations."""
+"""The queue in the store: claim under a lease, record what became of it. All are store operations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from mailwright.queue import lanes, trace, usage
 from mailwright.queue.limits import BreakerLimits
-from mailwright.queue.planner import FRESH, RETRY, Claim, Lane
+from mailwright.queue.planner import RETRY, Claim, Lane
 from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
-from mailwright.queue.values import Message, NewMessage, Outcome, Recipient, Result
+from mailwright.queue.values import Message, Outcome, Recipient, Result
 from mailwright.store.db.api import Transaction
+from mailwright.store.db.insert import select
 from mailwright.store.errors import StoreError
 
 GRACE: Final = 900.0  # the last attempt at the time of expiry may take so long before the sweep ends it
@@ -29,8 +31,7 @@ class Rules:
     router: Router = field(default_factory=Router)
 
 
-@dataclass(frozen=True)
-class Claimed:
+class Claimed(NamedTuple):
     """Recipients of one lane and message that are leased to us."""
 
     lane: Lane
@@ -38,19 +39,21 @@ class Claimed:
     recipients: tuple[Recipient, ...]
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """The results of one attempt of one message. `event` goes to the causal record; `retry_at` to each deferral."""
 
     lane: Lane
     message: Message
     at: float
     results: tuple[tuple[Recipient, Result, float | None], ...]  # the time of the next attempt; None: no more
-    event: dict[str, object] = field(default_factory=dict)
+    event: dict[str, object]
+
+    @property
+    def recipients(self) -> tuple[Recipient, ...]:
+        return tuple(recipient for recipient, _, _ in self.results)
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """Recipients of a message of whose fate its sender may have asked to hear."""
 
     message: Message
@@ -61,55 +64,7 @@ class Notice:
 Reporter = Callable[[Transaction, Notice, float], None]
 
 
-# Coming in
-
-
-def enqueue(tx: Transaction, message: NewMessage, now: float, rules: Rules) -> int:
-    """Queue a message; its queue id. Call it in the transaction that accepts the message."""
-    number = message.trace or trace.begin(
-        tx, now, message.account, message.message_id, message.reverse_path, {"origin": message.origin}
-    )
-    schedule = rules.schedule
-    expires_at = message.expires_at or schedule.expires_at(message.received_at)
-    tx.run(
-        "INSERT INTO queue_messages (id, account, blob, size, reverse_path, envid, ret, body, smtputf8, requiretls,"
-        " language, received_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        number,
-        message.account,
-        message.blob,
-        message.size,
-        message.reverse_path,
-        message.envid,
-        message.ret,
-        message.body,
-        int(message.smtputf8),
-        int(message.requiretls),
-        message.language,
-        message.received_at,
-        expires_at,
-    )
-    addresses = [recipient.address for recipient in message.recipients]
-    trace.add_keys(tx, number, addresses)
-    held = message.account != 0 and usage.count_sent(tx, message.account, addresses, now, rules.breaker)
-    deadline = _deadline(schedule, message.received_at, expires_at, warned=False)
-    destinations = [rules.router.destination(message.reverse_path, address) for address in addresses]
-    tx.many(
-        "INSERT INTO queue_recipients (message, n, account, tier, destination, address, orcpt, notify, attempts,"
-        " due_at, deadline_at, warned, held, owner, last_at, last_status, last_reply, last_host)"
-        " VALUES (?, ?, ?, 0, ?, ?, ?, ?, 0, ?, ?, 0, ?, '', 0, '', '', '')",
-        [
-            (number, n, message.account, destination, r.address, r.orcpt, r.notify, now, deadline, int(held))
-            for n, (r, destination) in enumerate(zip(message.recipients, destinations, strict=True))
-        ],
-    )
-    if not held:
-        lanes.touch(
-            tx, ((Lane(FRESH, message.account, destination), now) for destination in set(destinations))
-        )
-    return number
-
-
-def _deadline(schedule: Schedule, received_at: float, expires_at: float, *, warned: bool) -> float:
+def deadline(schedule: Schedule, received_at: float, expires_at: float, *, warned: bool) -> float:
     at = schedule.deadline(received_at, expires_at, warned=warned)
     return at if at < expires_at else expires_at + GRACE
 
@@ -119,7 +74,8 @@ def _deadline(schedule: Schedule, received_at: float, expires_at: float, *, warn
 
 _CLAIM: Final = (
     "UPDATE queue_recipients SET owner = ?, due_at = ? WHERE (message, n) IN (SELECT message, n FROM queue_recipients"
-    " WHERE held = 0 AND tier = ? AND destination = ? AND account = ? AND due_at <= ? ORDER BY due_at LIMIT ? {})"
+    " WHERE held = 0 AND owner = '' AND tier = ? AND destination = ? AND account = ? AND due_at <= ?"
+    " ORDER BY due_at LIMIT ? {})"
     " RETURNING message, n, address, orcpt, notify, attempts, warned"
 )
 
@@ -175,9 +131,23 @@ def _read_small(tx: Transaction, blob: int) -> bytes | None:
         return None  # one damaged message must not stop the others: its attempt will tell
 
 
-def extend_leases(tx: Transaction, owner: str, until: float) -> int:
-    """Keep what we hold for longer; how many recipients."""
-    return tx.run("UPDATE queue_recipients SET due_at = ? WHERE owner = ? AND owner <> ''", until, owner)
+def extend_leases(tx: Transaction, owner: str, leases: Iterable[tuple[int, int]], until: float) -> None:
+    """Keep what `owner` holds of these recipients (message, n) for longer."""
+    tx.many(
+        "UPDATE queue_recipients SET due_at = ? WHERE message = ? AND n = ? AND owner = ?",
+        [(until, message, n, owner) for message, n in leases],
+    )
+
+
+def end_leases(tx: Transaction, now: float) -> int:
+    """Take back what is leased for too long: its process has died, or has forgotten it; how many recipients."""
+    rows = tx.all(
+        "UPDATE queue_recipients SET owner = '' WHERE owner <> '' AND due_at <= ?"
+        " RETURNING tier, account, destination",
+        now,
+    )
+    lanes.touch(tx, ((Lane(*row), now) for row in rows))
+    return len(rows)
 
 
 def release_leases(
@@ -221,22 +191,33 @@ def record(
 ) -> None:
     """Keep the results of attempts, in the causal record too, and have the reports made that they ask for."""
     deferred: list[tuple[Lane, float]] = []
+    ended: list[Notice] = []
     for finding in findings:
-        message = finding.message
-        ended = [(recipient, result) for recipient, result, retry_at in finding.results if retry_at is None]
+        final: list[tuple[Recipient, Result]] = []
         for recipient, result, retry_at in finding.results:
-            if retry_at is not None and _defer(tx, owner, finding, recipient, result, retry_at):
+            if retry_at is None:
+                final.append((recipient, result))
+            elif _defer(tx, owner, finding, recipient, result, retry_at):
                 deferred.append((Lane(RETRY, finding.lane.account, finding.lane.destination), retry_at))
-        if ended:
-            ended = _end(tx, message, ended, finding.at, rules)
-        if finding.event:
-            trace.add(tx, message.id, finding.at, "attempt", finding.event)
-        if ended and report is not None:
-            report(tx, Notice(message, tuple(ended)), finding.at)
-        if ended:
-            remove_if_done(tx, message.id)
-    if deferred:
-        lanes.touch(tx, deferred)
+        if final:
+            ended.append(Notice(finding.message, tuple(final)))
+    if findings:
+        now = max(finding.at for finding in findings)
+        events = [(finding.message.id, finding.at, finding.event) for finding in findings if finding.event]
+        trace.add_all(tx, "attempt", events)
+        _finish(tx, ended, now, rules, report)
+    lanes.touch(tx, deferred)
+
+
+def _finish(
+    tx: Transaction, ended: Sequence[Notice], now: float, rules: Rules, report: Reporter | None
+) -> None:
+    """Take out recipients with a final result, tell of them, and let go of the messages that are done."""
+    ended = _end(tx, ended, now, rules)
+    if report is not None:
+        for notice in ended:
+            report(tx, notice, now)
+    remove_if_done(tx, {notice.message.id for notice in ended})
 
 
 def _defer(
@@ -259,35 +240,59 @@ def _defer(
     )
 
 
-def _end(
-    tx: Transaction, message: Message, ended: Sequence[tuple[Recipient, Result]], now: float, rules: Rules
-) -> list[tuple[Recipient, Result]]:
-    """Take out recipients with a final result, whoever holds the lease by now; those that were still there."""
-    gone = [
-        (recipient, result)
-        for recipient, result in ended
-        if tx.run("DELETE FROM queue_recipients WHERE message = ? AND n = ?", message.id, recipient.n)
-    ]
-    if message.account and gone:
-        failed = [(r.address, result) for r, result in gone if result.outcome is Outcome.FAILED]
-        usage.count_ended(tx, message.account, len(gone) - len(failed), failed, now, rules.breaker)
-    return gone
+def _end(tx: Transaction, ended: Sequence[Notice], now: float, rules: Rules) -> list[Notice]:
+    """Take out recipients, whoever holds the lease by now; those that were still there."""
+    pairs = [(notice.message.id, recipient.n) for notice in ended for recipient, _ in notice.results]
+    gone = {
+        (int(message), int(n))
+        for message, n in select(
+            tx, "DELETE FROM queue_recipients WHERE (message, n) IN", pairs, "RETURNING message, n"
+        )
+    }
+    found: list[Notice] = []
+    counts: dict[int, usage.Ended] = {}
+    for notice in ended:
+        message = notice.message
+        results = []
+        for recipient, result in notice.results:
+            if (message.id, recipient.n) not in gone:
+                continue
+            gone.discard((message.id, recipient.n))  # told once, though it may have ended twice
+            results.append((recipient, result))
+            count = counts.setdefault(message.account, usage.Ended())
+            if result.outcome is Outcome.FAILED:
+                count.failed.append((recipient.address, result))
+            else:
+                count.delivered += 1
+        if results:
+            found.append(Notice(message, tuple(results)))
+    counts.pop(0, None)
+    usage.count_ended(tx, counts, now, rules.breaker)
+    return found
 
 
-def remove_if_done(tx: Transaction, number: int) -> None:
-    """Take out a message that has no recipients left, and let go of its content."""
-    row = tx.one(
-        "DELETE FROM queue_messages WHERE id = ? AND NOT EXISTS"
-        " (SELECT 1 FROM queue_recipients WHERE message = ?) RETURNING blob",
-        number,
-        number,
+def remove_if_done(tx: Transaction, numbers: Iterable[int]) -> None:
+    """Take out those messages that have no recipients left, and let go of their content."""
+    rows = select(
+        tx,
+        "DELETE FROM queue_messages WHERE NOT EXISTS"
+        " (SELECT 1 FROM queue_recipients WHERE message = queue_messages.id) AND id IN",
+        sorted(numbers),
+        "RETURNING blob",
     )
-    if row is not None:
-        tx.blobs.release(tx, row[0])
+    counts = Counter(int(blob) for (blob,) in rows)
+    tx.blobs.release_all(tx, counts)
+    for blob, count in counts.items():
+        for _ in range(count - 1):
+            tx.blobs.release(tx, blob)
 
 
 def sweep(tx: Transaction, now: float, rules: Rules, report: Reporter | None = None, limit: int = 200) -> int:
-    """Warn the senders of what is late and end what has expired, attempted or not; how many recipients."""
+    """Warn the senders of what is late and end what has expired, attempted or not; how many recipients.
+
+    Leases that have ended are taken back, and count too.
+    """
+    ended = end_leases(tx, now)
     rows = tx.all(
         "SELECT message, n, address, orcpt, notify, attempts, warned, last_status, last_reply, last_host"
         " FROM queue_recipients WHERE held = 0 AND deadline_at <= ? AND owner = '' ORDER BY deadline_at LIMIT ?",
@@ -306,7 +311,7 @@ def sweep(tx: Transaction, now: float, rules: Rules, report: Reporter | None = N
             expire(tx, message, recipients, now, rules, report)
         else:
             _warn(tx, message, recipients, now, rules, report)
-    return len(rows)
+    return ended + len(rows)
 
 
 _NEVER_TRIED: Final = "the servers of this domain could not be reached"
@@ -321,15 +326,13 @@ def expire(
     report: Reporter | None,
 ) -> None:
     """End recipients for which the time is over."""
-    ended = [
+    ended = tuple(
         (recipient, Result(Outcome.FAILED, "expired", "5.4.7", result.text, result.code, result.host))
         for recipient, result in recipients
-    ]
-    gone = _end(tx, message, ended, now, rules)
-    trace.add(tx, message.id, now, "expired", {"recipients": [recipient.address for recipient, _ in gone]})
-    if gone and report is not None:
-        report(tx, Notice(message, tuple(gone)), now)
-    remove_if_done(tx, message.id)
+    )
+    addresses = [recipient.address for recipient, _ in recipients]
+    trace.add(tx, message.id, now, "expired", {"recipients": addresses})
+    _finish(tx, [Notice(message, ended)], now, rules, report)
 
 
 def _warn(
@@ -340,10 +343,10 @@ def _warn(
     rules: Rules,
     report: Reporter | None,
 ) -> None:
-    deadline = _deadline(rules.schedule, message.received_at, message.expires_at, warned=True)
+    late = deadline(rules.schedule, message.received_at, message.expires_at, warned=True)
     tx.many(
         "UPDATE queue_recipients SET warned = 1, deadline_at = ? WHERE message = ? AND n = ?",
-        [(deadline, message.id, recipient.n) for recipient, _ in recipients],
+        [(late, message.id, recipient.n) for recipient, _ in recipients],
     )
     trace.add(
         tx, message.id, now, "delayed", {"recipients": [recipient.address for recipient, _ in recipients]}

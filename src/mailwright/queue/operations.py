@@ -288,7 +288,6 @@ def delete(tx: Transaction, selection: Selection, now: float, limit: int = BATCH
     picked = _pick(tx, selection, limit)
     tx.many("DELETE FROM queue_recipients WHERE message = ? AND n = ?", [(m, n) for m, n, _, _ in picked])
     _note(tx, picked, now, "deleted")
-    for number in {number for number, _, _, _ in picked}:
-        model.remove_if_done(tx, number)
+    model.remove_if_done(tx, {number for number, _, _, _ in picked})
     _end_stops(tx, picked)
     return len(picked)

@@ -25,6 +25,7 @@ RETRY: Final = 1
 FIRST_WINDOW: Final = 5  # connections to a destination of which nothing is known yet
 MAX_NOTES: Final = 10_000  # destinations of which something is remembered
 FEW: Final = 16  # recipients tried before that are claimed at once while new mail waits
+SOON: Final = 0.1  # seconds within which what waits shall be on its way
 FIRST_BATCH: Final = 10  # recipients claimed of a lane at first; doubled each time they are used up
 
 
@@ -73,7 +74,7 @@ class Work(NamedTuple):
 
 
 class _Destination:
-    __slots__ = ("batch", "lanes", "ready", "running", "waiting", "window")
+    __slots__ = ("batch", "lanes", "pace", "ready", "running", "waiting", "window")
 
     def __init__(self) -> None:
         self.lanes: deque[Lane] = deque()  # those with work; the order in which connections serve them
@@ -82,6 +83,7 @@ class _Destination:
         self.running = 0  # connections
         self.window = FIRST_WINDOW
         self.batch = FIRST_BATCH
+        self.pace = SOON  # seconds that a message takes on one of its connections
 
 
 class _Account:
@@ -111,7 +113,9 @@ class Planner:
         self._destinations: dict[str, _Destination] = {}
         self._accounts: dict[int, _Account] = {}
         self._rests: dict[str, tuple[int, float]] = {}  # destination -> failures in a row, end of its rest
-        self._learned: dict[str, tuple[int, int]] = {}  # destination -> window and batch when last seen
+        self._learned: dict[
+            str, tuple[int, int, float]
+        ] = {}  # destination -> window, batch and pace when last seen
 
     # Claiming
 
@@ -169,7 +173,7 @@ class Planner:
         destination = self._destinations.get(name)
         if destination is not None:
             return destination.batch - destination.ready
-        return FIRST_BATCH if name in self._rests else self._learned.get(name, (0, FIRST_BATCH))[1]
+        return FIRST_BATCH if name in self._rests else self._learned.get(name, (0, FIRST_BATCH, SOON))[1]
 
     def _account_share(self) -> int:
         return max(8, self.limits.ready // 4)
@@ -180,6 +184,21 @@ class Planner:
         account = self._accounts.get(number)
         return self._account_share() - (0 if account is None else account.ready)
 
+    def has_room_for(self, lane: Lane, recipients: int) -> bool:
+        """Whether new mail may be added without waiting its turn in the database.
+
+        Half of every room is left to what does wait there, so that this never delays it for long.
+        """
+        destination = self._destinations.get(lane.destination)
+        ready = 0 if destination is None else destination.ready
+        batch = ready + self._destination_room(lane.destination)
+        return (
+            lane.destination not in self._rests
+            and ready + recipients <= max(1, batch // 2)
+            and self.ready + recipients <= self.limits.ready // 2
+            and recipients <= self._account_room(lane.account) - self._account_share() // 2
+        )
+
     def add(self, work: Work) -> None:
         """Something was claimed."""
         lane = work.lane
@@ -189,7 +208,7 @@ class Planner:
             if lane.destination in self._rests:
                 destination.window = 1  # one connection probes
             elif lane.destination in self._learned:
-                destination.window, destination.batch = self._learned[lane.destination]
+                destination.window, destination.batch, destination.pace = self._learned[lane.destination]
         account = self._accounts.setdefault(lane.account, _Account())
         destination.ready += work.recipients
         account.ready += work.recipients
@@ -249,7 +268,9 @@ class Planner:
 
     def _wanted(self, destination: _Destination) -> int:
         """How many connections the destination may have: its window, what is useful, its share."""
-        useful = destination.running + (destination.ready > destination.running)
+        # One more is useful when what waits for each would not be on its way soon.
+        running, ready = destination.running, destination.ready
+        useful = running + (ready > running and ready * destination.pace > running * SOON)
         # The last connections are for others: it has no more than half of what is left and its own.
         share = (self.limits.connections - self.connections + destination.running) // 2
         return max(1, min(destination.window, self.limits.per_destination, share, useful))
@@ -281,7 +302,7 @@ class Planner:
     def take_ahead(self, name: str, served: int) -> Work | None:
         """The work that a connection is to do next, if so much waits that nobody else is faster with it."""
         destination = self._destinations.get(name)
-        if destination is None or destination.ready <= 2 * destination.running:
+        if destination is None or destination.ready < destination.running:
             return None
         return self.take(name, served)
 
@@ -319,8 +340,8 @@ class Planner:
             destination.batch = min(destination.batch * 2, self.limits.lane_batch)
         return work
 
-    def done(self, work: Work, *, reached: bool) -> None:
-        """The work has its results. `reached`: a host of the destination took part in a dialog."""
+    def done(self, work: Work, *, reached: bool, seconds: float = SOON * 10) -> None:
+        """The work has its results. `reached`: a host of the destination took part in a dialog that took so long."""
         account = self._accounts[work.lane.account]
         account.running -= 1
         self._wake(account.waiting, every=account.running == 0)
@@ -330,6 +351,7 @@ class Planner:
             self._rests.pop(work.lane.destination, None)
         if destination is not None and reached:
             destination.window = min(destination.window + 1, self.limits.per_destination)
+            destination.pace += (seconds - destination.pace) / 8
             self._wake(destination.waiting)
 
     def failed(self, name: str, now: float, schedule: Schedule) -> float | None:
@@ -383,7 +405,7 @@ class Planner:
         if not destination.ready and not destination.running:
             self._wake(destination.waiting, every=True)
             del self._destinations[name]
-            _note(self._learned, name, (destination.window, destination.batch))
+            _note(self._learned, name, (destination.window, destination.batch, destination.pace))
 
     def _forget_account(self, number: int, account: _Account) -> None:
         if not account.ready and not account.running:

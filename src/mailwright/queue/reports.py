@@ -9,7 +9,8 @@ from typing import Final
 from mailwright.message import builder
 from mailwright.message.address import Address
 from mailwright.message.date import format_date
-from mailwright.queue import dsn, model, trace, usage
+from mailwright.queue import dsn, trace, usage
+from mailwright.queue.intake import enqueue
 from mailwright.queue.model import Notice, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -78,7 +79,7 @@ class Reports:
             smtputf8=utf8,
             origin="from the mail system itself",
         )
-        model.enqueue(tx, message, now, self._rules)
+        enqueue(tx, message, now, self._rules)
 
     def tell_stops(self, tx: Transaction, now: float) -> int:
         """Tell the postmaster of accounts whose mail is held since the last time; how many."""

@@ -7,17 +7,19 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
 
 from mailwright.base.clock import Clock
 from mailwright.hooks import AttemptFinished, RecipientResult
 from mailwright.hooks.caller import Hooks
 from mailwright.queue import lanes, model, trace, usage
+from mailwright.queue.carrier import Attempt, Carrier, Transport
+from mailwright.queue.couriers import Couriers
+from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
-from mailwright.queue.planner import RETRY, Limits, Planner, Start, Work
-from mailwright.queue.values import Outcome, Recipient, Result
+from mailwright.queue.planner import FRESH, RETRY, Lane, Limits, Planner, Start, Work
+from mailwright.queue.values import NewMessage, Outcome, Recipient, Result
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreError, TemporaryFailure
 
@@ -32,42 +34,6 @@ _PAUSE: Final = 1.0  # after a look that found nothing to claim though something
 _QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
 _RECORD_BATCH: Final = 256
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What one attempt of one message gave: a result for each recipient, in their order.
-
-    `reached`: a host of the destination took part in a dialog. `again`: the connection may carry more.
-    """
-
-    results: tuple[Result, ...]
-    reached: bool = True
-    again: bool = True
-    event: dict[str, object] = field(default_factory=dict)
-
-
-class Carrier(Protocol):
-    """A connection's worth of deliveries to one destination."""
-
-    async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
-        """Try once. Every failure is a result; nothing is raised but CancelledError.
-
-        `ahead` is what comes next, if that is known: its delivery may begin.
-        """
-        ...
-
-    async def close(self) -> None:
-        """No more for now. The connection may be kept for a while, for the next carrier."""
-        ...
-
-
-class Transport(Protocol):
-    """Makes carriers."""
-
-    def carrier(self, destination: str) -> Carrier: ...
-
-    async def close(self) -> None: ...
 
 
 class Runner:
@@ -105,7 +71,8 @@ class Runner:
         self._hooks = hooks if hooks is not None and hooks.wants(AttemptFinished) else None
         self._owner = owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
-        self._claimed: dict[int, Claimed] = {}
+        self._claimed: dict[int, Claimed] = {}  # waits here
+        self._busy: dict[int, Claimed] = {}  # is being delivered
         self._keys = 0
         self._findings: list[Finding] = []
         self._woken = asyncio.Event()
@@ -114,7 +81,7 @@ class Runner:
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
-        self._couriers: set[asyncio.Task[None]] = set()
+        self._couriers = Couriers(self.planner, transport, self._serve)
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
         self._extended_at = 0.0
@@ -137,16 +104,39 @@ class Runner:
         self._fresh = True
         self._woken.set()
 
+    def lease(self, message: NewMessage) -> Lease | None:
+        """Under which a new message may be queued that can be sent at once; give `queued` what comes of it."""
+        if self._stopping or not self._tasks:
+            return None
+        counts: dict[str, int] = {}
+        for recipient in message.recipients:
+            destination = self._rules.router.destination(message.reverse_path, recipient.address)
+            counts[destination] = counts.get(destination, 0) + 1
+        fitting = frozenset(
+            destination
+            for destination, count in counts.items()
+            if self.planner.has_room_for(Lane(FRESH, message.account, destination), count)
+        )
+        return Lease(self._owner, self._clock.now() + LEASE, fitting) if fitting else None
+
+    def queued(self, queued: Iterable[Queued]) -> None:
+        """These new messages are in the queue, durably. Only from the event loop.
+
+        What was leased and is never told of here is taken back when its lease ends.
+        """
+        for item in queued:
+            for claimed in item.claimed:
+                self._add(claimed)
+            if item.waits:
+                self.wake()
+        self._couriers.start()
+
     async def stop(self, timeout: float = 3.0) -> None:
         """Let the messages on their way come to an end for so long, then break off; record, give the leases back."""
         self._stopping = True
         for task in self._tasks[:1] + self._tasks[2:]:
             task.cancel()
-        if self._couriers:
-            await asyncio.wait(self._couriers, timeout=timeout)
-        for courier in self._couriers:
-            courier.cancel()
-        await asyncio.gather(*self._couriers, return_exceptions=True)
+        await self._couriers.stop(timeout)
         self._found.set()
         _, late = await asyncio.wait(self._tasks, timeout=timeout)
         for task in late:  # the store takes nothing: what is not recorded will be tried again
@@ -158,7 +148,7 @@ class Runner:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits in memory."""
-        return not self._couriers and not self._findings and self.planner.ready == 0
+        return not self._couriers.running and not self._findings and self.planner.ready == 0
 
     # The loop
 
@@ -169,7 +159,7 @@ class Runner:
                 await self._keep_leases()
                 claimed = await self._claim() if self._fresh else 0
                 swept = await self._sweep()
-                self._start_couriers()
+                self._couriers.start()
                 if claimed or swept:
                     await self._pace()
                     continue
@@ -202,8 +192,7 @@ class Runner:
         now = self._clock.now()
         if 0.0 <= now - self._extended_at < LEASE / 3:
             return
-        if not self.is_idle:
-            await self._db.write(model.extend_leases, self._owner, now + LEASE)
+        await self._extend_leases()
         self._extended_at = now
 
     async def _claim(self) -> int:
@@ -244,22 +233,16 @@ class Runner:
             self._swept_at = now
         return swept
 
-    def _start_couriers(self) -> None:
-        while not self._stopping and (start := self.planner.next_start()) is not None:
-            task = asyncio.create_task(self._carry(start))
-            self._couriers.add(task)
-            task.add_done_callback(self._couriers.discard)
-
     # Couriers
 
-    async def _carry(self, start: Start) -> None:
-        """One connection, until the planner has no more for it."""
+    async def _serve(self, carrier: Carrier, start: Start) -> bool:
+        """Until the planner has no more for this connection; whether it could go on."""
         planner = self.planner
-        carrier = self._transport.carrier(start.destination)
         served = 0
         ahead: Work | None = None
+        goes_on = True
         try:
-            while not self._stopping:
+            while goes_on and not self._stopping:
                 work = ahead or planner.take(start.destination, served)
                 if work is None:
                     break
@@ -267,25 +250,28 @@ class Runner:
                 ahead = planner.take_ahead(start.destination, served)
                 if self._fresh and planner.is_low(start.destination):
                     self._woken.set()
-                await self._room.wait()
-                if not await self._deliver(carrier, work, ahead):
-                    break
+                if not self._room.is_set():
+                    await self._room.wait()
+                goes_on = await self._deliver(carrier, work, ahead)
         finally:
             if ahead is not None and ahead.key in self._claimed:
                 planner.put_back(ahead)
             planner.closed(start)
-            self._woken.set()
-            await carrier.close()
+            if self._fresh:
+                self._woken.set()
+        return goes_on and served > 0
 
     async def _deliver(self, carrier: Carrier, work: Work, ahead: Work | None) -> bool:
         """Whether the connection may go on."""
-        claimed = self._claimed.pop(work.key)
+        claimed = self._busy[work.key] = self._claimed.pop(work.key)
+        began = self._clock.monotonic()
         reached = False
         try:
             attempt = await carrier.deliver(claimed, None if ahead is None else self._claimed[ahead.key])
             reached = attempt.reached
         finally:
-            self.planner.done(work, reached=reached)
+            del self._busy[work.key]
+            self.planner.done(work, reached=reached, seconds=self._clock.monotonic() - began)
         self._found_out(claimed, attempt)
         if not reached and not all(result.is_final for result in attempt.results):
             if ahead is not None:
@@ -333,7 +319,7 @@ class Runner:
 
     async def _record_all(self) -> None:
         """Record what was found, many at once; what the store cannot take now is kept and tried again."""
-        while not self._stopping or self._findings or self._couriers:
+        while not self._stopping or self._findings or self._couriers.tasks:
             if not self._findings:
                 await self._found.wait()
                 if not self._findings and self._stopping:
@@ -390,6 +376,13 @@ class Runner:
             except Exception:
                 log.exception("the queue's housekeeping failed; it will be tried again")
 
+    async def _extend_leases(self) -> None:
+        """Keep up what we know of; what we have lost sight of is taken back by the sweep."""
+        messages: list[Claimed | Finding] = [*self._claimed.values(), *self._busy.values(), *self._findings]
+        leases = [(item.message.id, recipient.n) for item in messages for recipient in item.recipients]
+        if leases:
+            await self._db.write(model.extend_leases, self._owner, leases, self._clock.now() + LEASE)
+
     async def _purge(self) -> None:
         now = self._clock.now()
         await self._db.write(usage.purge, now)
@@ -412,7 +405,7 @@ def _give_back(
 
 def _told(
     claimed: Claimed,
-    event: dict[str, object],
+    event: Mapping[str, object],
     results: list[tuple[Recipient, Result, float | None]],
 ) -> AttemptFinished:
     return AttemptFinished(

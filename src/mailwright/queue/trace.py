@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mailwright.store.db.api import Transaction
+import msgspec
+
+from mailwright.queue.values import NewMessage
+from mailwright.store.db.api import Transaction, Value
+from mailwright.store.db.insert import insert, select
 
 KEPT_FOR: Final = 30 * 86_400.0  # seconds
 MAX_DATA: Final = 16 * 1024  # characters of one event
@@ -42,51 +46,75 @@ class Record:
 # Writing
 
 
-def begin(
-    tx: Transaction, now: float, account: int, message_id: str, reverse_path: str, data: Mapping[str, Any]
-) -> int:
-    """A new record; its id."""
-    row = tx.one(
-        "INSERT INTO traces (at, account, message_id, reverse_path) VALUES (?, ?, ?, ?) RETURNING id",
-        now,
-        account,
-        message_id,
-        reverse_path,
+def begin_all(tx: Transaction, now: float, messages: Sequence[NewMessage]) -> list[int]:
+    """A new record for each message that has none yet; their ids, in the order of the messages."""
+    new = [message for message in messages if not message.trace]
+    rows = insert(
+        tx,
+        "traces (at, account, message_id, reverse_path)",
+        [(now, message.account, message.message_id, message.reverse_path) for message in new],
+        "RETURNING id, message_id",
     )
-    assert row is not None
-    number = int(row[0])
-    _insert(tx, number, 0, now, "accepted", data)
-    add_keys(tx, number, [message_id.strip("<>"), reverse_path])
-    return number
+    rows.sort()  # the ids grow in the order of the rows
+    if [message_id for _, message_id in rows] != [message.message_id for message in new]:
+        raise AssertionError("the database numbers rows in another order than they were given")
+    begun = iter(rows)
+    numbers = [message.trace or int(next(begun)[0]) for message in messages]
+    insert(
+        tx,
+        _EVENTS,
+        [
+            (number, 0, now, "accepted", _encode({"origin": message.origin}))
+            for number, message in zip(numbers, messages, strict=True)
+            if not message.trace
+        ],
+    )
+    _add_keys(tx, zip(numbers, messages, strict=True))
+    return numbers
 
 
-def add_keys(tx: Transaction, number: int, names: Iterable[str]) -> None:
-    """Let the record be found by these names: addresses, a Message-ID."""
-    keys = sorted({name.lower() for name in names if name})
-    tx.many(
-        "INSERT INTO trace_keys (name, trace) VALUES (?, ?) ON CONFLICT (name, trace) DO NOTHING",
-        [(key, number) for key in keys],
-    )
+def _add_keys(tx: Transaction, records: Iterable[tuple[int, NewMessage]]) -> None:
+    """Let the records be found by Message-ID and addresses."""
+    keys: set[tuple[str, int]] = set()
+    for number, message in records:
+        names = [message.message_id.strip("<>"), message.reverse_path]
+        names += [recipient.address for recipient in message.recipients]
+        keys.update((name.lower(), number) for name in names if name)
+    insert(tx, "trace_keys (name, trace)", sorted(keys), "ON CONFLICT (name, trace) DO NOTHING")
+
+
+_EVENTS: Final = "trace_events (trace, n, at, kind, data)"
 
 
 def add(tx: Transaction, number: int, now: float, kind: str, data: Mapping[str, Any]) -> None:
     """One more event."""
-    row = tx.one("SELECT n FROM trace_events WHERE trace = ? ORDER BY n DESC LIMIT 1", number)
-    _insert(tx, number, 0 if row is None else int(row[0]) + 1, now, kind, data)
+    add_all(tx, kind, [(number, now, data)])
 
 
-def _insert(tx: Transaction, number: int, n: int, now: float, kind: str, data: Mapping[str, Any]) -> None:
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+def add_all(tx: Transaction, kind: str, events: Sequence[tuple[int, float, Mapping[str, Any]]]) -> None:
+    """One more event of the same kind for each of these: the record's id, the time, and what happened."""
+    numbers = {number for number, _, _ in events}
+    last = {
+        int(row[0]): int(row[1])
+        for row in select(
+            tx,
+            "SELECT trace, MAX(n) FROM trace_events WHERE trace IN",
+            sorted(numbers),
+            "GROUP BY trace",
+        )
+    }
+    rows: list[Sequence[Value]] = []
+    for number, at, data in events:
+        last[number] = last.get(number, -1) + 1
+        rows.append((number, last[number], at, kind, _encode(data)))
+    insert(tx, _EVENTS, rows)
+
+
+def _encode(data: Mapping[str, Any]) -> str:
+    text = msgspec.json.encode(data).decode()
     if len(text) > MAX_DATA:
         text = json.dumps({"cut": text[: MAX_DATA // 2]}, ensure_ascii=False)
-    tx.run(
-        "INSERT INTO trace_events (trace, n, at, kind, data) VALUES (?, ?, ?, ?, ?)",
-        number,
-        n,
-        now,
-        kind,
-        text,
-    )
+    return text
 
 
 def purge(tx: Transaction, now: float, kept_for: float = KEPT_FOR, limit: int = 2000) -> int:

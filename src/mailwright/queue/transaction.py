@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mailwright.queue.values import Message, Outcome, Recipient, Result, notify_to_text
 from mailwright.queue.wire import COMMAND_TIMEOUT, DATA_TIMEOUT, FINAL_TIMEOUT, Lost, Wire, reply_text
 from mailwright.smtp.replies import Reply
-from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
+from mailwright.smtp.syntax.parameters import NO_RCPT_PARAMETERS, MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import NULL_PATH, Path, PathFault, parse_mailbox
 
 ONE_SHOT: Final = 64 * 1024  # octets up to which all of a message is sent with its envelope
@@ -17,8 +16,7 @@ CHUNK: Final = 256 * 1024
 _CHUNKS_AHEAD: Final = 4  # chunks that may be sent before the first is answered
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(NamedTuple):
     """The content to send: `whole` when it is in memory, else to be read piece by piece."""
 
     size: int
@@ -52,14 +50,17 @@ def check_peer(wire: Wire, message: Message, recipients: Sequence[Recipient], si
 
 
 class Sender:
-    """Sends one message to some recipients; `results` fills up, in their order."""
+    """Sends one message to some recipients; `results` fills up, in their order. `host` is who answers."""
 
-    def __init__(self, wire: Wire, message: Message, recipients: Sequence[Recipient], body: Body) -> None:
+    def __init__(
+        self, wire: Wire, message: Message, recipients: Sequence[Recipient], body: Body, host: str = ""
+    ) -> None:
         self._wire = wire
         self._machine = wire.machine
         self._message = message
         self._recipients = recipients
         self._body = body
+        self._host = host
         self._phase = "mail"
         self._envelope = b""  # sent already, behind the content of the message before
         self._ahead: Sender | None = None
@@ -88,7 +89,8 @@ class Sender:
         except Lost as error:
             self._lose(str(error))
         else:
-            self._lose("the peer closed the connection")
+            if None in self.results:
+                self._lose("the peer closed the connection")
         return [result for result in self.results if result is not None]
 
     @property
@@ -121,14 +123,16 @@ class Sender:
             try:
                 paths[n] = parse_mailbox(recipient.address)
             except PathFault as fault:
-                self.results[n] = Result(Outcome.FAILED, "rcpt", "5.1.3", reply_text(fault.reply))
+                self.results[n] = Result(
+                    Outcome.FAILED, "rcpt", "5.1.3", reply_text(fault.reply), 0, self._host
+                )
         return paths
 
     def _lose(self, text: str) -> None:
         """The connection is gone: whoever has no result is tried again (RFC 5321 4.5.4.1)."""
         if self._phase == "content":
             text += "; the message was sent whole and may have been delivered"
-        lost = Result(Outcome.DEFERRED, self._phase, "4.4.2", text)
+        lost = Result(Outcome.DEFERRED, self._phase, "4.4.2", text, 0, self._host)
         self.results = [lost if result is None else result for result in self.results]
 
     async def _transact(self, paths: dict[int, Path]) -> list[int]:
@@ -215,7 +219,7 @@ class Sender:
     def _rcpt_parameters(self, n: int) -> RcptParameters:
         recipient = self._recipients[n]
         if not recipient.notify and not recipient.orcpt:
-            return RcptParameters()
+            return NO_RCPT_PARAMETERS
         words = tuple(notify_to_text(recipient.notify).split(",")) if recipient.notify else ()
         return RcptParameters(words, recipient.orcpt)
 
@@ -257,7 +261,7 @@ class Sender:
             outcome = Outcome.FAILED if reply.code >= 500 else Outcome.DEFERRED
         first = "2" if reply.is_success else "5" if reply.code >= 500 else "4"
         status = reply.enhanced if reply.enhanced[:1] == first else f"{first}.0.0"
-        return Result(outcome, phase, status, reply_text(reply), reply.code)
+        return Result(outcome, phase, status, reply_text(reply), reply.code, self._host)
 
     # The content
 

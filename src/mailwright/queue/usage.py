@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from mailwright.queue.limits import BreakerLimits, Refusal, SendingLimits, Usage, check_breaker, check_sending
-from mailwright.queue.values import Result
+from mailwright.queue.limits import BreakerLimits, Usage, check_breaker
+from mailwright.queue.values import NewMessage, Result
 from mailwright.store.db.api import Transaction
+from mailwright.store.db.insert import insert
 
 HOUR: Final = 3600
 DAY: Final = 86_400.0
@@ -37,13 +39,6 @@ class Suppression:
     address: str
     at: float
     reason: str
-
-
-def check_account(
-    tx: Transaction, account: int, recipients: int, now: float, limits: SendingLimits
-) -> Refusal | None:
-    """Whether the account may send one more message to so many recipients; for the SMTP dialog."""
-    return check_sending(limits, read_usage(tx, account, now), recipients)
 
 
 def read_usage(tx: Transaction, account: int, now: float) -> Usage:
@@ -77,50 +72,63 @@ def read_usage(tx: Transaction, account: int, now: float) -> Usage:
 
 
 def count_sent(
-    tx: Transaction, account: int, addresses: Sequence[str], now: float, breaker: BreakerLimits
-) -> bool:
-    """Count a message; whether it is held, because the account is, or is from now on."""
-    strangers = sum(_meet(tx, account, address.lower(), now) for address in addresses)
-    counted = _count(tx, account, now, (1, len(addresses), strangers, 0, 0))
-    if tx.one("SELECT 1 FROM queue_stops WHERE account = ?", account) is not None:
-        return True
-    if not strangers or counted[0] <= breaker.strangers_per_hour // 2:
-        return False
-    return _trip(tx, account, now, breaker)
+    tx: Transaction, messages: Sequence[NewMessage], now: float, breaker: BreakerLimits
+) -> set[int]:
+    """Count messages; the accounts whose mail is held, or is from now on."""
+    sent: dict[int, list[str]] = {}
+    counts = Counter(message.account for message in messages if message.account)
+    for message in messages:
+        if message.account:
+            addresses = sent.setdefault(message.account, [])
+            addresses += [recipient.address.lower() for recipient in message.recipients]
+    strangers = _meet(tx, sent, now)
+    held: set[int] = set()
+    for account in sorted(sent):
+        met = strangers[account]
+        counted, _, stopped = _count(tx, account, now, (counts[account], len(sent[account]), met, 0, 0))
+        suspicious = met and counted > breaker.strangers_per_hour // 2
+        if stopped or (suspicious and _trip(tx, account, now, breaker)):
+            held.add(account)
+    return held
 
 
-def _meet(tx: Transaction, account: int, address: str, now: float) -> bool:
-    """Whether the account writes to this address for the first time."""
-    inserted = tx.run(
-        "INSERT INTO queue_contacts (account, address, at) VALUES (?, ?, ?) ON CONFLICT (account, address) DO NOTHING",
-        account,
-        address,
-        now,
+def _meet(tx: Transaction, sent: Mapping[int, Iterable[str]], now: float) -> Counter[int]:
+    """To how many addresses each account writes for the first time."""
+    pairs = {(account, address) for account, addresses in sent.items() for address in addresses}
+    new = insert(
+        tx,
+        "queue_contacts (account, address, at)",
+        [(account, address, now) for account, address in sorted(pairs)],
+        "ON CONFLICT (account, address) DO NOTHING RETURNING account",
     )
-    return bool(inserted)
+    return Counter(int(account) for (account,) in new)
 
 
-def count_ended(
-    tx: Transaction,
-    account: int,
-    delivered: int,
-    failed: Sequence[tuple[str, Result]],
-    now: float,
-    breaker: BreakerLimits,
-) -> None:
-    """Count recipients that came to an end, and remember the addresses that are bad."""
-    refused = sum(result.code >= 500 for _, result in failed)
-    for address, result in failed:
-        if result.phase == "rcpt" and result.status in _BAD_ADDRESS:
-            suppress(tx, Suppression(account, address, now, result.text))
-    counted = _count(tx, account, now, (0, 0, 0, delivered, refused))
-    if refused and counted[1] > breaker.failures_per_hour // 2:
-        _trip(tx, account, now, breaker)
+@dataclass
+class Ended:
+    """Recipients of one account that came to an end."""
+
+    delivered: int = 0
+    failed: list[tuple[str, Result]] = field(default_factory=list)
+
+
+def count_ended(tx: Transaction, ended: Mapping[int, Ended], now: float, breaker: BreakerLimits) -> None:
+    """Count recipients by account, and remember the addresses that are bad."""
+    for account in sorted(ended):
+        failed = ended[account].failed
+        refused = sum(result.code >= 500 for _, result in failed)
+        for address, result in failed:
+            if result.phase == "rcpt" and result.status in _BAD_ADDRESS:
+                suppress(tx, Suppression(account, address, now, result.text))
+        counted = _count(tx, account, now, (0, 0, 0, ended[account].delivered, refused))
+        if refused and counted[1] > breaker.failures_per_hour // 2:
+            _trip(tx, account, now, breaker)
 
 
 def _count(
     tx: Transaction, account: int, now: float, numbers: tuple[int, int, int, int, int]
-) -> tuple[int, int]:
+) -> tuple[int, int, bool]:
+    """The strangers and failures of the hour so far, and whether the account is stopped."""
     row = tx.one(
         "INSERT INTO queue_counters (account, hour, messages, recipients, strangers, delivered, failed)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, hour) DO UPDATE SET"
@@ -128,13 +136,15 @@ def _count(
         " recipients = queue_counters.recipients + excluded.recipients,"
         " strangers = queue_counters.strangers + excluded.strangers,"
         " delivered = queue_counters.delivered + excluded.delivered,"
-        " failed = queue_counters.failed + excluded.failed RETURNING strangers, failed",
+        " failed = queue_counters.failed + excluded.failed RETURNING strangers, failed,"
+        " (SELECT COUNT(*) FROM queue_stops WHERE account = ?)",
         account,
         int(now // HOUR),
         *numbers,
+        account,
     )
     assert row is not None
-    return int(row[0]), int(row[1])
+    return int(row[0]), int(row[1]), bool(row[2])
 
 
 def _trip(tx: Transaction, account: int, now: float, breaker: BreakerLimits) -> bool:

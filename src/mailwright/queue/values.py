@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 NOTIFY_SUCCESS: Final = 1
 NOTIFY_FAILURE: Final = 2
@@ -25,8 +24,7 @@ def notify_to_text(notify: int) -> str:
     return ",".join(word for word, bit in _NOTIFY_WORDS if notify & bit)
 
 
-@dataclass(frozen=True)
-class NewRecipient:
+class NewRecipient(NamedTuple):
     """`orcpt` is as in RFC 3461 4.2 (`rfc822;bob@b.example`, decoded from xtext), `notify` a mask."""
 
     address: str
@@ -34,8 +32,7 @@ class NewRecipient:
     notify: int = 0
 
 
-@dataclass(frozen=True)
-class NewMessage:
+class NewMessage(NamedTuple):
     """A message to be queued. `blob` is a reference that the queue takes over.
 
     `account` is 0 for forwards and reports; `trace` continues a causal record that was begun before;
@@ -60,8 +57,7 @@ class NewMessage:
     origin: str = ""  # for the record: who handed it in, and how
 
 
-@dataclass(frozen=True)
-class Recipient:
+class Recipient(NamedTuple):
     """A recipient whose end is open."""
 
     n: int
@@ -72,8 +68,7 @@ class Recipient:
     warned: bool
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A message in the queue. `content` is there when it is small."""
 
     id: int
@@ -89,7 +84,7 @@ class Message:
     language: str
     received_at: float
     expires_at: float
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
 
 
 class Outcome(Enum):
@@ -102,8 +97,7 @@ class Outcome(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """One recipient's result of one attempt.
 
     `phase` says how far it came: 'route', 'dns', 'connect', 'greeting', 'ehlo', 'tls', 'auth', 'mail', 'rcpt',

@@ -8,7 +8,7 @@ from typing import Final
 
 from mailwright.net.api import TLSInfo
 from mailwright.net.stream import StreamProtocol
-from mailwright.smtp.client import ClientConnection, Closed, PeerFault, ReplyReceived
+from mailwright.smtp.client import ClientConnection, Closed, Event, PeerFault, ReplyReceived
 from mailwright.smtp.replies import Reply
 
 # RFC 5321 4.5.3.2, in seconds
@@ -53,25 +53,7 @@ class Wire:
 
     async def reply(self, timeout: float = COMMAND_TIMEOUT) -> ReplyReceived:
         """The next reply, complete within `timeout` however slowly it trickles in. Raises Lost."""
-        machine = self.machine
-        event = machine.next_event()
-        if event is None:
-            loop = asyncio.get_running_loop()
-            deadline = loop.time() + timeout
-            while event is None:
-                try:
-                    data = await self.stream.read(deadline - loop.time())
-                except TimeoutError:
-                    self.is_lost = True
-                    raise Lost(f"no reply within {timeout:.0f} s") from None
-                except ConnectionError as error:
-                    self.is_lost = True
-                    raise Lost(f"the connection broke: {error}") from None
-                machine.receive_data(data or b"")
-                event = machine.next_event()
-                if event is None and loop.time() >= deadline:
-                    self.is_lost = True
-                    raise Lost(f"no complete reply within {timeout:.0f} s")
+        event = self.machine.next_event() or await self._next_event(timeout)
         if isinstance(event, ReplyReceived):
             if len(self._transcript) < MAX_TRANSCRIPT:
                 self._transcript.append(("S", event.reply))
@@ -83,6 +65,29 @@ class Wire:
             raise Lost(event.text)
         assert isinstance(event, Closed)
         raise Lost("the peer closed the connection")
+
+    async def _next_event(self, timeout: float) -> Event:
+        machine = self.machine
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        left = timeout
+        while True:
+            try:
+                data = await self.stream.read(left)
+            except TimeoutError:
+                self.is_lost = True
+                raise Lost(f"no reply within {timeout:.0f} s") from None
+            except ConnectionError as error:
+                self.is_lost = True
+                raise Lost(f"the connection broke: {error}") from None
+            machine.receive_data(data or b"")
+            event = machine.next_event()
+            if event is not None:
+                return event
+            left = deadline - loop.time()
+            if left <= 0:
+                self.is_lost = True
+                raise Lost(f"no complete reply within {timeout:.0f} s")
 
     async def drain(self) -> None:
         """Wait until the peer takes more. Raises Lost."""
@@ -135,5 +140,8 @@ class Wire:
 
 def reply_text(reply: Reply) -> str:
     """A reply on one line, as it came."""
-    text = " ".join(line for line in reply.lines if line)
-    return " ".join(part for part in (str(reply.code), reply.enhanced, text) if part)
+    lines = reply.lines
+    text = lines[0] if len(lines) == 1 else " ".join(line for line in lines if line)
+    if reply.enhanced:
+        text = f"{reply.enhanced} {text}" if text else reply.enhanced
+    return f"{reply.code} {text}" if text else str(reply.code)

@@ -14,7 +14,7 @@ from typing import IO, TypeVar
 from mailwright.message.parser import parse_message
 from mailwright.message.summary import summarize
 from mailwright.store.arrivals import PreparedMessage
-from mailwright.store.blobs.api import CHUNK, BlobStore, WriteNow
+from mailwright.store.blobs.api import CHUNK, Blob, BlobStore, WriteNow
 from mailwright.store.errors import StoreFailed, StoreFull
 
 T = TypeVar("T")
@@ -55,13 +55,20 @@ class IncomingMessage:
         May be called again with another head.
         """
         if self._file is None:
-            content = b"".join(self._pieces)
-            if head or skip:
-                content = head + content[skip:]
+            content = self._whole(head, skip)
             if len(content) <= _INLINE:
                 return self._prepare(content)
             return await self._off_loop(self._prepare, content)
-        return await self._off_loop(self._finish_file, head, skip)
+        return await self._off_loop(self._finish_file, head, skip, self._prepare_file)
+
+    async def pack(self, head: bytes = b"", skip: int = 0) -> Blob:
+        """`finish` without parsing, for what only passes through."""
+        if self._file is None:
+            content = self._whole(head, skip)
+            if len(content) <= _INLINE:
+                return self._pack(content)
+            return await self._off_loop(self._pack, content)
+        return await self._off_loop(self._finish_file, head, skip, self._pack_file)
 
     @property
     def in_memory(self) -> bool:
@@ -99,6 +106,10 @@ class IncomingMessage:
             self._file.close()
             self._file = None
 
+    def _whole(self, head: bytes, skip: int) -> bytes:
+        content = b"".join(self._pieces)
+        return head + content[skip:] if head or skip else content
+
     async def _off_loop(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, function, *args)
 
@@ -111,16 +122,16 @@ class IncomingMessage:
         except OSError as error:
             raise _as_store_error(error, self._folder) from error
 
-    def _finish_file(self, head: bytes, skip: int) -> PreparedMessage:
+    def _finish_file(self, head: bytes, skip: int, finish: Callable[[IO[bytes]], T]) -> T:
         self._spill()
         assert self._file is not None
         if not head and not skip:
-            return self._prepare_file(self._file)
+            return finish(self._file)
         try:
             with tempfile.TemporaryFile(dir=self._folder, buffering=0) as whole:
                 _write_all(whole, [head])
                 _write_all(whole, self.pieces(skip))
-                return self._prepare_file(whole)
+                return finish(whole)
         except OSError as error:
             raise _as_store_error(error, self._folder) from error
 
@@ -130,9 +141,15 @@ class IncomingMessage:
             blob = self._blobs.prepare(_pieces_of(content), len(content), self._write_now)
             return PreparedMessage(blob, summarize(parsed))
 
+    def _pack_file(self, file: IO[bytes]) -> Blob:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return self._blobs.prepare(_pieces_of(content), len(content), self._write_now)
+
     def _prepare(self, content: bytes) -> PreparedMessage:
-        blob = self._blobs.prepare((content,), len(content), self._write_now)
-        return PreparedMessage(blob, summarize(parse_message(content)))
+        return PreparedMessage(self._pack(content), summarize(parse_message(content)))
+
+    def _pack(self, content: bytes) -> Blob:
+        return self._blobs.prepare((content,), len(content), self._write_now)
 
 
 def prepare_small(blobs: BlobStore, content: bytes) -> PreparedMessage:

@@ -1,4 +1,4 @@
-"""INSERT with many rows in a statement: one call into the database where there would be one for each row."""
+"""Statements about many rows: one call into the database where there would be one for each row."""
 
 from __future__ import annotations
 
@@ -34,3 +34,23 @@ def insert(tx: Transaction, into: str, rows: Sequence[Sequence[Value]], then: st
 def _statement(into: str, columns: int, rows: int, then: str) -> str:
     row = f"({', '.join('?' * columns)})"
     return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {then}"  # noqa: S608
+
+
+def select(tx: Transaction, sql: str, keys: Sequence[Value | Sequence[Value]], then: str = "") -> list[Row]:
+    """The rows of a statement about these keys: `sql` ends with `WHERE key IN` or `WHERE (key, key) IN`.
+
+    `sql` and `then` are SQL and never hold what a peer sent. It may be a DELETE with RETURNING in `then`.
+    """
+    found: list[Row] = []
+    for start in range(0, len(keys), _MOST):
+        part = list(keys[start : start + _MOST])
+        room = 1 << (len(part) - 1).bit_length()  # few statements again: the last key fills what is left
+        part += part[-1:] * (room - len(part))
+        if isinstance(part[0], Sequence) and not isinstance(part[0], str | bytes):
+            key_marks = f"({', '.join('?' * len(part[0]))})"
+            marks = f"(VALUES {', '.join([key_marks] * room)})"
+            values = [value for key in part for value in key]  # type: ignore[union-attr]
+        else:
+            marks, values = f"({', '.join('?' * room)})", part
+        found += tx.all(f"{sql} {marks} {then}", *values)
+    return found
