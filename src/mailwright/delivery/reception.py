@@ -154,14 +154,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def _decode(data: str) -> Reception:
     """A record out of its row, a JSON array in the order of the fields."""
-    row: list[Any] = msgspec.json.decode(data)
-    found = Reception(*row)
-    return found._replace(
-        recipients=tuple(found.recipients),
-        verdicts=tuple(Verdict(*item) for item in found.verdicts),
-        kept=tuple(Kept(*item) for item in found.kept),
-        queue=tuple(found.queue),
-    )
+    row: dict[str, Any] = dict(zip(Reception._fields, msgspec.json.decode(data), strict=False))
+    row["recipients"] = tuple(row["recipients"])
+    row["verdicts"] = tuple([Verdict(*item) for item in row["verdicts"]])
+    row["kept"] = tuple([Kept(*item) for item in row["kept"]])
+    row["queue"] = tuple(row["queue"])
+    return Reception(**row)
 
 
 # Telling
