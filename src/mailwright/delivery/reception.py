@@ -104,11 +104,11 @@ def keep_all(tx: Transaction, receptions: Sequence[Reception], table: Table = "r
     insert(tx, f"{table} (at, data)", [(item.at, _encode(item).decode()) for item in receptions])
 
 
-def prune(tx: Transaction, table: Table, before: float, most: int) -> int:
-    """Forget the oldest rows: those from `before` that time, and what exceeds `most`. At most PRUNE_BATCH; how many."""
+def prune(tx: Transaction, table: Table, before: float, most: int, limit: int = PRUNE_BATCH) -> int:
+    """Forget the oldest rows: those from `before` that time, and what exceeds `most`. At most `limit`; how many."""
     last = tx.one(f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")  # noqa: S608
     old: list[int] = []
-    for number, at in tx.rows(f"SELECT id, at FROM {table} ORDER BY id LIMIT ?", PRUNE_BATCH):  # noqa: S608
+    for number, at in tx.rows(f"SELECT id, at FROM {table} ORDER BY id LIMIT ?", limit):  # noqa: S608
         if at >= before and (last is None or number > last[0] - most):
             break
         old.append(number)
