@@ -8,7 +8,6 @@ from pathlib import Path as FilePath
 import pytest
 from support.postgres import PostgresServer
 
-from mailwright.delivery import reception as receptions
 from mailwright.delivery.reception import Kept, Reception, Verdict, find, find_by_queue, keep_all, prune, tell
 from mailwright.delivery.refusals import MOST, MOST_OF_ONE, Refusals
 from mailwright.store.blobs.database import DatabaseBlobs
@@ -63,16 +62,13 @@ async def test_the_latest_come_first_and_not_too_many(db: Database) -> None:
     assert [found.id for found in await db.read(find, "bob@b.example", 2)] == ["m4", "m3"]
 
 
-async def test_the_oldest_are_forgotten_by_time_and_by_number(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_oldest_are_forgotten_by_time_and_by_number(db: Database) -> None:
     await db.write(keep_all, [came(float(n), mail_id=f"m{n}") for n in range(10)])
     assert await db.write(prune, "receptions", 3.0, 100) == 3
     assert await db.write(prune, "receptions", 0.0, 5) == 2
     assert await db.write(prune, "receptions", 0.0, 5) == 0
     assert [found.id for found in await db.read(find, "bob@b.example", 10)] == ["m9", "m8", "m7", "m6", "m5"]
-    monkeypatch.setattr(receptions, "PRUNE_BATCH", 2)
-    assert await db.write(prune, "receptions", 99.0, 5) == 2
+    assert await db.write(prune, "receptions", 99.0, 5, limit=2) == 2
     assert await db.write(prune, "refusals", 99.0, 5) == 0
 
 

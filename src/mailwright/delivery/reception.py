@@ -104,11 +104,11 @@ def keep_all(tx: Transaction, receptions: Sequence[Reception], table: Table = "r
     insert(tx, f"{table} (at, data)", [(item.at, _encode(item).decode()) for item in receptions])
 
 
-def prune(tx: Transaction, table: Table, before: float, most: int) -> int:
-    """Forget the oldest rows: those from `before` that time, and what exceeds `most`. At most PRUNE_BATCH; how many."""
+def prune(tx: Transaction, table: Table, before: float, most: int, limit: int = PRUNE_BATCH) -> int:
+    """Forget the oldest rows: those from `before` that time, and what exceeds `most`. At most `limit`; how many."""
     last = tx.one(f"SELECT id FROM {table} ORDER BY id DESC LIMIT 1")  # noqa: S608
     old: list[int] = []
-    for number, at in tx.rows(f"SELECT id, at FROM {table} ORDER BY id LIMIT ?", PRUNE_BATCH):  # noqa: S608
+    for number, at in tx.rows(f"SELECT id, at FROM {table} ORDER BY id LIMIT ?", limit):  # noqa: S608
         if at >= before and (last is None or number > last[0] - most):
             break
         old.append(number)
@@ -154,14 +154,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def _decode(data: str) -> Reception:
     """A record out of its row, a JSON array in the order of the fields."""
-    row: list[Any] = msgspec.json.decode(data)
-    found = Reception(*row)
-    return found._replace(
-        recipients=tuple(found.recipients),
-        verdicts=tuple(Verdict(*item) for item in found.verdicts),
-        kept=tuple(Kept(*item) for item in found.kept),
-        queue=tuple(found.queue),
-    )
+    row: dict[str, Any] = dict(zip(Reception._fields, msgspec.json.decode(data), strict=False))
+    row["recipients"] = tuple(row["recipients"])
+    row["verdicts"] = tuple([Verdict(*item) for item in row["verdicts"]])
+    row["kept"] = tuple([Kept(*item) for item in row["kept"]])
+    row["queue"] = tuple(row["queue"])
+    return Reception(**row)
 
 
 # Telling
