@@ -173,7 +173,8 @@ def _write_all(file: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
-            rest = rest[file.write(rest) :]
+            written = file.write(rest)  # apart: mypyc would evaluate it twice within the slice
+            rest = rest[written:]
 
 
 def _as_store_error(error: OSError, folder: Path) -> StoreFull | StoreFailed:

@@ -69,7 +69,13 @@ def verify_chain(
             return _failed(NOT_TRUSTED, "the certificate matches no TLSA record")
         issuers = _load_certificates([*chain[1:MAX_CHAIN], *_whole_certificates(anchors)])
         return _verify_path(anchors, leaf, issuers, names, datetime.fromtimestamp(now, UTC))
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+    ) as error:
         return _failed(VALIDATION_FAILURE, f"a certificate of the server is malformed: {error}")
 
 
