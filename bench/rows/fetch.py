@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from ..imap import Client
 from ..mailboxes import DISTINCT, numbered, opened
@@ -36,10 +37,13 @@ def _measure(bench: Bench, count: int) -> None:
         _check(side, client, count)
     for name, items in ITEMS.items():
         result = Result(f"FETCH 1:* {name}, {count:,} messages", "µs/msg", goal=1)
-        command = f"FETCH 1:* ({items})"
-        bench.measure(result, clients, lambda client, text=command: client.timed(text)[0] * 1e6 / count)
+        bench.measure(result, clients, partial(_cost, f"FETCH 1:* ({items})", count))
     for client in clients.values():
         client.close()
+
+
+def _cost(command: str, count: int, client: Client) -> float:
+    return client.timed(command)[0] * 1e6 / count
 
 
 def _check(side: str, client: Client, count: int) -> None:

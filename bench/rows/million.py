@@ -10,6 +10,7 @@ from mailwright.app.storage import open_store
 from mailwright.config import Config
 from mailwright.config import Server as ServerSettings
 from mailwright.store import mailboxes, messages
+from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import Transaction
 from mailwright.store.incoming import prepare_small
 from mailwright.store.messages import PreparedMessage
@@ -70,7 +71,8 @@ async def _fill(data: Path, wanted: list[tuple[str, int]]) -> None:
     await store.start()
     try:
         for address, count in wanted:
-            made = [prepare_small(store.blobs, message) for message in numbered(min(count, DISTINCT))]
+            some = [message for message in numbered(min(count, DISTINCT)) if len(message) <= CHUNK]
+            made = [prepare_small(store.blobs, message) for message in some]
             for start in range(0, count, _BATCH):
                 batch = [made[n % len(made)] for n in range(start, min(start + _BATCH, count))]
                 await store.write(_put, address, batch, int(time.time()))
