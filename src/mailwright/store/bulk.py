@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Flag, Place
 from mailwright.store.sets import ranges
 
+SEEN: Final = int(Flag.SEEN)  # an enumeration's own operators are slow
+DELETED: Final = int(Flag.DELETED)
 _WITHIN = "account = ? AND mailbox = ? AND uid >= ? AND uid <= ?"
 
 
@@ -30,8 +32,8 @@ class Counts(NamedTuple):
 
 
 def count(places: Sequence[Place], octets: int) -> Counts:
-    unseen = sum([1 for place in places if not place.flags & Flag.SEEN])
-    deleted = sum([1 for place in places if place.flags & Flag.DELETED])
+    unseen = sum([1 for place in places if not place.flags & SEEN])
+    deleted = sum([1 for place in places if place.flags & DELETED])
     return Counts(len(places), unseen, deleted, octets)
 
 

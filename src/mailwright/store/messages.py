@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 
 from mailwright.store import bulk, changes, search
 from mailwright.store.arrivals import PLACE, check_keywords, insert_places, take_uids
-from mailwright.store.bulk import Counts, Marks
+from mailwright.store.bulk import DELETED, SEEN, Counts, Marks
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.model import Copied, Flag, Kind, Place
+from mailwright.store.model import Copied, Kind, Place
 from mailwright.store.sets import ranges
 
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
@@ -65,7 +65,7 @@ def expunge(
     else:
         places = read_places(tx, account, mailbox, uids)
         if only_deleted:
-            places = [place for place in places if place.flags & Flag.DELETED]
+            places = [place for place in places if place.flags & DELETED]
     if not places:
         return []
     counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
@@ -210,10 +210,34 @@ def read_columns(
     )
 
 
-def read_newest_marks(tx: Transaction, account: int, mailbox: int, count: int) -> list[tuple[int, str]]:
-    """Flags and keywords of the last `count` places, the newest first."""
-    sql = "SELECT flags, keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?"
-    return [(flags, keywords) for flags, keywords in tx.all(sql, account, mailbox, count)]
+def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int) -> set[str]:
+    """The keywords of the last `count` places, as texts."""
+    rows = tx.all(
+        "SELECT DISTINCT keywords FROM"
+        " (SELECT keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest",
+        account,
+        mailbox,
+        count,
+    )
+    return {keywords for (keywords,) in rows}
+
+
+def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: int) -> int:
+    """Where the `nth` unseen place from the end stands, counted from the end; 0: not among the last `count`."""
+    newest = "(SELECT uid, flags FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
+    row = tx.one(
+        f"SELECT uid FROM {newest} WHERE (flags & 1) = 0 ORDER BY uid DESC LIMIT 1 OFFSET ?",  # noqa: S608
+        account,
+        mailbox,
+        count,
+        nth - 1,
+    )
+    if row is None:
+        return 0
+    found = tx.one(
+        "SELECT count(*) FROM places WHERE account = ? AND mailbox = ? AND uid >= ?", account, mailbox, row[0]
+    )
+    return int(found[0]) if found is not None else 0
 
 
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
@@ -334,8 +358,8 @@ def _apply(
 
 
 def _unseen(flags: int) -> int:
-    return 0 if flags & Flag.SEEN else 1
+    return 0 if flags & SEEN else 1
 
 
 def _deleted(flags: int) -> int:
-    return 1 if flags & Flag.DELETED else 0
+    return 1 if flags & DELETED else 0
