@@ -9,11 +9,11 @@ from pathlib import Path
 from mailwright.app.storage import open_store
 from mailwright.config import Config
 from mailwright.config import Server as ServerSettings
-from mailwright.store import mailboxes, messages
+from mailwright.store import arrivals, mailboxes
+from mailwright.store.arrivals import Arrival
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import Transaction
 from mailwright.store.incoming import prepare_small
-from mailwright.store.messages import PreparedMessage
 
 from ..imap import Client
 from ..mailboxes import DISTINCT, numbered
@@ -74,15 +74,14 @@ async def _fill(data: Path, wanted: list[tuple[str, int]]) -> None:
             some = [message for message in numbered(min(count, DISTINCT)) if len(message) <= CHUNK]
             made = [prepare_small(store.blobs, message) for message in some]
             for start in range(0, count, _BATCH):
-                batch = [made[n % len(made)] for n in range(start, min(start + _BATCH, count))]
+                batch = [Arrival(made[n % len(made)]) for n in range(start, min(start + _BATCH, count))]
                 await store.write(_put, address, batch, int(time.time()))
     finally:
         await store.close()
 
 
-def _put(tx: Transaction, address: str, batch: list[PreparedMessage], now: int) -> None:
+def _put(tx: Transaction, address: str, batch: list[Arrival], now: int) -> None:
     row = tx.one("SELECT id FROM accounts WHERE address = ?", address)
     assert row is not None
     inbox = mailboxes.find_mailbox(tx, row[0], "INBOX")
-    for message in batch:
-        messages.add(tx, row[0], inbox.id, message, now=now)
+    arrivals.add_all(tx, row[0], inbox.id, batch, now=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
@@ -49,14 +50,19 @@ async def refresh_rights(session: Session) -> None:
 
 def usable_flags(selected: Selected) -> bytes:
     """The FLAGS and PERMANENTFLAGS responses, as far as our rights go."""
-    keywords = " ".join([COMMON, *sorted(selected.keywords)])
+    return _usable_flags(selected.keywords, "" if selected.read_only else selected.rights, selected.read_only)
+
+
+@lru_cache(maxsize=1000)
+def _usable_flags(keywords: frozenset[str], rights: str, read_only: bool) -> bytes:
+    words = " ".join([COMMON, *sorted(keywords)])
     permanent = "()"
-    if not selected.read_only:
-        writable = "w" in selected.rights
-        permanent = format_flags(permitted_flags(selected.rights), keywords if writable else "")
+    if not read_only:
+        writable = "w" in rights
+        permanent = format_flags(permitted_flags(rights), words if writable else "")
         if writable:
             permanent = permanent[:-1] + " \\*)"
-    flags = f"* FLAGS {format_flags(ALL_FLAGS, keywords)}\r\n".encode("ascii")
+    flags = f"* FLAGS {format_flags(ALL_FLAGS, words)}\r\n".encode("ascii")
     return flags + responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}")
 
 

@@ -57,9 +57,7 @@ def open_mailbox(tx: Transaction, account: int, name: str, service: Service, res
     met = set() if key in keywords else messages.read_newest_keywords(tx, *key, _LOOKED_AT)
     since = None if resync is None else read_resync(tx, access.account, mailbox, resync)
     modseq = changes.read_modseq(tx, access.account)
-    return Opened(
-        access, modseq, first, recent, _find_first_unseen(tx, access.account, mailbox), met, since
-    )
+    return Opened(access, modseq, first, recent, _find_first_unseen(tx, access.account, mailbox), met, since)
 
 
 def _find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> int:
