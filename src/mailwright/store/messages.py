@@ -210,6 +210,21 @@ def read_columns(
     )
 
 
+def read_all(
+    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str, *params: int
+) -> list[Row]:
+    """As `read_columns`, in no order: for aggregates of places (`p.`). `params` are those in `columns`."""
+    return tx.all(
+        f"SELECT {columns} FROM places p"  # noqa: S608
+        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
+        *params,
+        account,
+        mailbox,
+        first,
+        last,
+    )
+
+
 def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int) -> set[str]:
     """The keywords of the last `count` places, as texts."""
     rows = tx.all(

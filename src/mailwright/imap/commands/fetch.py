@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.fetch.binary import Encoded, decode_piece
+from mailwright.imap.fetch.lines import SLICE_LINES, lie_close, read_lines
+from mailwright.imap.fetch.pieces import Piece, Remote, Slice
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import (
     CONTENT_ROWS,
     SLICE_ROWS,
-    Piece,
-    Remote,
-    Slice,
     read_blob,
     read_contents,
     read_slice,
@@ -132,8 +131,13 @@ async def _mark_seen(
 
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
     """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
-    read = read_contents if plan.contents else read_slice
-    batches = _batches(runs, CONTENT_ROWS if plan.contents else SLICE_ROWS)
+    if plan.contents:
+        read, size = read_contents, CONTENT_ROWS
+    elif plan.line and lie_close(runs):
+        read, size = read_lines, SLICE_LINES
+    else:
+        read, size = read_slice, SLICE_ROWS
+    batches = _batches(runs, size)
     missing, rest = False, next(batches, [])
     reading: asyncio.Future[Slice] | None = None
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from mailwright.imap import responses
+from mailwright.imap.fetch.lines import make_line
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.syntax.dates import format_date_time
 from mailwright.imap.syntax.fetch import Attribute, Section
@@ -79,28 +80,29 @@ _CONTENT: Final = ("m.blob", "m.size", "m.structure")
 class Plan:
     """What to read and to render. `contents` are the attributes that need the message itself.
 
-    Rows hold `columns`; the UID comes first.
+    Rows hold `columns`; the UID comes first. `line` is the response as SQL; '': it is made of rows.
     """
 
     __slots__ = (
-        "_by_uid",
         "_content",
         "_recents",
         "_sources",
         "_template",
         "_texts",
+        "by_uid",
         "changed_since",
         "columns",
         "contents",
         "joined",
         "keywords",
+        "line",
         "undecodable",
         "whole",
     )
 
     def __init__(
         self,
-        attributes: Iterable[Attribute],
+        attributes: Sequence[Attribute],
         view: View,
         texts: FlagTexts,
         changed_since: int | None = None,
@@ -131,7 +133,9 @@ class Plan:
         self._content = tuple([columns.index(name) for name in _CONTENT]) if self.contents else ()
         self.whole = _whole(self.contents, bool(shown))
         self.joined = any(column.startswith("m.") for column in columns)
-        self._by_uid = by_uid
+        self.by_uid = by_uid
+        plain = changed_since is None and self._recents is None
+        self.line = make_line(attributes, by_uid) if plain else ""
         head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
@@ -175,7 +179,7 @@ class Plan:
         if self.changed_since is not None:
             since, place = self.changed_since, self.columns.index("p.modseq")
             rows = [row for row in rows if row[place] > since]
-        if self._by_uid:
+        if self.by_uid:
             known = set(run.uids)
             rows = [row for row in rows if row[0] in known]
             return [row[0] for row in rows], rows

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from mailwright.imap.fetch.binary import Encoded, decode_now, find_encoded, measure
+from mailwright.imap.fetch.binary import decode_now, find_encoded, measure
+from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Remote, Slice
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.sections import MAX_HEADER, choose_fields, cut, locate
 from mailwright.imap.syntax.fetch import Attribute, Section
@@ -19,26 +20,6 @@ from mailwright.store.messages import read_columns, read_joined
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
 CONTENT_ROWS: Final = 50  # where the messages themselves are sent: what finds no room is read again
-SLICE_OCTETS: Final = 256 * 1024  # a slice ends once it is this large
-
-
-class Remote(NamedTuple):
-    """Octets of a large blob, to be read as the client takes them."""
-
-    blob: int
-    start: int
-    stop: int
-
-
-Piece = bytes | Remote | Encoded
-
-
-class Slice(NamedTuple):
-    """Responses, and how many of the messages they cover; `missing`: some of those are gone."""
-
-    pieces: list[Piece]
-    covered: int
-    missing: bool
 
 
 def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
