@@ -12,7 +12,6 @@ from mailwright.imap.reply import Bad
 from mailwright.imap.selected import (
     News,
     Selected,
-    read_news,
     read_news_and_last,
     read_news_and_uids,
 )
@@ -89,7 +88,8 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
     if watch is not None and watch.quiet and not read:
         return
     if read or session.notified > view.modseq:
-        await note_news(session, selected)
+        found = await session.service.journal.news(selected.key, view.modseq, 0 if read else session.notified)
+        _note(selected, found)
     if not view.has_news:
         return
     lowest = view.lowest_news(expunge)
@@ -115,13 +115,8 @@ async def tell_news(session: Session, *, expunge: bool, read: bool = False) -> N
         await watch.send_new(session, selected, updates.arrived)
 
 
-async def note_news(session: Session, selected: Selected) -> None:
-    """Bring the view's knowledge of the store up to date, without telling the client."""
-    account, mailbox = selected.key
-    _note(selected, await session.service.store.read(read_news, account, mailbox, selected.view.modseq))
-
-
 def _note(selected: Selected, news: News) -> None:
+    """Bring the view's knowledge of the store up to date, without telling the client."""
     selected.note(news.changes)
     selected.view.modseq = news.modseq
     selected.own.clear()
@@ -142,9 +137,11 @@ def claim_recent(session: Session, selected: Selected) -> int:
 
 
 async def _tell_flags(session: Session, selected: Selected, changed: list[tuple[int, int]]) -> None:
-    account, mailbox = selected.key
     numbers = {uid: number for number, uid in changed}
-    places = await session.service.store.read(read_places, account, mailbox, list(numbers))
+    service, uids = session.service, list(numbers)
+    places = service.journal.places(selected.key, uids, selected.view.modseq)
+    if places is None:
+        places = await service.store.read(read_places, *selected.key, uids)
     # What is newer than the news is told again with its own mod-sequence: a client that drops now must not believe
     # that it knows everything up to that (RFC 7162 3.2.5).
     newest = selected.view.modseq

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mailwright.base.clock import Clock
 from mailwright.base.limits import Limits
+from mailwright.imap.journal import Journal
 from mailwright.imap.keywords import Keywords
 from mailwright.imap.recents import Recents
 from mailwright.imap.responses import FlagTexts
@@ -51,6 +52,7 @@ class Service:
         self.recents = Recents(clock.now())
         self.flag_texts = FlagTexts()
         self.keywords = Keywords()
+        self.journal = Journal(store)
 
     def now(self) -> int:
         """Seconds since the epoch."""
