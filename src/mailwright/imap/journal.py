@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from itertools import takewhile
 from typing import Final, NamedTuple
 
-from mailwright.imap.selected import News
+from mailwright.imap.selected import News, read_news
 from mailwright.imap.view import Key
 from mailwright.store import changes
 from mailwright.store.db.api import Transaction
@@ -32,18 +33,18 @@ class Heard(NamedTuple):
 class _Log:
     """The changes after modseq `floor`, up to `modseq`. `places` are as they were then."""
 
-    __slots__ = ("_octets", "changes", "floor", "modseq", "places")
+    __slots__ = ("_octets", "begun", "changes", "done", "floor", "modseq", "places", "reading")
 
     def __init__(self, modseq: int) -> None:
         self.floor = self.modseq = modseq
         self.changes: deque[Change] = deque()
         self._octets = 0
         self.places: dict[tuple[int, int], Place] = {}  # by mailbox and UID
+        self.reading: asyncio.Task[None] | None = None
+        self.begun = self.done = 0  # how many times the store was asked, and had answered
 
     def add(self, heard: Heard) -> None:
         for change in heard.changes:
-            if change.modseq <= self.modseq:  # another session's question brought it already
-                continue
             self.changes.append(change)
             self._octets += _octets(change)
             if change.kind != Kind.ARRIVED:
@@ -52,11 +53,10 @@ class _Log:
             oldest = self.changes.popleft()
             self._octets -= _octets(oldest)
             self.floor = oldest.modseq
-        if heard.modseq >= self.modseq:
-            self.modseq = heard.modseq
-            if len(self.places) > _MAX_CHANGES:
-                self.places.clear()
-            self.places.update({(mailbox, place.uid): place for mailbox, place in heard.places})
+        self.modseq = heard.modseq
+        if len(self.places) > _MAX_CHANGES:
+            self.places.clear()
+        self.places.update({(mailbox, place.uid): place for mailbox, place in heard.places})
 
     def _forget_places(self, change: Change) -> None:
         for first, last in unpack_ranges(change.uids):
@@ -92,11 +92,22 @@ class Journal:
             if len(self._logs) >= _MAX_ACCOUNTS:
                 del self._logs[next(iter(self._logs))]
             log = self._logs[account] = _Log(since)
-        elif since < log.floor:
-            log = _Log(since)  # for this session alone, which lags behind
-        if not heard or log.modseq < heard:
-            log.add(await self._store.read(read_heard, account, log.modseq))
+        before = log.begun  # what was asked before now may know too little
+        while since >= log.floor and log.done <= before and (not heard or log.modseq < heard):
+            if log.reading is None:
+                log.reading = asyncio.ensure_future(self._read(log, account))
+            await asyncio.shield(log.reading)
+        if since < log.floor:
+            return await self._store.read(read_news, account, mailbox, since)
         return News(max(log.modseq, since), log.since(since, mailbox), [], 0)
+
+    async def _read(self, log: _Log, account: int) -> None:
+        log.begun += 1
+        try:
+            log.add(await self._store.read(read_heard, account, log.modseq))
+            log.done = log.begun
+        finally:
+            log.reading = None
 
     def places(self, key: Key, uids: list[int], modseq: int) -> list[Place] | None:
         """The places of these UIDs as they were at `modseq` or later; None when the store must be asked."""
