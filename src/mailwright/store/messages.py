@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from mailwright.store import bulk, changes, search
 from mailwright.store.arrivals import PLACE, check_keywords, insert_places, take_uids
 from mailwright.store.bulk import DELETED, SEEN, Counts, Marks
@@ -16,6 +18,8 @@ from mailwright.store.db.api import Row, Transaction
 from mailwright.store.model import Copied, Kind, Place
 from mailwright.store.sets import ranges
 
+_TOGETHER = 50  # UIDs that lie apart, in one statement
+_MARKS = ", ".join("?" * _TOGETHER)
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
 
 
@@ -148,12 +152,25 @@ def _count_marks(
 
 def read_uids(
     tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None
-) -> list[int]:
+) -> Sequence[int]:
     """The UIDs from `first` to `last` (None: the end), rising."""
-    sql = "SELECT uid FROM places WHERE account = ? AND mailbox = ? AND uid >= ?"
-    if last is None:
-        return [uid for (uid,) in tx.all(sql + " ORDER BY uid", account, mailbox, first)]
-    return [uid for (uid,) in tx.all(sql + " AND uid <= ? ORDER BY uid", account, mailbox, first, last)]
+    key = (account, mailbox)
+    row = tx.one(
+        "SELECT (SELECT messages FROM mailboxes WHERE account = ? AND id = ?),"
+        " (SELECT min(uid) FROM places WHERE account = ? AND mailbox = ?),"
+        " (SELECT max(uid) FROM places WHERE account = ? AND mailbox = ?)",
+        *key,
+        *key,
+        *key,
+    )
+    count, lowest, highest = row if row is not None else (0, None, None)
+    if lowest is None:
+        return []
+    low, high = max(first, lowest), highest if last is None else min(last, highest)
+    if highest - lowest + 1 == count:  # nothing was ever taken out
+        return range(low, high + 1)
+    packed = read_all(tx, *key, low, high, "string_agg(CAST(p.uid AS TEXT), ',')")[0][0]
+    return sorted(msgspec.json.decode(f"[{packed or ''}]", type=list[int]))
 
 
 def read_range(
@@ -174,6 +191,9 @@ def read_places(tx: Transaction, account: int, mailbox: int, uids: Sequence[int]
         wanted = set(uids)
         every = read_range(tx, account, mailbox, runs[0][0], runs[-1][1])
         return [place for place in every if place.uid in wanted]
+    if len(runs) > _FEW and len(runs) * 4 > len(uids):
+        ordered = sorted(set(uids))
+        return [Place._make(row) for row in read_some_columns(tx, account, mailbox, ordered, PLACE)]
     for first, last in runs:
         found += read_range(tx, account, mailbox, first, last)
     return found
@@ -186,13 +206,29 @@ def read_joined(
 
     `columns` is SQL and never holds what a peer sent.
     """
+    return _read_joined(tx, columns, "p.uid >= ? AND p.uid <= ?", account, mailbox, first, last)
+
+
+def read_some_joined(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], columns: str
+) -> Iterator[Row]:
+    """As `read_joined`, for these UIDs alone, which rise and lie apart."""
+    for some in _portions(uids):
+        yield from _read_joined(tx, columns, f"p.uid IN ({_MARKS})", account, mailbox, *some)
+
+
+def _portions(uids: Sequence[int]) -> Iterator[list[int]]:
+    """The UIDs, as many at a time as a statement takes; the last ones repeat, so that it is always the same."""
+    for start in range(0, len(uids), _TOGETHER):
+        some = list(uids[start : start + _TOGETHER])
+        yield some + some[-1:] * (_TOGETHER - len(some))
+
+
+def _read_joined(tx: Transaction, columns: str, where: str, *params: int) -> Iterator[Row]:
     return tx.rows(
         f"SELECT {columns} FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
-        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
-        account,
-        mailbox,
-        first,
-        last,
+        f" WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid",
+        *params,
     )
 
 
@@ -208,6 +244,17 @@ def read_columns(
         first,
         last,
     )
+
+
+def read_some_columns(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], columns: str
+) -> list[Row]:
+    """As `read_some_joined`, for columns of places (`p.`) alone."""
+    sql = (
+        f"SELECT {columns} FROM places p"  # noqa: S608
+        f" WHERE p.account = ? AND p.mailbox = ? AND p.uid IN ({_MARKS}) ORDER BY p.uid"
+    )
+    return [row for some in _portions(uids) for row in tx.all(sql, account, mailbox, *some)]
 
 
 def read_all(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
@@ -38,6 +39,7 @@ from mailwright.store.messages import store_flags
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
+_SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
 _UID = Attribute("UID", b"UID")
 _FLAGS = Attribute("FLAGS", b"FLAGS")
 _MODSEQ = Attribute("MODSEQ", b"MODSEQ")
@@ -138,19 +140,21 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
     else:
         read, size = read_slice, SLICE_ROWS
     batches = _batches(runs, size)
-    missing, rest = False, next(batches, [])
+    missing, rest, quick = False, next(batches, []), True
+    store, clock = session.service.store, asyncio.get_running_loop().time
     reading: asyncio.Future[Slice] | None = None
     try:
         while rest:
-            if reading is None:
-                reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
-            done, reading = await reading, None
+            done = await (reading or store.read(read, selected.key, rest, plan))
+            reading = None
             show_keywords(session, selected, plan.keywords)
             missing |= done.missing
             rest = _after(rest, done.covered) or next(batches, [])
-            if rest:  # is read while this is sent
-                reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
+            if rest and quick:  # is read while this is sent
+                reading = asyncio.ensure_future(store.read(read, selected.key, rest, plan))
+            began = clock()
             await _write(session, done.pieces)
+            quick = clock() - began < _SLOW  # else it would only lie in memory
     finally:
         if reading is not None:
             reading.cancel()
@@ -158,13 +162,18 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
 
 
 async def _write(session: Session, pieces: list[Piece]) -> None:
-    for piece in _joined(pieces):
+    """Send the pieces; the list is empty afterwards, so that they need not stay until a slow client has them."""
+    joined = deque(_joined(pieces))
+    pieces.clear()
+    while joined:
+        piece = joined.popleft()
         if isinstance(piece, Remote):
             await send_remote(session, piece)
         elif isinstance(piece, Encoded):
             await send_encoded(session, piece)
         else:
             session.write(piece)
+    piece = b""
     await session.drain()
 
 

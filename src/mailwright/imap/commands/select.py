@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap import responses
@@ -39,7 +40,7 @@ class Opened(NamedTuple):
     access: Access
     modseq: int  # the owner's account's
     first_recent: int
-    recent: list[int]
+    recent: Sequence[int]
     first_unseen: int
     keywords: set[str]  # texts of keywords of the newest messages
     since: Since | None

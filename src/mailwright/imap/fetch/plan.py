@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from mailwright.imap import responses
@@ -174,20 +175,16 @@ class Plan:
             for uid, mask, words in zip(uids, masks, keywords, strict=True)
         ]
 
-    def select(self, run: Run, rows: Sequence[Row]) -> tuple[Iterable[int], Sequence[Row]]:
-        """Sequence numbers for the rows of a run, without those that are not asked for."""
+    def select(self, runs: Sequence[Run], rows: Sequence[Row]) -> tuple[Iterable[int], Sequence[Row]]:
+        """Sequence numbers for the rows of runs, without those that are not asked for."""
         if self.changed_since is not None:
             since, place = self.changed_since, self.columns.index("p.modseq")
             rows = [row for row in rows if row[place] > since]
-        if self.by_uid:
-            known = set(run.uids)
-            rows = [row for row in rows if row[0] in known]
-            return [row[0] for row in rows], rows
-        if len(rows) == len(run.uids):
-            return range(run.number, run.number + len(rows)), rows
-        numbers = dict(zip(run.uids, range(run.number, run.number + len(run.uids)), strict=True))
+        if not self.by_uid and len(rows) == sum([len(run.uids) for run in runs]):
+            return chain.from_iterable([range(run.number, run.number + len(run.uids)) for run in runs]), rows
+        numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
         rows = [row for row in rows if row[0] in numbers]
-        return [numbers[row[0]] for row in rows], rows
+        return [row[0] if self.by_uid else numbers[row[0]] for row in rows], rows
 
 
 def _whole(contents: tuple[Attribute, ...], follows: bool) -> bytes:
