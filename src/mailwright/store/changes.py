@@ -5,10 +5,12 @@ IDLE, QRESYNC and JMAP state are views of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchAccount
 from mailwright.store.model import ID_MASK, Change, Kind
-from mailwright.store.sets import pack
+from mailwright.store.sets import pack, pack_ranges
 
 
 def next_modseq(tx: Transaction, account: int) -> int:
@@ -29,6 +31,27 @@ def append(
     messages: list[int] | None = None,
 ) -> None:
     """Add a row to the log and announce it."""
+    numbers = [message & ID_MASK for message in messages or ()]
+    _append(tx, account, modseq, mailbox, kind, pack(uids or ()), pack(numbers))
+
+
+def append_ranges(
+    tx: Transaction,
+    account: int,
+    modseq: int,
+    mailbox: int,
+    kind: Kind,
+    uids: Iterable[tuple[int, int]],
+    messages: Iterable[tuple[int, int]],
+) -> None:
+    """`append` for what is known as ranges."""
+    numbers = [(first & ID_MASK, last & ID_MASK) for first, last in messages]
+    _append(tx, account, modseq, mailbox, kind, pack_ranges(uids), pack_ranges(numbers))
+
+
+def _append(
+    tx: Transaction, account: int, modseq: int, mailbox: int, kind: Kind, uids: str, messages: str
+) -> None:
     tx.run(
         "INSERT INTO changes (account, modseq, n, mailbox, kind, uids, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
         account,
@@ -36,8 +59,8 @@ def append(
         tx.announce(account, modseq),
         mailbox,
         int(kind),
-        pack(uids or ()),
-        pack(message & ID_MASK for message in messages or ()),
+        uids,
+        messages,
     )
 
 

@@ -6,7 +6,8 @@ The last place of a message takes the message with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -18,6 +19,11 @@ from mailwright.store.db.api import Row, Transaction
 from mailwright.store.model import Copied, Kind, Place
 from mailwright.store.sets import ranges
 
+MANY = 500  # places from which on marks are changed by SQL alone, if
+CLOSE = 20  # so many or more lie side by side, on average, and
+_KINDS = 20  # no more kinds of keywords are in use
+_NEVER = (1 << 62) - 1  # no modseq is higher
+_ALL = (1 << 31) - 1  # all flags there can be
 _TOGETHER = 50  # UIDs that lie apart, in one statement
 _MARKS = ", ".join("?" * _TOGETHER)
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
@@ -26,9 +32,10 @@ _FEW = 8  # runs of UIDs that are read one by one, however close they lie
 class Changed(NamedTuple):
     """The answer to a change of flags."""
 
-    places: list[Place]  # as they are now, those that were asked for and exist
+    places: list[Place]  # as they are now, those that were asked for and exist; none where they are MANY
     modseq: int | None  # None when nothing changed
     refused: list[int]  # UIDs changed after `unchanged_since` (RFC 7162 3.1.3)
+    found: int  # how many were asked for, exist and were not refused
 
 
 def copy(
@@ -98,6 +105,14 @@ def store_flags(
     keywords.
     """
     check_keywords(" ".join(keywords))
+    if len(uids) > MANY:
+        spans = list(ranges(uids))
+        apply = partial(
+            _apply, action=action, flags=flags, keywords=keywords, kept=kept, keep_keywords=keep_keywords
+        )
+        done = _store_many(tx, account, mailbox, spans, len(uids), apply, unchanged_since)
+        if done is not None:
+            return done
     places = read_places(tx, account, mailbox, uids)
     refused: list[int] = []
     if unchanged_since is not None:
@@ -110,7 +125,7 @@ def store_flags(
     to = {old: _apply(Marks(*old), action, flags, keywords, kept, keep_keywords) for old in groups}
     groups = {old: group for old, group in groups.items() if to[old] != old}
     if not groups:
-        return Changed(places, None, refused)
+        return Changed(places, None, refused, len(places))
     modseq = changes.next_modseq(tx, account)
     bulk.mark(tx, account, mailbox, modseq, groups, to)
     _count_marks(tx, account, mailbox, modseq, groups, to)
@@ -121,7 +136,43 @@ def store_flags(
             places[n] = Place(uid, message, modseq, *to[mask, words], date, saved)
             touched.append(place)
     _log(tx, account, modseq, mailbox, Kind.FLAGS, touched)
-    return Changed(places, modseq, refused)
+    return Changed(places, modseq, refused, len(places))
+
+
+def _store_many(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    spans: bulk.Spans,
+    asked: int,
+    apply: Callable[[Marks], Marks],
+    unchanged_since: int | None,
+) -> Changed | None:
+    """As `store_flags`, a statement for many places; None when they lie too much apart, or differ too much."""
+    if len(spans) > asked // CLOSE:
+        return None
+    # What is counted must not be changed by others meanwhile.
+    tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
+    texts = {old: apply(Marks(0, old)).keywords for old in bulk.read_keywords(tx, account, mailbox, spans)}
+    if len(texts) > _KINDS:
+        return None
+    same = all(old == new for old, new in texts.items())
+    # Each flag is set, taken away or left, whatever the others are.
+    change = bulk.Change(apply(Marks(_ALL, "")).flags, apply(Marks(0, "")).flags, None if same else texts)
+    since = _NEVER if unchanged_since is None else unchanged_since
+    refused = [] if since == _NEVER else bulk.read_newer(tx, account, mailbox, spans, since)
+    before = bulk.count_marks(tx, account, mailbox, spans)
+    found = before.messages - len(refused)
+    if not bulk.would_change(tx, account, mailbox, spans, change, since):
+        return Changed([], None, refused, found)
+    modseq = changes.next_modseq(tx, account)
+    bulk.mark_all(tx, account, mailbox, spans, change, modseq, since)
+    after = bulk.count_marks(tx, account, mailbox, spans)
+    unseen, deleted = after.unseen - before.unseen, after.deleted - before.deleted
+    _count_in_mailbox(tx, account, mailbox, modseq, unseen, deleted)
+    uids, messages = bulk.read_touched(tx, account, mailbox, spans, modseq)
+    changes.append_ranges(tx, account, modseq, mailbox, Kind.FLAGS, uids, messages)
+    return Changed([], modseq, refused, found)
 
 
 def _count_marks(
@@ -137,6 +188,12 @@ def _count_marks(
     for old, uids in groups.items():
         unseen += len(uids) * (_unseen(to[old].flags) - _unseen(old[0]))
         deleted += len(uids) * (_deleted(to[old].flags) - _deleted(old[0]))
+    _count_in_mailbox(tx, account, mailbox, modseq, unseen, deleted)
+
+
+def _count_in_mailbox(
+    tx: Transaction, account: int, mailbox: int, modseq: int, unseen: int, deleted: int
+) -> None:
     tx.run(
         "UPDATE mailboxes SET modseq = ?, unseen = unseen + ?, deleted = deleted + ? WHERE account = ? AND id = ?",
         modseq,

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
 _SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
-_UID = Attribute("UID", b"UID")
-_FLAGS = Attribute("FLAGS", b"FLAGS")
-_MODSEQ = Attribute("MODSEQ", b"MODSEQ")
+UID = Attribute("UID", b"UID")
+FLAGS = Attribute("FLAGS", b"FLAGS")
+MODSEQ = Attribute("MODSEQ", b"MODSEQ")
 
 
 def parse(lexer: Lexer) -> FetchArgs:
@@ -64,19 +64,19 @@ async def run(session: Session, command: Command) -> Reply:
     runs, limit = limited(session, runs)
     by_uid = "UIDONLY" in session.enabled
     attributes = dict.fromkeys(args.attributes)
-    if args.changed_since is not None or _MODSEQ in attributes:
+    if args.changed_since is not None or MODSEQ in attributes:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: to use it is to enable it
-        attributes[_MODSEQ] = None
+        attributes[MODSEQ] = None
     if command.uid and not by_uid:
-        attributes = {_UID: None} | attributes
+        attributes = {UID: None} | attributes
     if await _mark_seen(session, selected, runs, attributes):
-        attributes[_FLAGS] = None
+        attributes[FLAGS] = None
         if "CONDSTORE" in session.enabled:
-            attributes[_MODSEQ] = None
+            attributes[MODSEQ] = None
     texts = session.service.flag_texts
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
     missing = await _send(session, selected, runs, plan)
-    if _MODSEQ in attributes:
+    if MODSEQ in attributes:
         session.notified = max(
             session.notified, selected.view.modseq + 1
         )  # what it may show is told as news too
@@ -103,15 +103,19 @@ async def _changed(session: Session, selected: Selected, args: FetchArgs) -> lis
 async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> None:
     """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1)."""
     by_uid = "UIDONLY" in session.enabled
-    await send_items(session, selected, runs, [_FLAGS, _MODSEQ] if by_uid else [_UID, _FLAGS, _MODSEQ])
+    await send_items(session, selected, runs, [FLAGS, MODSEQ] if by_uid else [UID, FLAGS, MODSEQ])
 
 
 async def send_items(
-    session: Session, selected: Selected, runs: list[Run], attributes: list[Attribute]
+    session: Session,
+    selected: Selected,
+    runs: list[Run],
+    attributes: list[Attribute],
+    changed_since: int | None = None,
 ) -> None:
     r"""Send these attributes without setting \Seen."""
     by_uid = "UIDONLY" in session.enabled
-    plan = Plan(attributes, selected.view, session.service.flag_texts, by_uid=by_uid)
+    plan = Plan(attributes, selected.view, session.service.flag_texts, changed_since, by_uid)
     await _send(session, selected, runs, plan)
 
 
