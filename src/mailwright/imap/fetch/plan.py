@@ -81,7 +81,7 @@ _CONTENT: Final = ("m.blob", "m.size", "m.structure")
 class Plan:
     """What to read and to render. `contents` are the attributes that need the message itself.
 
-    Rows hold `columns`; the UID comes first. `line` is the response as SQL; '': it is made of rows.
+    Rows hold `columns`; the UID comes first. `line` and `recent_line` are the response as SQL; '': it is made of rows.
     """
 
     __slots__ = (
@@ -97,6 +97,8 @@ class Plan:
         "joined",
         "keywords",
         "line",
+        "recent_line",
+        "recents",
         "undecodable",
         "whole",
     )
@@ -135,8 +137,9 @@ class Plan:
         self.whole = _whole(self.contents, bool(shown))
         self.joined = any(column.startswith("m.") for column in columns)
         self.by_uid = by_uid
-        plain = changed_since is None and self._recents is None
-        self.line = make_line(attributes, by_uid) if plain else ""
+        self.recents = view.recents
+        self.line = make_line(attributes, by_uid, recent=False) if changed_since is None else ""
+        self.recent_line = make_line(attributes, by_uid, recent=True) if self.line and self.recents else ""
         head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
