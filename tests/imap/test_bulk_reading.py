@@ -193,8 +193,11 @@ async def test_searches_for_the_day_of_sending(
             last = COUNT
             while last:
                 block = read_block(tx, key, plan, chosen, last)
-                done = decide(tx, key[0], plan, hits, block.rows, 0) if block.rows else None
-                found[-1] |= {row[0] for row in done.rows} if done is not None else set()
+                looked = 0
+                while looked < len(block.rows):
+                    done = decide(tx, key[0], plan, hits, block.rows, looked)
+                    found[-1] |= {row[0] for row in done.rows}
+                    looked += done.looked
                 last = block.last
         assert len(packed) == len(set(packed))
         return set(packed), found[0], found[1]
