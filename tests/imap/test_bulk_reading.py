@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -122,7 +122,7 @@ async def test_lines_and_rows_say_the_same(
     assert {text for text in plans[0].keywords if text} == {text for text in plans[1].keywords if text}
 
 
-def _sorted(pieces: list[object]) -> list[bytes]:
+def _sorted(pieces: Sequence[object]) -> list[bytes]:
     octets = [piece for piece in pieces if isinstance(piece, bytes)]
     assert len(octets) == len(pieces)
     return sorted(b"".join(octets).splitlines())
@@ -186,7 +186,7 @@ async def test_searches_for_the_day_of_sending(
         while last:
             uids, last = read_packed(tx, key, sure, last)
             packed += uids
-        found = []
+        found: list[set[int]] = []
         for plan in (sure, every):
             hits, chosen = start(tx, key, plan, COUNT)
             found.append(set())
