@@ -96,6 +96,8 @@ async def _tell_many(
         attributes.insert(0, UID)
     since = changed.modseq - 1 if silent and changed.modseq is not None else None
     await send_items(session, selected, runs, attributes, since)
+    if with_modseq:  # what others changed meanwhile may have been shown: it is told as news too
+        session.notified = max(session.notified, selected.view.modseq + 1)
     if not silent:
         selected.view.forget_flags([uid for run in runs for uid in run.uids])
 
