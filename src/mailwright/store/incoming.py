@@ -156,7 +156,9 @@ def _write_all(file: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
-            rest = rest[file.write(rest) :]
+            # Not within the slice: mypyc evaluates a bound of a slice twice, and the octets would be there twice.
+            written = file.write(rest)
+            rest = rest[written:]
 
 
 def _as_store_error(error: OSError, folder: Path) -> StoreFull | StoreFailed:
