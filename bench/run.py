@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
+
+from support.demo import Account
 
 from .report import Report, Result, interleave
 from .servers import Ours, Pair, Server
@@ -21,6 +23,7 @@ class Bench:
     ours: Ours | None
     rounds: int = 5
     quick: bool = False
+    mailboxes: dict[int, dict[str, Account]] = field(default_factory=dict)  # see `mailboxes.loaded`
 
     @property
     def servers(self) -> dict[str, Server]:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +42,10 @@ class Server(Protocol):
 
     def settle(self) -> None:
         """Give back memory that earlier measurements left behind."""
+        ...
+
+    def rest(self) -> None:
+        """Wait until it is at rest."""
         ...
 
 
@@ -90,6 +95,9 @@ class Pair:
 
     def settle(self) -> None:
         """Each session has a process of its own, which ends with it."""
+
+    def rest(self) -> None:
+        _wait_for_rest(self.pids())
 
 
 class Ours:
@@ -156,6 +164,9 @@ class Ours:
         self.demo.stop()
         self.demo.start()
 
+    def rest(self) -> None:
+        _wait_for_rest(self.pids())
+
     def _settled_size(self) -> int:
         """The size of the data after a clean stop, when the write-ahead log is folded in."""
         assert self.demo is not None, "not started"
@@ -187,6 +198,29 @@ def proportional_memory(pids: list[int]) -> int:
             int(line.split()[1]) * 1024 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))
         )
     return total
+
+
+def processor_time(pids: list[int]) -> float:
+    """Seconds that the processes have run, in user and in system mode."""
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _wait_for_rest(pids: list[int], seconds: float = 200) -> None:
+    """Wait until the processes use less than a twentieth of a processor. Raises RuntimeError."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = processor_time(pids)
+        time.sleep(0.4)
+        if processor_time(pids) - before < 0.02:
+            return
+    raise RuntimeError(f"no rest within {seconds:.0f} s")
 
 
 def peak_memory(pid: int) -> int:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..run import Bench
+from .crowd import crowd
 from .disk import disk
-from .fetch import fetch
-from .imap import imap
+from .fetch import fetch, fetch_large
+from .imap import imap, imap_large
+from .million import million
 from .relay import relay, relay_deferred, relay_signed
 from .sessions import sessions
+from .slow import slow
 from .smtp import p99, smtp_kept, smtp_new
 from .upload import upload
 
@@ -28,5 +31,10 @@ LATER: dict[str, Callable[[Bench], None]] = {
     "relay": relay,
     "relay-signed": relay_signed,
     "relay-deferred": relay_deferred,
+    "fetch-large": fetch_large,
     "imap": imap,
+    "imap-large": imap_large,
+    "imap-million": million,
+    "imap-crowd": crowd,
+    "imap-slow": slow,
 }

@@ -6,13 +6,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
-from ..corpus import Corpus
-from ..imap import Client, load
+from ..imap import Client
+from ..mailboxes import DISTINCT, numbered, opened
 from ..report import Result
 from ..run import Bench
 
-DISTINCT = 10_000
 ITEMS = {
     "(UID FLAGS)": "UID FLAGS",
     "(ENVELOPE ...)": "UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE",
@@ -23,46 +23,42 @@ ITEMS = {
 
 def fetch(bench: Bench) -> None:
     """Microseconds a message for each kind of FETCH."""
-    for count in [bench.count(10_000, 2000), *([] if bench.quick else [100_000])]:
-        clients = _loaded(bench, count)
-        for name, items in ITEMS.items():
-            _row(bench, clients, count, name, items)
-        for client in clients.values():
-            client.close()
+    _measure(bench, bench.count(10_000, 2000))
 
 
-def _row(bench: Bench, clients: dict[str, Client], count: int, name: str, items: str) -> None:
-    result = Result(f"FETCH 1:* {name}, {count:,} messages", "µs/msg", goal=1.5)
-    bench.measure(result, clients, lambda client: client.timed(f"FETCH 1:* ({items})")[0] * 1e6 / count)
+def fetch_large(bench: Bench) -> None:
+    """The same on 100,000 messages."""
+    _measure(bench, bench.count(100_000, 20_000))
 
 
-def numbered(count: int) -> Iterator[bytes]:
-    """`count` messages, none twice; from `DISTINCT` on their bodies repeat."""
-    corpus = Corpus().take(min(count, DISTINCT))
-    for number in range(count):
-        yield b"X-Number: %d\r\n" % number + corpus[number % DISTINCT]
+def _measure(bench: Bench, count: int) -> None:
+    clients = opened(bench, count)
+    for side, client in clients.items():
+        _check(side, client, count)
+    for name, items in ITEMS.items():
+        result = Result(f"FETCH 1:* {name}, {count:,} messages", "µs/msg", goal=1)
+        bench.measure(result, clients, partial(_cost, f"FETCH 1:* ({items})", count))
+    for client in clients.values():
+        client.close()
 
 
-def _loaded(bench: Bench, count: int) -> dict[str, Client]:
-    """Clients with the loaded mailbox selected, after one FETCH of each kind that was checked."""
-    clients = {}
-    for server in bench.servers.values():
-        bench.report.say(f"loading {count:,} messages into {server.name}")
-        account = server.accounts(1)[0]
-        load(server, account, numbered(count))
-        client = clients[server.name] = Client(server.address("imap"), account)
-        client.command("SELECT INBOX")
-        for name, items in ITEMS.items():
-            if items == "BODY.PEEK[]" and count > DISTINCT:
-                continue
-            response = client.command(f"FETCH 1:* ({items})")
-            if items == "BODY.PEEK[]":
-                wanted = Counter(hashlib.sha256(message).digest() for message in numbered(count))
-                assert Counter(_bodies(response)) == wanted, f"{server.name} changed messages"
-            else:
-                answered = len(re.findall(rb"^\* \d+ FETCH ", response, re.MULTILINE))
-                assert answered == count, f"{server.name} answered {answered} of {count} to {name}"
-    return clients
+def _cost(command: str, count: int, client: Client) -> float:
+    return client.timed(command)[0] * 1e6 / count
+
+
+def _check(side: str, client: Client, count: int) -> None:
+    """One FETCH of each kind, answered in full; it warms the caches too."""
+    for name, items in ITEMS.items():
+        if items == "BODY.PEEK[]" and count > DISTINCT:
+            client.timed(f"FETCH 1:* ({items})")
+            continue
+        response = client.command(f"FETCH 1:* ({items})")
+        if items == "BODY.PEEK[]":
+            wanted = Counter(hashlib.sha256(message).digest() for message in numbered(count))
+            assert Counter(_bodies(response)) == wanted, f"{side} changed messages"
+        else:
+            answered = len(re.findall(rb"^\* \d+ FETCH ", response, re.MULTILINE))
+            assert answered == count, f"{side} answered {answered} of {count} to {name}"
 
 
 def _bodies(response: bytes) -> Iterator[bytes]:

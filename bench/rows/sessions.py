@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from support.demo import Account
 
-from ..corpus import Corpus
-from ..imap import Client, load
+from ..imap import Client
+from ..mailboxes import loaded
 from ..report import Result
 from ..run import Bench
 from ..servers import Server, proportional_memory
 
-MAILBOX = 1000  # messages in the mailbox that the sessions select
+MAILBOX = 10_000  # messages in the mailbox that the sessions select
 PAIR_MOST = 4000  # Dovecot's configuration there allows 4,096 processes
 KILOBYTE = 1024
 
@@ -23,10 +23,7 @@ def sessions(bench: Bench) -> None:
     """500 and 5,000 sessions without TLS on both sides, and with TLS on ours."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    accounts = {name: server.accounts(1)[0] for name, server in bench.servers.items()}
-    messages = Corpus().take(MAILBOX)
-    for name, server in bench.servers.items():
-        load(server, accounts[name], messages)
+    accounts = loaded(bench, bench.count(MAILBOX, 2000))
     for count in [500] if bench.quick else [500, 5000]:
         _rows(bench, accounts, count)
 

@@ -9,9 +9,10 @@ from typing import Literal
 import pytest
 from support.accounts import prepared
 
-from mailwright.store import arrivals, mailboxes, messages
+from mailwright.store import arrivals, changes, mailboxes, messages
 from mailwright.store.db.api import Database, Transaction
-from mailwright.store.model import Flag, Place
+from mailwright.store.model import ID_MASK, Flag, Place
+from mailwright.store.sets import unpack
 
 NOW = 1_700_000_000
 COUNT = 60
@@ -41,11 +42,19 @@ async def check_counts(db: Database, account: int, name: str) -> list[Place]:
     return places
 
 
+@pytest.mark.parametrize("many", [2, 1000])
 @pytest.mark.parametrize("uids", [range(1, COUNT + 1), range(1, COUNT, 2), (5, 6, 40)])
 @pytest.mark.parametrize("action", ["set", "add", "remove"])
 async def test_flags_of_many(
-    db: Database, account: int, uids: Sequence[int], action: Literal["set", "add", "remove"]
+    db: Database,
+    account: int,
+    uids: Sequence[int],
+    action: Literal["set", "add", "remove"],
+    many: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(messages, "MANY", many)
+    monkeypatch.setattr(messages, "CLOSE", 1)
     before = await filled(db, account)
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     changed = await db.write(
@@ -53,7 +62,8 @@ async def test_flags_of_many(
     )
     after = {place.uid: place for place in await check_counts(db, account, "INBOX")}
     asked = [place for place in before if place.uid in uids]
-    assert [place.uid for place in changed.places] == [place.uid for place in asked]
+    assert changed.found == len(asked)
+    touched: list[Place] = []
     for place in before:
         flags, words = place.flags, set(place.keywords.split())
         if place.uid in uids:
@@ -67,7 +77,29 @@ async def test_flags_of_many(
         now = after[place.uid]
         assert (now.flags, now.keywords) == (flags, " ".join(sorted(words)))
         assert (now.modseq == changed.modseq) == ((flags, now.keywords) != (place.flags, place.keywords))
-    assert changed.places == [after[place.uid] for place in asked]
+        touched += [now] if now.modseq == changed.modseq else []
+    assert changed.places == ([after[place.uid] for place in asked] if len(uids) <= many else [])
+    assert changed.modseq is not None
+    (logged,) = await db.read(changes.read_changes, account, changed.modseq - 1, box.id)
+    assert list(unpack(logged.uids)) == [place.uid for place in touched]
+    assert list(unpack(logged.messages)) == [place.message & ID_MASK for place in touched]
+
+
+async def test_many_changed_meanwhile_are_refused(db: Database, account: int) -> None:
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    count = messages.MANY + 20
+    await db.write(fill, account, box.id, [prepared(db, b"one")] * count)
+    newer = await db.write(messages.store_flags, account, box.id, [7, 8], "add", Flag.FLAGGED)
+    assert newer.modseq is not None
+    every = list(range(1, count + 6))
+    changed = await db.write(
+        messages.store_flags, account, box.id, every, "add", Flag.DRAFT, unchanged_since=newer.modseq - 1
+    )
+    assert (changed.refused, changed.found) == ([7, 8], count - 2)
+    places = await check_counts(db, account, "INBOX")
+    assert [place.uid for place in places if not place.flags & Flag.DRAFT] == [7, 8]
+    again = await db.write(messages.store_flags, account, box.id, every[8:], "add", Flag.DRAFT)
+    assert (again.modseq, again.found) == (None, count - 8)
 
 
 async def test_copies_and_moves_of_many_keep_their_order(db: Database, account: int) -> None:

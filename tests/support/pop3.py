@@ -104,7 +104,7 @@ class Pop3House:
 
     async def kept(self) -> list[int]:
         """The UIDs in INBOX."""
-        return await self.store.read(messages.read_uids, self.account, self.mailbox)
+        return list(await self.store.read(messages.read_uids, self.account, self.mailbox))
 
     def limit(self, **limits: float) -> None:
         """Change limits for the sessions to come."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
@@ -11,7 +12,6 @@ from mailwright.imap.reply import Bad
 from mailwright.imap.selected import (
     News,
     Selected,
-    read_news,
     read_news_and_last,
     read_news_and_uids,
 )
@@ -49,14 +49,19 @@ async def refresh_rights(session: Session) -> None:
 
 def usable_flags(selected: Selected) -> bytes:
     """The FLAGS and PERMANENTFLAGS responses, as far as our rights go."""
-    keywords = " ".join([COMMON, *sorted(selected.keywords)])
+    return _usable_flags(selected.keywords, "" if selected.read_only else selected.rights, selected.read_only)
+
+
+@lru_cache(maxsize=1000)
+def _usable_flags(keywords: frozenset[str], rights: str, read_only: bool) -> bytes:
+    words = " ".join([COMMON, *sorted(keywords)])
     permanent = "()"
-    if not selected.read_only:
-        writable = "w" in selected.rights
-        permanent = format_flags(permitted_flags(selected.rights), keywords if writable else "")
+    if not read_only:
+        writable = "w" in rights
+        permanent = format_flags(permitted_flags(rights), words if writable else "")
         if writable:
             permanent = permanent[:-1] + " \\*)"
-    flags = f"* FLAGS {format_flags(ALL_FLAGS, keywords)}\r\n".encode("ascii")
+    flags = f"* FLAGS {format_flags(ALL_FLAGS, words)}\r\n".encode("ascii")
     return flags + responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}")
 
 
@@ -80,7 +85,8 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
         return
     view = selected.view
     if read or session.notified > view.modseq:
-        await note_news(session, selected)
+        found = await session.service.journal.news(selected.key, view.modseq, 0 if read else session.notified)
+        _note(selected, found)
     if not view.has_news:
         return
     lowest = view.lowest_news(expunge)
@@ -108,13 +114,8 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
         await session.watching.send_new(selected, others)
 
 
-async def note_news(session: Session, selected: Selected) -> None:
-    """Bring the view's knowledge of the store up to date, without telling the client."""
-    account, mailbox = selected.key
-    _note(selected, await session.service.store.read(read_news, account, mailbox, selected.view.modseq))
-
-
 def _note(selected: Selected, news: News) -> None:
+    """Bring the view's knowledge of the store up to date, without telling the client."""
     selected.note(news.changes)
     selected.view.modseq = news.modseq
     selected.own.clear()
@@ -135,9 +136,11 @@ def claim_recent(session: Session, selected: Selected) -> int:
 
 
 async def _tell_flags(session: Session, selected: Selected, changed: list[tuple[int, int]]) -> None:
-    account, mailbox = selected.key
     numbers = {uid: number for number, uid in changed}
-    places = await session.service.store.read(read_places, account, mailbox, list(numbers))
+    service, uids = session.service, list(numbers)
+    places = service.journal.places(selected.key, uids, selected.view.modseq)
+    if places is None:
+        places = await service.store.read(read_places, *selected.key, uids)
     # What is newer than the news is told again with its own mod-sequence: a client that drops now must not believe
     # that it knows everything up to that (RFC 7162 3.2.5).
     newest = selected.view.modseq

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap.view import Key, View
@@ -76,7 +77,7 @@ class News(NamedTuple):
 
     modseq: int
     changes: list[Change]
-    uids: list[int]
+    uids: Sequence[int]
     lowest: int
 
 

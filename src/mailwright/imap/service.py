@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 from mailwright.base.clock import Clock
 from mailwright.base.limits import Limits
+from mailwright.imap.journal import Journal
 from mailwright.imap.keywords import Keywords
+from mailwright.imap.orders import Orders
 from mailwright.imap.recents import Recents
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.view import Pool
@@ -51,6 +53,8 @@ class Service:
         self.recents = Recents(clock.now())
         self.flag_texts = FlagTexts()
         self.keywords = Keywords()
+        self.journal = Journal(store)
+        self.orders = Orders()
 
     def now(self) -> int:
         """Seconds since the epoch."""

@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from mailwright.imap import responses
 from mailwright.imap.capabilities import capabilities
-from mailwright.imap.commands.row import Row, State
+from mailwright.imap.commands.row import AUTHENTICATED, FRESH, SELECTED, Row
 from mailwright.imap.commands.table import NUMBERED, PARSERS, TABLE
 from mailwright.imap.connection import (
     Closed,
@@ -56,6 +56,7 @@ class Session:
     __slots__ = (
         "_bad",
         "_ended",
+        "_unsent",
         "_unsubscribe",
         "_unwatch",
         "_unwatch_login",
@@ -88,16 +89,17 @@ class Session:
         self.language = DEFAULT
         self._bad = 0
         self._ended: Ended | None = None
+        self._unsent: list[bytes] = []  # octets that go out together: each call of the system has its price
         self._unsubscribe: Callable[[], None] | None = None
         self._unwatch_login: Callable[[], None] | None = None
         self._watched = 0  # the account whose mailbox is selected
         self._unwatch: Callable[[], None] | None = None  # of another's account
 
     @property
-    def state(self) -> State:
+    def state(self) -> int:
         if self.account is None:
-            return State.FRESH
-        return State.AUTHENTICATED if self.selected is None else State.SELECTED
+            return FRESH
+        return AUTHENTICATED if self.selected is None else SELECTED
 
     async def run(self) -> None:
         """Serve the client until either side ends the connection."""
@@ -117,6 +119,7 @@ class Session:
             raise
         finally:
             self._unsubscribe_all()
+            self._flush()
             await self.stream.close()
 
     async def _serve(self) -> None:
@@ -134,7 +137,13 @@ class Session:
     # Reading and writing
 
     def write(self, data: bytes) -> None:
-        self.stream.write(data)
+        """Say something, at the next `drain` or when we wait for the client."""
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        if self._unsent:
+            self.stream.write(self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
+            self._unsent.clear()
 
     def tagged(self, tag: str, condition: str, text: str, code: str = "") -> bytes:
         """A status response in the client's language (RFC 5255 3.4)."""
@@ -145,6 +154,8 @@ class Session:
         return self.tagged("*", condition, text, code)
 
     async def drain(self) -> None:
+        """Send what was written, and wait for a client that is slow to take it."""
+        self._flush()
         await self.stream.drain()
 
     async def next_event(self) -> Event:
@@ -168,7 +179,7 @@ class Session:
                 self.write(output)
             if event is not None:
                 return event
-            await self.stream.drain()
+            await self.drain()
             data = await self.stream.read(self._timeout())
             if data is None:
                 return None
@@ -346,12 +357,12 @@ class Session:
         return selected
 
 
-def _check_state(name: str, row: Row, state: State) -> None:
+def _check_state(name: str, row: Row, state: int) -> None:
     if row.states & state:
         return
-    if state == State.FRESH:
+    if state == FRESH:
         raise Bad(f"{name}: log in first")
-    if row.states == State.FRESH:
+    if row.states == FRESH:
         raise Bad(f"{name}: you are logged in already")
     raise Bad(f"{name}: select a mailbox first")
 

@@ -180,6 +180,21 @@ class View:
             return self._base + index + 1
         return 0
 
+    def numbers(self, uids: Sequence[int]) -> list[int]:
+        """The sequence numbers of UIDs in any order, without those that `number` does not find."""
+        known, base = self._uids, self._base
+        count = len(known)
+        if not count:
+            return []
+        first, last = known[0], known[count - 1]
+        if last - first + 1 == count:  # no gaps
+            less = first - base - 1
+            return [uid - less for uid in uids if first <= uid <= last]
+        if len(uids) < count // 20:
+            return [number for uid in uids if (number := self.number(uid))]
+        by_uid = dict(zip(known, range(base + 1, base + count + 1), strict=True))
+        return [by_uid[uid] for uid in uids if uid in by_uid]
+
     def runs_of_numbers(self, ranges: Iterable[Range]) -> list[Run]:
         """The loaded messages with these sequence numbers."""
         found = []

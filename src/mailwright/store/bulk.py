@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Flag, Place
 from mailwright.store.sets import ranges
 
+SEEN: Final = int(Flag.SEEN)  # an enumeration's own operators are slow
+DELETED: Final = int(Flag.DELETED)
+Spans = Sequence[tuple[int, int]]  # of UIDs, first and last
 _WITHIN = "account = ? AND mailbox = ? AND uid >= ? AND uid <= ?"
 
 
@@ -30,8 +33,8 @@ class Counts(NamedTuple):
 
 
 def count(places: Sequence[Place], octets: int) -> Counts:
-    unseen = sum([1 for place in places if not place.flags & Flag.SEEN])
-    deleted = sum([1 for place in places if place.flags & Flag.DELETED])
+    unseen = sum([1 for place in places if not place.flags & SEEN])
+    deleted = sum([1 for place in places if place.flags & DELETED])
     return Counts(len(places), unseen, deleted, octets)
 
 
@@ -75,6 +78,105 @@ def mark(
         " AND flags = ? AND keywords = ? AND modseq < ?",
         rows,
     )
+
+
+class Change(NamedTuple):
+    """A change of marks: the flags that stay and those that are set, and new keywords by old ones; None: they stay."""
+
+    stay: int
+    on: int
+    keywords: dict[str, str] | None
+
+
+def read_keywords(tx: Transaction, account: int, mailbox: int, spans: Spans) -> set[str]:
+    """The texts of keywords in use from the first to the last UID of each span."""
+    sql = f"SELECT DISTINCT keywords FROM places WHERE {_WITHIN}"  # noqa: S608
+    return {text for first, last in spans for (text,) in tx.all(sql, account, mailbox, first, last)}
+
+
+def read_newer(tx: Transaction, account: int, mailbox: int, spans: Spans, modseq: int) -> list[int]:
+    """The UIDs in these spans with a higher modseq, rising."""
+    sql = f"SELECT uid FROM places WHERE {_WITHIN} AND modseq > ? ORDER BY uid"  # noqa: S608
+    return [uid for first, last in spans for (uid,) in tx.all(sql, account, mailbox, first, last, modseq)]
+
+
+def would_change(
+    tx: Transaction, account: int, mailbox: int, spans: Spans, change: Change, unchanged_since: int
+) -> bool:
+    """Whether a change makes any mark in these spans another one."""
+    sql = f"SELECT 1 FROM places WHERE {_WITHIN} AND modseq <= ? AND %s LIMIT 1"  # noqa: S608
+    return any(
+        tx.one(sql % condition, account, mailbox, first, last, unchanged_since, *params) is not None
+        for first, last in spans
+        for _, _, condition, params in _steps(change)
+    )
+
+
+def mark_all(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    spans: Spans,
+    change: Change,
+    modseq: int,
+    unchanged_since: int,
+) -> None:
+    """Carry out a change in these spans, but where `modseq` is higher than `unchanged_since`."""
+    for first, last in spans:
+        for setting, values, condition, params in _steps(change):
+            tx.run(
+                f"UPDATE places SET {setting}, modseq = ? WHERE {_WITHIN} AND modseq <= ? AND {condition}",  # noqa: S608
+                *values,
+                modseq,
+                account,
+                mailbox,
+                first,
+                last,
+                unchanged_since,
+                *params,
+            )
+
+
+def _steps(change: Change) -> Iterator[tuple[str, tuple[str, ...], str, tuple[str, ...]]]:
+    """What to set, with its parameters, and where, with its parameters; what one step made no other one changes."""
+    flags = f"((flags & {change.stay}) | {change.on})"
+    if change.keywords is None:
+        yield f"flags = {flags}", (), f"flags <> {flags}", ()
+        return
+    for old, new in change.keywords.items():
+        condition = f"keywords = ? AND (flags <> {flags} OR keywords <> ?)"
+        yield f"flags = {flags}, keywords = ?", (new,), condition, (old, new)
+
+
+def count_marks(tx: Transaction, account: int, mailbox: int, spans: Spans) -> Counts:
+    """What the places in these spans count for, but for their octets."""
+    sql = (
+        f"SELECT count(*), coalesce(sum(1 - (flags & {SEEN})), 0), coalesce(sum((flags & {DELETED}) / {DELETED}), 0)"  # noqa: S608
+        f" FROM places WHERE {_WITHIN}"
+    )
+    rows = [tx.one(sql, account, mailbox, first, last) or (0, 0, 0) for first, last in spans]
+    messages, unseen, deleted = (int(sum(column)) for column in zip(*rows, strict=True))
+    return Counts(messages, unseen, deleted, 0)
+
+
+def read_touched(
+    tx: Transaction, account: int, mailbox: int, spans: Spans, modseq: int
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The UIDs in these spans with this modseq, and their messages, as ranges."""
+    uids: list[tuple[int, int]] = []
+    messages: list[tuple[int, int]] = []
+    where = f"FROM places WHERE {_WITHIN} AND modseq = ?"
+    for first, last in spans:
+        params = (account, mailbox, first, last, modseq)
+        row = tx.one(f"SELECT count(*), min(message - uid), max(message - uid) {where}", *params)
+        if row is not None and row[0] == last - first + 1 and row[1] == row[2]:  # most mail came in order
+            uids.append((first, last))
+            messages.append((first + row[1], last + row[1]))
+            continue
+        rows = tx.all(f"SELECT uid, message {where}", *params)
+        uids += ranges(uid for uid, _ in rows)
+        messages += ranges(message for _, message in rows)
+    return uids, messages
 
 
 def duplicate(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchAccount
 from mailwright.store.model import ID_MASK, Change, Kind
-from mailwright.store.sets import pack
+from mailwright.store.sets import pack, pack_ranges
 
 
 def next_modseq(tx: Transaction, account: int) -> int:
@@ -31,8 +31,22 @@ def append(
     messages: list[int] | None = None,
 ) -> None:
     """Add a row to the log and announce it."""
-    packed = pack(message & ID_MASK for message in messages or ())
-    _insert(tx, account, modseq, mailbox, kind, pack(uids or ()), packed)
+    numbers = [message & ID_MASK for message in messages or ()]
+    _insert(tx, account, modseq, mailbox, kind, pack(uids or ()), pack(numbers))
+
+
+def append_ranges(
+    tx: Transaction,
+    account: int,
+    modseq: int,
+    mailbox: int,
+    kind: Kind,
+    uids: Iterable[tuple[int, int]],
+    messages: Iterable[tuple[int, int]],
+) -> None:
+    """`append` for what is known as ranges."""
+    numbers = [(first & ID_MASK, last & ID_MASK) for first, last in messages]
+    _insert(tx, account, modseq, mailbox, kind, pack_ranges(uids), pack_ranges(numbers))
 
 
 def append_metadata(

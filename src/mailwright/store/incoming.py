@@ -173,7 +173,8 @@ def _write_all(file: IO[bytes], pieces: Iterator[bytes] | list[bytes]) -> None:
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
-            written = file.write(rest)  # apart: mypyc would evaluate it twice within the slice
+            # Not within the slice: mypyc evaluates a bound of a slice twice, and the octets would be there twice.
+            written = file.write(rest)
             rest = rest[written:]
 
 

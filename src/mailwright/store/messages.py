@@ -7,16 +7,26 @@ The last place of a message takes the message with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from mailwright.store import bulk, changes, search
 from mailwright.store.arrivals import PLACE, check_keywords, insert_places, take_uids
-from mailwright.store.bulk import Counts, Marks
+from mailwright.store.bulk import DELETED, SEEN, Counts, Marks
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.model import Copied, Flag, Kind, Place
+from mailwright.store.model import Copied, Kind, Place
 from mailwright.store.sets import ranges
 
+MANY = 500  # places from which on marks are changed by SQL alone, if
+CLOSE = 20  # so many or more lie side by side, on average, and
+_KINDS = 20  # no more kinds of keywords are in use
+_NEVER = (1 << 62) - 1  # no modseq is higher
+_ALL = (1 << 31) - 1  # all flags there can be
+_TOGETHER = 50  # UIDs that lie apart, in one statement
+_MARKS = ", ".join("?" * _TOGETHER)
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
 _PACKED = frozenset(("envelope", "bodystructure", "structure", "preview"))  # see `blobs.codec`
 _NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
@@ -25,9 +35,10 @@ _NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
 class Changed(NamedTuple):
     """The answer to a change of flags."""
 
-    places: list[Place]  # as they are now, those that were asked for and exist
+    places: list[Place]  # as they are now, those that were asked for and exist; none where they are MANY
     modseq: int | None  # None when nothing changed
     refused: list[int]  # UIDs changed after `unchanged_since` (RFC 7162 3.1.3)
+    found: int  # how many were asked for, exist and were not refused
 
 
 def copy(
@@ -68,7 +79,7 @@ def expunge(
     else:
         places = read_places(tx, account, mailbox, uids)
         if only_deleted:
-            places = [place for place in places if place.flags & Flag.DELETED]
+            places = [place for place in places if place.flags & DELETED]
     if not places:
         return []
     counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
@@ -97,6 +108,14 @@ def store_flags(
     keywords.
     """
     check_keywords(" ".join(keywords))
+    if len(uids) > MANY:
+        spans = list(ranges(uids))
+        apply = partial(
+            _apply, action=action, flags=flags, keywords=keywords, kept=kept, keep_keywords=keep_keywords
+        )
+        done = _store_many(tx, account, mailbox, spans, len(uids), apply, unchanged_since)
+        if done is not None:
+            return done
     places = read_places(tx, account, mailbox, uids)
     refused: list[int] = []
     if unchanged_since is not None:
@@ -109,7 +128,7 @@ def store_flags(
     to = {old: _apply(Marks(*old), action, flags, keywords, kept, keep_keywords) for old in groups}
     groups = {old: group for old, group in groups.items() if to[old] != old}
     if not groups:
-        return Changed(places, None, refused)
+        return Changed(places, None, refused, len(places))
     modseq = changes.next_modseq(tx, account)
     bulk.mark(tx, account, mailbox, modseq, groups, to)
     _count_marks(tx, account, mailbox, modseq, groups, to)
@@ -120,7 +139,43 @@ def store_flags(
             places[n] = Place(uid, message, modseq, *to[mask, words], date, saved)
             touched.append(place)
     _log(tx, account, modseq, mailbox, Kind.FLAGS, touched)
-    return Changed(places, modseq, refused)
+    return Changed(places, modseq, refused, len(places))
+
+
+def _store_many(
+    tx: Transaction,
+    account: int,
+    mailbox: int,
+    spans: bulk.Spans,
+    asked: int,
+    apply: Callable[[Marks], Marks],
+    unchanged_since: int | None,
+) -> Changed | None:
+    """As `store_flags`, a statement for many places; None when they lie too much apart, or differ too much."""
+    if len(spans) > asked // CLOSE:
+        return None
+    # What is counted must not be changed by others meanwhile.
+    tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
+    texts = {old: apply(Marks(0, old)).keywords for old in bulk.read_keywords(tx, account, mailbox, spans)}
+    if len(texts) > _KINDS:
+        return None
+    same = all(old == new for old, new in texts.items())
+    # Each flag is set, taken away or left, whatever the others are.
+    change = bulk.Change(apply(Marks(_ALL, "")).flags, apply(Marks(0, "")).flags, None if same else texts)
+    since = _NEVER if unchanged_since is None else unchanged_since
+    refused = [] if since == _NEVER else bulk.read_newer(tx, account, mailbox, spans, since)
+    before = bulk.count_marks(tx, account, mailbox, spans)
+    found = before.messages - len(refused)
+    if not bulk.would_change(tx, account, mailbox, spans, change, since):
+        return Changed([], None, refused, found)
+    modseq = changes.next_modseq(tx, account)
+    bulk.mark_all(tx, account, mailbox, spans, change, modseq, since)
+    after = bulk.count_marks(tx, account, mailbox, spans)
+    unseen, deleted = after.unseen - before.unseen, after.deleted - before.deleted
+    _count_in_mailbox(tx, account, mailbox, modseq, unseen, deleted)
+    uids, messages = bulk.read_touched(tx, account, mailbox, spans, modseq)
+    changes.append_ranges(tx, account, modseq, mailbox, Kind.FLAGS, uids, messages)
+    return Changed([], modseq, refused, found)
 
 
 def _count_marks(
@@ -136,6 +191,12 @@ def _count_marks(
     for old, uids in groups.items():
         unseen += len(uids) * (_unseen(to[old].flags) - _unseen(old[0]))
         deleted += len(uids) * (_deleted(to[old].flags) - _deleted(old[0]))
+    _count_in_mailbox(tx, account, mailbox, modseq, unseen, deleted)
+
+
+def _count_in_mailbox(
+    tx: Transaction, account: int, mailbox: int, modseq: int, unseen: int, deleted: int
+) -> None:
     tx.run(
         "UPDATE mailboxes SET modseq = ?, unseen = unseen + ?, deleted = deleted + ? WHERE account = ? AND id = ?",
         modseq,
@@ -151,12 +212,25 @@ def _count_marks(
 
 def read_uids(
     tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None
-) -> list[int]:
+) -> Sequence[int]:
     """The UIDs from `first` to `last` (None: the end), rising."""
-    sql = "SELECT uid FROM places WHERE account = ? AND mailbox = ? AND uid >= ?"
-    if last is None:
-        return [uid for (uid,) in tx.all(sql + " ORDER BY uid", account, mailbox, first)]
-    return [uid for (uid,) in tx.all(sql + " AND uid <= ? ORDER BY uid", account, mailbox, first, last)]
+    key = (account, mailbox)
+    row = tx.one(
+        "SELECT (SELECT messages FROM mailboxes WHERE account = ? AND id = ?),"
+        " (SELECT min(uid) FROM places WHERE account = ? AND mailbox = ?),"
+        " (SELECT max(uid) FROM places WHERE account = ? AND mailbox = ?)",
+        *key,
+        *key,
+        *key,
+    )
+    count, lowest, highest = row if row is not None else (0, None, None)
+    if lowest is None:
+        return []
+    low, high = max(first, lowest), highest if last is None else min(last, highest)
+    if highest - lowest + 1 == count:  # nothing was ever taken out
+        return range(low, high + 1)
+    packed = read_all(tx, *key, low, high, "string_agg(CAST(p.uid AS TEXT), ',')")[0][0]
+    return sorted(msgspec.json.decode(f"[{packed or ''}]", type=list[int]))
 
 
 def read_range(
@@ -177,6 +251,9 @@ def read_places(tx: Transaction, account: int, mailbox: int, uids: Sequence[int]
         wanted = set(uids)
         every = read_range(tx, account, mailbox, runs[0][0], runs[-1][1])
         return [place for place in every if place.uid in wanted]
+    if len(runs) > _FEW and len(runs) * 4 > len(uids):
+        ordered = sorted(set(uids))
+        return [Place._make(row) for row in read_some_columns(tx, account, mailbox, ordered, PLACE)]
     for first, last in runs:
         found += read_range(tx, account, mailbox, first, last)
     return found
@@ -189,13 +266,29 @@ def read_joined(
 
     `columns` is SQL and never holds what a peer sent.
     """
+    return _read_joined(tx, columns, "p.uid >= ? AND p.uid <= ?", account, mailbox, first, last)
+
+
+def read_some_joined(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], columns: str
+) -> Iterator[Row]:
+    """As `read_joined`, for these UIDs alone, which rise and lie apart."""
+    for some in _portions(uids):
+        yield from _read_joined(tx, columns, f"p.uid IN ({_MARKS})", account, mailbox, *some)
+
+
+def _portions(uids: Sequence[int]) -> Iterator[list[int]]:
+    """The UIDs, as many at a time as a statement takes; the last ones repeat, so that it is always the same."""
+    for start in range(0, len(uids), _TOGETHER):
+        some = list(uids[start : start + _TOGETHER])
+        yield some + some[-1:] * (_TOGETHER - len(some))
+
+
+def _read_joined(tx: Transaction, columns: str, where: str, *params: int) -> Iterator[Row]:
     rows = tx.rows(
         f"SELECT {columns} FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
-        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
-        account,
-        mailbox,
-        first,
-        last,
+        f" WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid",
+        *params,
     )
     return unpacked(tx, rows, _NAMES.split(columns))
 
@@ -214,10 +307,60 @@ def read_columns(
     )
 
 
-def read_newest_marks(tx: Transaction, account: int, mailbox: int, count: int) -> list[tuple[int, str]]:
-    """Flags and keywords of the last `count` places, the newest first."""
-    sql = "SELECT flags, keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?"
-    return [(flags, keywords) for flags, keywords in tx.all(sql, account, mailbox, count)]
+def read_some_columns(
+    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], columns: str
+) -> list[Row]:
+    """As `read_some_joined`, for columns of places (`p.`) alone."""
+    sql = (
+        f"SELECT {columns} FROM places p"  # noqa: S608
+        f" WHERE p.account = ? AND p.mailbox = ? AND p.uid IN ({_MARKS}) ORDER BY p.uid"
+    )
+    return [row for some in _portions(uids) for row in tx.all(sql, account, mailbox, *some)]
+
+
+def read_all(
+    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str, *params: int
+) -> list[Row]:
+    """As `read_columns`, in no order: for aggregates of places (`p.`). `params` are those in `columns`."""
+    return tx.all(
+        f"SELECT {columns} FROM places p"  # noqa: S608
+        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
+        *params,
+        account,
+        mailbox,
+        first,
+        last,
+    )
+
+
+def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int) -> set[str]:
+    """The keywords of the last `count` places, as texts."""
+    rows = tx.all(
+        "SELECT DISTINCT keywords FROM"
+        " (SELECT keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest",
+        account,
+        mailbox,
+        count,
+    )
+    return {keywords for (keywords,) in rows}
+
+
+def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: int) -> int:
+    """Where the `nth` unseen place from the end stands, counted from the end; 0: not among the last `count`."""
+    newest = "(SELECT uid, flags FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
+    row = tx.one(
+        f"SELECT uid FROM {newest} WHERE (flags & 1) = 0 ORDER BY uid DESC LIMIT 1 OFFSET ?",  # noqa: S608
+        account,
+        mailbox,
+        count,
+        nth - 1,
+    )
+    if row is None:
+        return 0
+    found = tx.one(
+        "SELECT count(*) FROM places WHERE account = ? AND mailbox = ? AND uid >= ?", account, mailbox, row[0]
+    )
+    return int(found[0]) if found is not None else 0
 
 
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
@@ -353,8 +496,8 @@ def _apply(
 
 
 def _unseen(flags: int) -> int:
-    return 0 if flags & Flag.SEEN else 1
+    return 0 if flags & SEEN else 1
 
 
 def _deleted(flags: int) -> int:
-    return 1 if flags & Flag.DELETED else 0
+    return 1 if flags & DELETED else 0

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Iterator
 
 def pack(numbers: Iterable[int]) -> str:
     """The packed form of numbers in any order."""
-    return ",".join(f"{first}:{last}" if last > first else str(first) for first, last in ranges(numbers))
+    return pack_ranges(ranges(numbers))
+
+
+def pack_ranges(found: Iterable[tuple[int, int]]) -> str:
+    """The packed form of ranges."""
+    return ",".join([f"{first}:{last}" if last > first else str(first) for first, last in found])
 
 
 def unpack(packed: str) -> Iterator[int]:

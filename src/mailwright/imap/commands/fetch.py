@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.fetch.binary import Encoded, decode_piece
+from mailwright.imap.fetch.lines import SLICE_LINES, lie_close, read_lines
+from mailwright.imap.fetch.pieces import Piece, Remote, Slice
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import (
     CONTENT_ROWS,
     SLICE_ROWS,
-    Piece,
-    Remote,
-    Slice,
     read_blob,
     read_contents,
     read_slice,
@@ -39,9 +39,10 @@ from mailwright.store.messages import store_flags
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_UID = Attribute("UID", b"UID")
-_FLAGS = Attribute("FLAGS", b"FLAGS")
-_MODSEQ = Attribute("MODSEQ", b"MODSEQ")
+_SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
+UID = Attribute("UID", b"UID")
+FLAGS = Attribute("FLAGS", b"FLAGS")
+MODSEQ = Attribute("MODSEQ", b"MODSEQ")
 
 
 def parse(lexer: Lexer) -> FetchArgs:
@@ -64,19 +65,19 @@ async def run(session: Session, command: Command) -> Reply:
     runs, limit = limited(session, runs)
     by_uid = "UIDONLY" in session.enabled
     attributes = dict.fromkeys(args.attributes)
-    if args.changed_since is not None or _MODSEQ in attributes:
+    if args.changed_since is not None or MODSEQ in attributes:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: to use it is to enable it
-        attributes[_MODSEQ] = None
+        attributes[MODSEQ] = None
     if command.uid and not by_uid:
-        attributes = {_UID: None} | attributes
+        attributes = {UID: None} | attributes
     if await _mark_seen(session, selected, runs, attributes):
-        attributes[_FLAGS] = None
+        attributes[FLAGS] = None
         if "CONDSTORE" in session.enabled:
-            attributes[_MODSEQ] = None
+            attributes[MODSEQ] = None
     texts = session.service.flag_texts
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
     missing = await _send(session, selected, highest_first(runs) if limit else runs, plan)
-    if _MODSEQ in attributes:
+    if MODSEQ in attributes:
         session.notified = max(
             session.notified, selected.view.modseq + 1
         )  # what it may show is told as news too
@@ -103,15 +104,19 @@ async def _changed(session: Session, selected: Selected, args: FetchArgs) -> lis
 async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> None:
     """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1)."""
     by_uid = "UIDONLY" in session.enabled
-    await send_items(session, selected, runs, [_FLAGS, _MODSEQ] if by_uid else [_UID, _FLAGS, _MODSEQ])
+    await send_items(session, selected, runs, [FLAGS, MODSEQ] if by_uid else [UID, FLAGS, MODSEQ])
 
 
 async def send_items(
-    session: Session, selected: Selected, runs: list[Run], attributes: list[Attribute]
+    session: Session,
+    selected: Selected,
+    runs: list[Run],
+    attributes: list[Attribute],
+    changed_since: int | None = None,
 ) -> None:
     r"""Send these attributes without setting \Seen."""
     by_uid = "UIDONLY" in session.enabled
-    plan = Plan(attributes, selected.view, session.service.flag_texts, by_uid=by_uid)
+    plan = Plan(attributes, selected.view, session.service.flag_texts, changed_since, by_uid)
     await _send(session, selected, runs, plan)
 
 
@@ -133,21 +138,28 @@ async def _mark_seen(
 
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
     """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
-    read = read_contents if plan.contents else read_slice
-    batches = _batches(runs, CONTENT_ROWS if plan.contents else SLICE_ROWS)
-    missing, rest = False, next(batches, [])
+    if plan.contents:
+        read, size = read_contents, CONTENT_ROWS
+    elif plan.line and lie_close(runs):
+        read, size = read_lines, SLICE_LINES
+    else:
+        read, size = read_slice, SLICE_ROWS
+    batches = _batches(runs, size)
+    missing, rest, quick = False, next(batches, []), True
+    store, clock = session.service.store, asyncio.get_running_loop().time
     reading: asyncio.Future[Slice] | None = None
     try:
         while rest:
-            if reading is None:
-                reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
-            done, reading = await reading, None
+            done = await (reading or store.read(read, selected.key, rest, plan))
+            reading = None
             show_keywords(session, selected, plan.keywords)
             missing |= done.missing
             rest = _after(rest, done.covered) or next(batches, [])
-            if rest:  # is read while this is sent
-                reading = asyncio.ensure_future(session.service.store.read(read, selected.key, rest, plan))
+            if rest and quick:  # is read while this is sent
+                reading = asyncio.ensure_future(store.read(read, selected.key, rest, plan))
+            began = clock()
             await _write(session, done.pieces)
+            quick = clock() - began < _SLOW  # else it would only lie in memory
     finally:
         if reading is not None:
             reading.cancel()
@@ -155,13 +167,18 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
 
 
 async def _write(session: Session, pieces: list[Piece]) -> None:
-    for piece in _joined(pieces):
+    """Send the pieces; the list is empty afterwards, so that they need not stay until a slow client has them."""
+    joined = deque(_joined(pieces))
+    pieces.clear()
+    while joined:
+        piece = joined.popleft()
         if isinstance(piece, Remote):
             await send_remote(session, piece)
         elif isinstance(piece, Encoded):
             await send_encoded(session, piece)
         else:
             session.write(piece)
+    piece = b""
     await session.drain()
 
 

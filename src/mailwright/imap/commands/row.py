@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from enum import IntFlag
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailwright.imap.connection import Command, Parser
@@ -16,16 +15,12 @@ if TYPE_CHECKING:
 Run = Callable[["Session", Command], Awaitable[Reply | None]]
 
 
-class State(IntFlag):
-    """The states of a connection (RFC 3501 3)."""
-
-    FRESH = 1
-    AUTHENTICATED = 2
-    SELECTED = 4
-
-
-ANY: Final = State.FRESH | State.AUTHENTICATED | State.SELECTED
-LOGGED_IN: Final = State.AUTHENTICATED | State.SELECTED
+# The states of a connection (RFC 3501 3), as bits.
+FRESH: Final = 1
+AUTHENTICATED: Final = 2
+SELECTED: Final = 4
+ANY: Final = FRESH | AUTHENTICATED | SELECTED
+LOGGED_IN: Final = AUTHENTICATED | SELECTED
 
 
 class Row(NamedTuple):
@@ -39,7 +34,7 @@ class Row(NamedTuple):
 
     run: Run
     parse: Parser
-    states: State
+    states: int
     uses_numbers: bool = False
     reads_changes: bool = False
     always_tells: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap import responses
@@ -20,7 +21,7 @@ from mailwright.imap.view import View
 from mailwright.store import acl, changes, messages
 from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
-from mailwright.store.model import Flag, Mailbox
+from mailwright.store.model import Mailbox
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -39,7 +40,7 @@ class Opened(NamedTuple):
     access: Access
     modseq: int  # the owner's account's
     first_recent: int
-    recent: list[int]
+    recent: Sequence[int]
     first_unseen: int
     keywords: set[str]  # texts of keywords of the newest messages
     since: Since | None
@@ -54,23 +55,20 @@ def open_mailbox(tx: Transaction, account: int, name: str, service: Service, res
     keywords = service.keywords
     first = service.recents.find_first(tx, key, mailbox.uidnext)
     recent = messages.read_uids(tx, *key, first) if first < mailbox.uidnext else []
-    marks = messages.read_newest_marks(tx, *key, _LOOKED_AT) if mailbox.unseen or key not in keywords else []
+    met = set() if key in keywords else messages.read_newest_keywords(tx, *key, _LOOKED_AT)
     since = None if resync is None else read_resync(tx, access.account, mailbox, resync)
     modseq = changes.read_modseq(tx, access.account)
-    return Opened(
-        access, modseq, first, recent, _first_unseen(mailbox, marks), {text for _, text in marks}, since
-    )
+    return Opened(access, modseq, first, recent, _find_first_unseen(tx, access.account, mailbox), met, since)
 
 
-def _first_unseen(mailbox: Mailbox, marks: list[tuple[int, str]]) -> int:
-    """The sequence number of the first unseen message, from the flags of the newest; 0 when it lies before those."""
-    left = mailbox.unseen
-    for n, (flags, _) in enumerate(marks):
-        if not flags & Flag.SEEN:
-            left -= 1
-            if left == 0:
-                return mailbox.messages - n
-    return 0
+def _find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> int:
+    """The sequence number of the first unseen message; 0 when it lies before the newest."""
+    if mailbox.unseen == mailbox.messages:
+        return min(1, mailbox.messages)
+    if not 0 < mailbox.unseen <= _LOOKED_AT:
+        return 0
+    place = messages.find_unseen(tx, account, mailbox.id, mailbox.unseen, _LOOKED_AT)
+    return mailbox.messages - place + 1 if place else 0
 
 
 async def run(session: Session, command: Command) -> Reply:

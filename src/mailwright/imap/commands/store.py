@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+from mailwright.imap.commands.fetch import FLAGS, MODSEQ, UID, send_items
 from mailwright.imap.connection import Command
 from mailwright.imap.news import fetched, find_messages, tell_flags
-from mailwright.imap.progress import limited, patiently, with_limit
+from mailwright.imap.progress import highest_first, limited, patiently, with_limit
 from mailwright.imap.reply import Refused, Reply
+from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.flags import ALL_FLAGS, Flags
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import StoreArgs, parse_store
+from mailwright.imap.view import Run
 from mailwright.store.acl import permitted_flags
-from mailwright.store.messages import store_flags
+from mailwright.store.messages import Changed, store_flags
 from mailwright.store.model import Place
 
 if TYPE_CHECKING:
@@ -54,25 +57,53 @@ async def run(session: Session, command: Command) -> Reply:
     changed = await patiently(session, command.tag, len(uids), work)
     if changed.modseq is not None:
         selected.own.add(changed.modseq)
-    view = selected.view
-    numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
-    told = changed.places[::-1] if limit else changed.places  # RFC 9738 3.1
-    if args.silent:
-        # RFC 7162 3.1.3: even a silent STORE tells the new mod-sequence.
-        told = [place for place in told if "CONDSTORE" in session.enabled and place.modseq == changed.modseq]
-    if args.silent:
-        _tell_modseqs(session, told, command.uid)
+    order = highest_first(runs) if limit else runs
+    if len(changed.places) < changed.found:
+        await _tell_many(session, selected, order, changed, args.silent, command.uid)
     else:
-        tell_flags(session, selected, [(numbers[place.uid], place) for place in told], command.uid)
-        view.forget_flags([place.uid for place in told])
+        told = changed.places[::-1] if limit else changed.places  # RFC 9738 3.1
+        _tell(session, selected, runs, changed._replace(places=told), args.silent, command.uid)
     if changed.refused:
-        failed = changed.refused if command.uid else [view.number(uid) for uid in changed.refused]
+        failed = changed.refused if command.uid else selected.view.numbers(changed.refused)
         reply = Reply("Some messages were changed meanwhile", f"MODIFIED {format_set(failed)}")
-    elif len(changed.places) < len(uids):
-        reply = Reply("Some of the messages are gone", "EXPUNGEISSUED", "OK" if changed.places else "NO")
+    elif changed.found < len(uids):
+        reply = Reply("Some of the messages are gone", "EXPUNGEISSUED", "OK" if changed.found else "NO")
     else:
         reply = Reply("STORE completed")
     return with_limit(session, reply, limit)
+
+
+def _tell(
+    session: Session, selected: Selected, runs: list[Run], changed: Changed, silent: bool, uid: bool
+) -> None:
+    """The FETCH responses of a STORE: flags, and when it is silent only new mod-sequences (RFC 7162 3.1.3)."""
+    told = changed.places
+    if silent:
+        told = [place for place in told if "CONDSTORE" in session.enabled and place.modseq == changed.modseq]
+        _tell_modseqs(session, told, uid)
+        return
+    numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
+    tell_flags(session, selected, [(numbers[place.uid], place) for place in told], uid)
+    selected.view.forget_flags([place.uid for place in told])
+
+
+async def _tell_many(
+    session: Session, selected: Selected, runs: list[Run], changed: Changed, silent: bool, uid: bool
+) -> None:
+    """The same for so many messages that the store does not say which they are."""
+    with_modseq = "CONDSTORE" in session.enabled
+    if silent and (not with_modseq or changed.modseq is None):
+        return
+    attributes = [] if silent else [FLAGS]
+    attributes += [MODSEQ] if with_modseq else []
+    if (uid or "QRESYNC" in session.enabled) and "UIDONLY" not in session.enabled:
+        attributes.insert(0, UID)
+    since = changed.modseq - 1 if silent and changed.modseq is not None else None
+    await send_items(session, selected, runs, attributes, since)
+    if with_modseq:  # what others changed meanwhile may have been shown: it is told as news too
+        session.notified = max(session.notified, selected.view.modseq + 1)
+    if not silent:
+        selected.view.forget_flags([uid for run in runs for uid in run.uids])
 
 
 def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:

@@ -9,7 +9,7 @@ from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.search.answer import search, to_numbers
-from mailwright.imap.search.keys import portions, read_rows
+from mailwright.imap.search.keys import PORTION, read_rows
 from mailwright.imap.sort import SENT, casemap
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sort import ThreadArgs, parse_thread
@@ -34,20 +34,34 @@ def parse(lexer: Lexer) -> ThreadArgs:
 async def run(session: Session, command: Command) -> Reply:
     args: ThreadArgs = command.args
     selected = session.open_mailbox()
-    store = session.service.store
     found = await search(session, selected, command, args.search)
-    view = selected.view
     if not command.uid:
         await to_numbers(session, selected, found.uids[:1])  # loads what is needed
+    view = selected.view
+    numbers = found.uids if command.uid else array("I", view.numbers(found.uids))
+    if len(numbers) < len(found.uids):  # the client was not told of some
+        numbers = array("I", [view.number(uid) for uid in found.uids])
+    name = (selected.key, args.algorithm)
+    threads = session.service.orders.find(name, found.uids, numbers)
+    if not isinstance(threads, bytes):
+        threads = await _make_threads(session, selected.key, args.algorithm, found.uids, numbers)
+        session.service.orders.keep(name, found.uids, numbers, threads)
+    session.write(responses.thread(threads))
+    return Reply("THREAD completed")
+
+
+async def _make_threads(
+    session: Session, key: Key, algorithm: str, uids: array[int], numbers: array[int]
+) -> bytes:
+    store = session.service.store
     messages: list[Message] = []
-    for portion in portions(found.uids):
-        numbers = portion if command.uid else array("I", [view.number(uid) for uid in portion])
-        batch = await store.read(_read_messages, selected.key, portion, numbers)
+    for start in range(0, len(uids), PORTION):
+        part = slice(start, start + PORTION)
+        batch = await store.read(_read_messages, key, uids[part], numbers[part])
         messages += batch.messages
         if batch.new:
             await store.write(references.keep, batch.new)
-    session.write(responses.thread(await store.off_loop(_ALGORITHMS[args.algorithm], messages)))
-    return Reply("THREAD completed")
+    return await store.off_loop(_ALGORITHMS[algorithm], messages)
 
 
 class _Batch(NamedTuple):

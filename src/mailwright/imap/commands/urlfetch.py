@@ -8,7 +8,8 @@ from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_encoded, send_remote
 from mailwright.imap.connection import Command
 from mailwright.imap.fetch.binary import decode_now, measure, of_part
-from mailwright.imap.fetch.read import Piece, Remote, read_blob
+from mailwright.imap.fetch.pieces import Piece, Remote
+from mailwright.imap.fetch.read import read_blob
 from mailwright.imap.fetch.source import Source
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer

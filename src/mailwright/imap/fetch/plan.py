@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from mailwright.imap import responses
+from mailwright.imap.fetch.lines import make_line
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.syntax.dates import format_date_time
 from mailwright.imap.syntax.fetch import Attribute, Section
@@ -79,28 +81,31 @@ _CONTENT: Final = ("m.blob", "m.size", "m.structure")
 class Plan:
     """What to read and to render. `contents` are the attributes that need the message itself.
 
-    Rows hold `columns`; the UID comes first.
+    Rows hold `columns`; the UID comes first. `line` and `recent_line` are the response as SQL; '': it is made of rows.
     """
 
     __slots__ = (
-        "_by_uid",
         "_content",
         "_recents",
         "_sources",
         "_template",
         "_texts",
+        "by_uid",
         "changed_since",
         "columns",
         "contents",
         "joined",
         "keywords",
+        "line",
+        "recent_line",
+        "recents",
         "undecodable",
         "whole",
     )
 
     def __init__(
         self,
-        attributes: Iterable[Attribute],
+        attributes: Sequence[Attribute],
         view: View,
         texts: FlagTexts,
         changed_since: int | None = None,
@@ -130,7 +135,10 @@ class Plan:
         self._content = _places(columns, content)
         self.columns = tuple(columns)
         self.joined = any(column.startswith("m.") for column in columns)
-        self._by_uid = by_uid
+        self.by_uid = by_uid
+        self.recents = view.recents
+        self.line = make_line(attributes, by_uid, recent=False) if changed_since is None else ""
+        self.recent_line = make_line(attributes, by_uid, recent=True) if self.line and self.recents else ""
         head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
@@ -169,20 +177,16 @@ class Plan:
             for uid, mask, words in zip(uids, masks, keywords, strict=True)
         ]
 
-    def select(self, run: Run, rows: Sequence[Row]) -> tuple[Iterable[int], Sequence[Row]]:
-        """Sequence numbers for the rows of a run, without those that are not asked for."""
+    def select(self, runs: Sequence[Run], rows: Sequence[Row]) -> tuple[Iterable[int], Sequence[Row]]:
+        """Sequence numbers for the rows of runs, without those that are not asked for."""
         if self.changed_since is not None:
             since, place = self.changed_since, self.columns.index("p.modseq")
             rows = [row for row in rows if row[place] > since]
-        if self._by_uid:
-            known = set(run.uids)
-            rows = [row for row in rows if row[0] in known]
-            return [row[0] for row in rows], rows
-        if len(rows) == len(run.uids):
-            return range(run.number, run.number + len(rows)), rows
-        numbers = dict(zip(run.uids, range(run.number, run.number + len(run.uids)), strict=True))
+        if not self.by_uid and len(rows) == sum([len(run.uids) for run in runs]):
+            return chain.from_iterable([range(run.number, run.number + len(run.uids)) for run in runs]), rows
+        numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
         rows = [row for row in rows if row[0] in numbers]
-        return [numbers[row[0]] for row in rows], rows
+        return [row[0] if self.by_uid else numbers[row[0]] for row in rows], rows
 
 
 def _whole(contents: tuple[Attribute, ...], follows: bool) -> bytes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from mailwright.imap.fetch.binary import Encoded, decode_now, find_encoded, measure
+from mailwright.imap.fetch.binary import decode_now, find_encoded, measure
+from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Remote, Slice
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.sections import MAX_HEADER, choose_fields, cut, locate
 from mailwright.imap.syntax.fetch import Attribute, Section
@@ -15,41 +16,23 @@ from mailwright.message.part import Part
 from mailwright.message.structure import from_record
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.messages import read_columns, read_joined
+from mailwright.store.messages import read_columns, read_joined, read_some_columns, read_some_joined
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
 CONTENT_ROWS: Final = 50  # where the messages themselves are sent: what finds no room is read again
-SLICE_OCTETS: Final = 256 * 1024  # a slice ends once it is this large
-
-
-class Remote(NamedTuple):
-    """Octets of a large blob, to be read as the client takes them."""
-
-    blob: int
-    start: int
-    stop: int
-
-
-Piece = bytes | Remote | Encoded
-
-
-class Slice(NamedTuple):
-    """Responses, and how many of the messages they cover; `missing`: some of those are gone."""
-
-    pieces: list[Piece]
-    covered: int
-    missing: bool
+_SHORT: Final = 4  # messages; of shorter runs many are read
+_TOGETHER: Final = 50  # at a time
 
 
 def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """Responses for messages of the runs, from the first on."""
     pieces: list[Piece] = []
     covered = found = octets = 0
-    for run in runs:
-        rows = _read_rows(tx, key, run, plan)
+    for portion in _portions(runs):
+        rows = _read_rows(tx, key, portion, plan)
         found += len(rows)
-        covered += len(run.uids)
-        data = b"".join(plan.render(*plan.select(run, rows)))
+        covered += sum([len(run.uids) for run in portion])
+        data = b"".join(plan.render(*plan.select(portion, rows)))
         pieces.append(data)
         octets += len(data)
         if octets >= SLICE_OCTETS:
@@ -57,13 +40,28 @@ def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Sl
     return Slice(pieces, covered, found < covered)
 
 
+def _portions(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """Runs to be read in one go: a long one alone, many short ones together."""
+    short: list[Run] = []
+    for run in runs:
+        if len(run.uids) <= _SHORT:
+            short.append(run)
+        if short and (len(run.uids) > _SHORT or len(short) == _TOGETHER):
+            yield short
+            short = []
+        if len(run.uids) > _SHORT:
+            yield [run]
+    if short:
+        yield short
+
+
 def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """As `read_slice`, for a plan that needs the messages themselves."""
     pieces: list[Piece] = []
     covered = found = octets = 0
     for run in runs:
-        rows = _read_rows(tx, key, run, plan)
-        numbers, chosen = plan.select(run, rows)
+        rows = _read_rows(tx, key, [run], plan)
+        numbers, chosen = plan.select([run], rows)
         wholes = _wholes(tx, plan, chosen)
         for head, row in zip(plan.render(numbers, chosen), chosen, strict=True):
             message = next(wholes, None) or _contents(tx, plan, row)
@@ -79,10 +77,13 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
     return Slice(pieces, covered, found < covered)
 
 
-def _read_rows(tx: Transaction, key: Key, run: Run, plan: Plan) -> list[Row]:
+def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) -> list[Row]:
     columns = ", ".join(plan.columns)
-    read = read_joined if plan.joined else read_columns
-    return list(read(tx, *key, run.uids[0], run.uids[-1], columns))
+    if len(portion) == 1:
+        read, uids = read_joined if plan.joined else read_columns, portion[0].uids
+        return list(read(tx, *key, uids[0], uids[-1], columns))
+    read_some = read_some_joined if plan.joined else read_some_columns
+    return list(read_some(tx, *key, [uid for run in portion for uid in run.uids], columns))
 
 
 class _Content:

@@ -70,7 +70,7 @@ async def to_numbers(session: Session, selected: Selected, uids: Sequence[int]) 
     lowest = min(uids, default=0)
     if lowest and view.missing(lowest):
         await load_from_uid(session, lowest)
-    return [number for uid in uids if (number := view.number(uid))]
+    return view.numbers(uids)
 
 
 async def _modseq(session: Session, selected: Selected, found: Found, returns: ReturnOptions) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailwright.imap.news import find_messages
 from mailwright.imap.search.program import Plan, make_plan, message_sets, prepare
-from mailwright.imap.search.rows import decide, read_block, start
+from mailwright.imap.search.rows import decide, read_block, read_packed, start
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.sequence import Range, join_ranges
@@ -51,6 +51,9 @@ async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str)
     account = key[0]
     if plan.texts:
         await _want_index(session, account)
+    sure = await _find_sure(session, key, plan)
+    if plan.sure is not None and plan.rest is None:
+        return Found(sure, 0)
     begun = await store.read(start, key, plan, count)
     progress = _Progress(session, tag, count)
     uids = array("I")
@@ -72,7 +75,18 @@ async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str)
             modseq = max(modseq, max([row[-1] if plan.rest is None else row[2] for row in rows]))
         last = block.last
     uids.reverse()
-    return Found(uids, modseq)
+    return Found(array("I", sorted([*sure, *uids])) if sure else uids, modseq)
+
+
+async def _find_sure(session: Session, key: Key, plan: Plan) -> array[int]:
+    """The messages that need no look, if there are any such."""
+    blocks: list[list[int]] = []
+    last = plan.high if plan.sure is not None else 0
+    while last:
+        packed = await session.service.store.read(read_packed, key, plan, last)
+        blocks.append(packed.uids)
+        last = packed.last
+    return array("I", [uid for block in reversed(blocks) for uid in block])
 
 
 async def _want_index(session: Session, account: int) -> None:

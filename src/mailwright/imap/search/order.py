@@ -19,13 +19,19 @@ async def sort_uids(
     session: Session, key: Key, uids: array[int], criteria: tuple[Criterion, ...]
 ) -> array[int]:
     """Rising UIDs in another order, without those that are gone meanwhile."""
-    store = session.service.store
+    store, orders, none = session.service.store, session.service.orders, array("I")
+    known = orders.find((key, criteria), uids, none)
+    if isinstance(known, array):
+        return known
     order = Order(criteria)
     present = array("I")
     for portion in portions(uids):
         present += await store.read(_collect, key, portion, order)
     places = await store.off_loop(order.order, len(present))
-    return array("I", [present[place] for place in places])
+    ordered = array("I", [present[place] for place in places])
+    if len(present) == len(uids):
+        orders.keep((key, criteria), uids, none, ordered)
+    return ordered
 
 
 def _collect(tx: Transaction, key: Key, uids: array[int], order: Order) -> array[int]:

@@ -32,12 +32,14 @@ _TRUE: Final = Sql("1 = 1")
 class Plan:
     """How a program is answered: rows from UID `low` to `high` where `where` holds, and `rest` for each of them.
 
-    `needs_rows`: the rest looks at flags, dates or sizes too. `texts` are its text keys.
+    Where `sure` holds too, `rest` is not asked; None: it is asked of all, or mod-sequences are wanted. `needs_rows`:
+    the rest looks at flags, dates or sizes too. `texts` are its text keys.
     """
 
     low: int
     high: int
     where: Sql
+    sure: Sql | None
     rest: keys.Key | None
     needs_rows: bool
     texts: tuple[keys.InText, ...]
@@ -126,6 +128,7 @@ def make_plan(
         low,
         high,
         _join(where, "AND"),
+        None if with_modseq else _sure(rest),
         program,
         any(not isinstance(one, _WITHOUT_ROW) for one in below),
         tuple(dict.fromkeys(one for one in below if isinstance(one, keys.InText))),
@@ -207,6 +210,14 @@ def _necessary(key: keys.Key) -> Sql:
     if isinstance(key, keys.OnDay):
         return _on_day("m.sent_at", key, ZONES)._replace(joined=True)
     return _TRUE
+
+
+def _sure(rest: Sequence[keys.Key]) -> Sql | None:
+    """A condition with which all of these keys match; None when there is none."""
+    days = [one for one in rest if isinstance(one, keys.OnDay)]
+    if len(days) < len(rest):
+        return None
+    return _join([_on_day("m.sent_at", one, -ZONES)._replace(joined=True) for one in days], "AND")
 
 
 def _join(found: Sequence[Sql], word: str) -> Sql:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import Final, NamedTuple
 
+import msgspec
+
 from mailwright.imap.search.match import COLUMNS, ROW_COLUMNS, Candidate, matches
 from mailwright.imap.search.program import Plan
 from mailwright.imap.search.texts import Chosen, Hits, Texts, choose, read_hits
@@ -41,13 +43,40 @@ def start(tx: Transaction, key: Key, plan: Plan, count: int) -> Start:
     return Start(hits, choose(tx, key[0], plan.rest, hits, count))
 
 
+class Packed(NamedTuple):
+    """UIDs, rising; `last` as in a Block."""
+
+    uids: list[int]
+    last: int
+
+
+def read_packed(tx: Transaction, key: Key, plan: Plan, last: int) -> Packed:
+    """The next UIDs from UID `last` down of those that need no look: the database hands them over as one text."""
+    assert plan.sure is not None
+    where = f"{_where(plan)} AND ({plan.sure.text})"
+    row = tx.one(
+        "SELECT string_agg(CAST(uid AS TEXT), ','), count(*), min(uid) FROM"  # noqa: S608
+        f" (SELECT p.uid AS uid FROM places p{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where}"
+        f" ORDER BY p.uid DESC LIMIT {BLOCK}) AS found",
+        *_params(plan, key, last),
+        *plan.sure.params,
+    )
+    if row is None or not row[1]:
+        return Packed([], 0)
+    text, count, lowest = row
+    uids = sorted(msgspec.json.decode(f"[{text}]", type=list[int]))
+    return Packed(uids, lowest - 1 if count == BLOCK and lowest > plan.low else 0)
+
+
 def read_block(tx: Transaction, key: Key, plan: Plan, chosen: Chosen, last: int) -> Block:
     """The next rows from UID `last` down."""
     if chosen.few is not None:
         return Block(_read_few(tx, key, plan, chosen.few), 0)
-    sql, params = _select(plan, key, last)
+    where, params = _where(plan), _params(plan, key, last)
+    if plan.sure is not None:  # those are read packed
+        where, params = f"{where} AND ({plan.sure.text}) IS NOT TRUE", params + plan.sure.params
     rows = tx.all(
-        f"{sql} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)} ORDER BY p.uid DESC LIMIT {BLOCK}",
+        f"{_select(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid DESC LIMIT {BLOCK}",
         *params,
     )
     following = rows[-1][0] - 1 if len(rows) == BLOCK else 0
@@ -59,7 +88,7 @@ def read_block(tx: Transaction, key: Key, plan: Plan, chosen: Chosen, last: int)
 
 def _read_few(tx: Transaction, key: Key, plan: Plan, messages: list[int]) -> list[Row]:
     rows: list[Row] = []
-    sql, params = _select(plan, key, plan.high)
+    sql, params = _select(plan), _params(plan, key, plan.high)
     for at in range(0, len(messages), _LOOKUPS):
         some = ", ".join(map(str, messages[at : at + _LOOKUPS]))
         # The plus signs keep the database from the index of the whole mailbox.
@@ -71,17 +100,24 @@ def _read_few(tx: Transaction, key: Key, plan: Plan, messages: list[int]) -> lis
     return rows
 
 
-def _select(plan: Plan, key: Key, last: int) -> tuple[str, tuple[int | str, ...]]:
+def _select(plan: Plan) -> str:
     columns = COLUMNS if plan.rest is not None else "p.uid, p.modseq" if plan.with_modseq else "p.uid"
     if plan.needs_rows:
         columns = ROW_COLUMNS
-    join = " JOIN messages m ON m.id = p.message" if plan.needs_rows or plan.where.joined else ""
-    params = (*key, plan.low, min(last, plan.high), *plan.where.params)
-    return f"SELECT {columns} FROM places p{join}", params  # noqa: S608 - no word of it comes from a peer
+    return f"SELECT {columns} FROM places p{_join(plan)}"  # noqa: S608 - no word of it comes from a peer
+
+
+def _join(plan: Plan) -> str:
+    joined = plan.needs_rows or plan.where.joined
+    return " JOIN messages m ON m.id = p.message" if joined else ""
 
 
 def _where(plan: Plan) -> str:
     return f"p.uid >= ? AND p.uid <= ? AND {plan.where.text}"
+
+
+def _params(plan: Plan, key: Key, last: int) -> tuple[int | str, ...]:
+    return (*key, plan.low, min(last, plan.high), *plan.where.params)
 
 
 class Decided(NamedTuple):

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import apsw
 from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Dialect, Item, Operation, P, Row, T, Value
+from mailwright.store.db.readers import Readers
 from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull, TemporaryFailure
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class SQLiteDatabase:
         self._busy_timeout = busy_timeout
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._pending: list[_Job] = []  # what this turn of the event loop will hand to the writer
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-reader")
+        self._readers = Readers(readers)
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
@@ -145,6 +146,7 @@ class SQLiteDatabase:
         await asyncio.to_thread(self._open)
         self._writer.start()
         self._checkpointer.start()
+        self._readers.start()
 
     async def close(self) -> None:
         if self._closing:
@@ -190,8 +192,7 @@ class SQLiteDatabase:
         return future.result()
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, lambda: self.read_now(operation, *args, **kwargs))
+        return await self._readers.run(lambda: self.read_now(operation, *args, **kwargs))
 
     def read_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`read` for a thread: it blocks."""
@@ -396,7 +397,7 @@ class SQLiteDatabase:
     def _stop(self) -> None:
         self._writer.join()
         self._checkpointer.join()
-        self._readers.shutdown(wait=True)
+        self._readers.stop()
         for connection in [*self._reader_connections, *([self._connection] if self._connection else [])]:
             try:
                 connection.close()

@@ -1,0 +1,209 @@
+"""What the database does for many messages at once is what is done for them one by one, over both databases."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from support.accounts import new_account, prepared
+from support.postgres import PostgresServer
+
+from mailwright.imap.fetch.lines import lie_close, read_lines
+from mailwright.imap.fetch.plan import Plan
+from mailwright.imap.fetch.read import read_slice
+from mailwright.imap.responses import FlagTexts
+from mailwright.imap.search.program import make_plan, prepare
+from mailwright.imap.search.rows import decide, read_block, read_packed, start
+from mailwright.imap.syntax import search as keys
+from mailwright.imap.syntax.fetch import Attribute
+from mailwright.imap.view import Pool, Run, View
+from mailwright.store import arrivals, messages
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.api import Database, Transaction
+from mailwright.store.db.postgres import PostgresDatabase
+from mailwright.store.db.sqlite import SQLiteDatabase
+from mailwright.store.mailboxes import find_mailbox
+
+NOW = 1_700_000_000
+COUNT = 300
+UID, FLAGS, MODSEQ = (Attribute(name, name.encode()) for name in ("UID", "FLAGS", "MODSEQ"))
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    database: Database
+    if request.param == "sqlite":
+        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        database = PostgresDatabase(server.new_database(), DatabaseBlobs())
+    await database.start()
+    yield database
+    await database.close()
+
+
+async def fill(db: Database, gaps: bool) -> tuple[int, int]:
+    """A mailbox of messages of all flags, some with keywords; its key."""
+    account = await db.write(new_account, "ann@example.org")
+    inbox = (await db.read(find_mailbox, account, "INBOX")).id
+    rng = random.Random(5)
+    made = [
+        arrivals.Arrival(
+            prepared(db, b"%d" % n),
+            n % 32,
+            rng.choice(["", "", "$Work", "$Forwarded $Work"]),
+            NOW + rng.randrange(86400 * 30),
+        )
+        for n in range(COUNT)
+    ]
+
+    def put(tx: Transaction) -> None:
+        arrivals.add_all(tx, account, inbox, made, now=NOW)
+        # Sent within two days of the day that is searched for, or at no time that is known.
+        for n, (message,) in enumerate(tx.all("SELECT message FROM places ORDER BY uid")):
+            sent = NOW + (n - COUNT // 2) * 1200 if n % 7 else None
+            envelope = _envelope(sent, n)
+            tx.run("UPDATE messages SET sent_at = ?, envelope = ? WHERE id = ?", sent, envelope, message)
+
+    await db.write(put)
+    if gaps:
+        await db.write(messages.expunge, account, inbox, [*range(3, 90, 9), *range(200, 230)])
+    return account, inbox
+
+
+def _envelope(sent: int | None, n: int) -> bytes:
+    """With the date in one of many zones."""
+    if sent is None:
+        return b"(NIL NIL)"
+    zone = timezone(timedelta(hours=n * 5 % 27 - 12))
+    return f'("{format_datetime(datetime.fromtimestamp(sent, zone))}" NIL)'.encode()
+
+
+async def view_of(db: Database, key: tuple[int, int]) -> tuple[View, Run]:
+    uids = await db.read(messages.read_uids, *key)
+    view = View(key, Pool(), len(uids), COUNT + 1, 1)
+    view.load(uids, 1)
+    return view, Run(1, array("I", uids))
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("recents", [(), ((5, 40), (100, 100), (250, 400)), ((1, 300),)])
+@pytest.mark.parametrize("attributes", [[UID, FLAGS], [FLAGS], [UID, FLAGS, MODSEQ], [MODSEQ]])
+@pytest.mark.parametrize("by_uid", [False, True])
+async def test_lines_and_rows_say_the_same(
+    db: Database,
+    gaps: bool,
+    recents: tuple[tuple[int, int], ...],
+    attributes: list[Attribute],
+    by_uid: bool,
+) -> None:
+    key = await fill(db, gaps)
+    view, run = await view_of(db, key)
+    view.recents = recents
+    plans = [Plan(attributes, view, FlagTexts(), by_uid=by_uid) for _ in range(2)]
+    assert plans[0].line
+    runs = [Run(run.number, run.uids[:100]), Run(run.number + 120, run.uids[120:])]
+    lines = await db.read(read_lines, key, runs, plans[0])
+    rows = await db.read(read_slice, key, runs, plans[1])
+    assert lines[1:] == rows[1:]
+    assert _sorted(lines.pieces) == _sorted(rows.pieces)
+    assert {text for text in plans[0].keywords if text} == {text for text in plans[1].keywords if text}
+
+
+def _sorted(pieces: Sequence[object]) -> list[bytes]:
+    octets = [piece for piece in pieces if isinstance(piece, bytes)]
+    assert len(octets) == len(pieces)
+    return sorted(b"".join(octets).splitlines())
+
+
+async def test_lines_tell_of_messages_that_are_gone(db: Database) -> None:
+    key = await fill(db, gaps=False)
+    view, run = await view_of(db, key)
+    await db.write(messages.expunge, *key, [17])
+    found = await db.read(read_lines, key, [run], Plan([UID, FLAGS], view, FlagTexts()))
+    assert (found.covered, found.missing) == (COUNT, True)
+    assert len(_sorted(found.pieces)) == COUNT - 1
+
+
+def test_lines_are_for_messages_that_lie_close() -> None:
+    assert lie_close([Run(1, array("I", range(1, 100)))])
+    assert not lie_close([Run(1, array("I", range(1, 400, 2)))])
+    assert not lie_close([Run(n, array("I", [n])) for n in range(1, 400, 2)])
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+async def test_uids(db: Database, gaps: bool) -> None:
+    key = await fill(db, gaps)
+    rows = await db.read(messages.read_range, *key)
+    every = [place.uid for place in rows]
+    assert list(await db.read(messages.read_uids, *key)) == every
+    assert list(await db.read(messages.read_uids, *key, 50, 220)) == [u for u in every if 50 <= u <= 220]
+    assert list(await db.read(messages.read_uids, *key, COUNT + 1)) == []
+    apart = every[::3]
+    assert await db.read(messages.read_places, *key, apart) == rows[::3]
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+async def test_the_first_unseen_and_keywords(db: Database, gaps: bool) -> None:
+    key = await fill(db, gaps)
+    places = await db.read(messages.read_range, *key)
+    unseen = [n for n, place in enumerate(reversed(places), 1) if not place.flags & 1]
+    for nth in (1, 5, len(unseen)):
+        assert await db.read(messages.find_unseen, *key, nth, 1000) == unseen[nth - 1]
+    assert await db.read(messages.find_unseen, *key, 5, unseen[4] - 1) == 0
+    assert await db.read(messages.read_newest_keywords, *key, 1000) == {place.keywords for place in places}
+
+
+@pytest.mark.parametrize("order", ["<", ">=", "="])
+@pytest.mark.parametrize("gaps", [False, True])
+async def test_searches_for_the_day_of_sending(
+    db: Database, order: str, gaps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailwright.imap.search.rows.BLOCK", 70)
+    key = await fill(db, gaps)
+    day = keys.OnDay("sent", order, NOW // 86400)
+    program = prepare(keys.And((day, keys.Not(keys.HasFlag(2)))), {})
+    sure = make_plan(program, COUNT, NOW, ())
+    every = make_plan(program, COUNT, NOW, (), with_modseq=True)
+    assert sure.sure is not None
+    assert every.sure is None
+
+    def search(tx: Transaction) -> tuple[set[int], set[int], set[int]]:
+        packed: list[int] = []
+        last = COUNT
+        while last:
+            uids, last = read_packed(tx, key, sure, last)
+            packed += uids
+        found: list[set[int]] = []
+        for plan in (sure, every):
+            hits, chosen = start(tx, key, plan, COUNT)
+            found.append(set())
+            last = COUNT
+            while last:
+                block = read_block(tx, key, plan, chosen, last)
+                looked = 0
+                while looked < len(block.rows):
+                    done = decide(tx, key[0], plan, hits, block.rows, looked)
+                    found[-1] |= {row[0] for row in done.rows}
+                    looked += done.looked
+                last = block.last
+        assert len(packed) == len(set(packed))
+        return set(packed), found[0], found[1]
+
+    packed, rest, wanted = await db.read(search)
+    assert bool(packed) == (order != "=")  # zones lie more than a day apart
+    assert rest
+    assert not packed & rest
+    assert packed | rest == wanted
