@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 DIALECT = Dialect("sqlite", skip_locked="", for_update="")
 _BATCH = 256  # operations in one transaction at most
-_GATHER = 0.0005  # seconds to wait for more to share a commit, when the last one was shared
+_GATHER = 0.0002  # seconds to wait for more to share a commit, when the last one was shared
 _CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
 _RESTART_WAIT = 0.2  # seconds that a commit waits for readers, then
 _RESTART_PAUSE = 2.0  # seconds without waiting again
