@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from support.accounts import prepared
 
-from mailwright.store import arrivals, mailboxes, messages
+from mailwright.store import arrivals, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import TemporaryFailure
 from mailwright.store.model import Flag
@@ -87,15 +87,15 @@ class Work:
 def _contents(tx: Transaction, account: int, inbox: int) -> dict[int, bytes]:
     return {
         place.uid: tx.blobs.read_whole(tx, _blob(tx, place.message))
-        for place in messages.read_range(tx, account, inbox)
+        for place in reading.read_range(tx, account, inbox)
     }
 
 
 def _flagged(tx: Transaction, account: int, inbox: int) -> set[int]:
-    return {place.uid for place in messages.read_range(tx, account, inbox) if place.flags & Flag.FLAGGED}
+    return {place.uid for place in reading.read_range(tx, account, inbox) if place.flags & Flag.FLAGGED}
 
 
 def _blob(tx: Transaction, message: int) -> int:
-    row = messages.read_message(tx, message, "blob")
+    row = reading.read_message(tx, message, "blob")
     assert row is not None
     return int(row[0])

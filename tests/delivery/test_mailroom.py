@@ -44,7 +44,7 @@ from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
-from mailwright.store import mailboxes, messages
+from mailwright.store import mailboxes, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
 
@@ -94,7 +94,7 @@ class House:
             row = tx.one("SELECT id FROM accounts WHERE address = ?", address)
             assert row is not None
             box = mailboxes.find_mailbox(tx, row[0], "INBOX")
-            rows = list(messages.read_joined(tx, row[0], box.id, 1, 2**32, "m.blob"))
+            rows = list(reading.read_joined(tx, row[0], box.id, 1, 2**32, "m.blob"))
             return [tx.blobs.read_whole(tx, blob) for (blob,) in rows]
 
         return await self.store.read(read)

@@ -23,7 +23,7 @@ from mailwright.imap.search.rows import decide, read_block, read_packed, start
 from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.fetch import Attribute
 from mailwright.imap.view import Pool, Run, View
-from mailwright.store import arrivals, messages
+from mailwright.store import arrivals, messages, reading
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.db.postgres import PostgresDatabase
@@ -92,7 +92,7 @@ def _envelope(sent: int | None, n: int) -> bytes:
 
 
 async def view_of(db: Database, key: tuple[int, int]) -> tuple[View, Run]:
-    uids = await db.read(messages.read_uids, *key)
+    uids = await db.read(reading.read_uids, *key)
     view = View(key, Pool(), len(uids), COUNT + 1, 1)
     view.load(uids, 1)
     return view, Run(1, array("I", uids))
@@ -146,24 +146,24 @@ def test_lines_are_for_messages_that_lie_close() -> None:
 @pytest.mark.parametrize("gaps", [False, True])
 async def test_uids(db: Database, gaps: bool) -> None:
     key = await fill(db, gaps)
-    rows = await db.read(messages.read_range, *key)
+    rows = await db.read(reading.read_range, *key)
     every = [place.uid for place in rows]
-    assert list(await db.read(messages.read_uids, *key)) == every
-    assert list(await db.read(messages.read_uids, *key, 50, 220)) == [u for u in every if 50 <= u <= 220]
-    assert list(await db.read(messages.read_uids, *key, COUNT + 1)) == []
+    assert list(await db.read(reading.read_uids, *key)) == every
+    assert list(await db.read(reading.read_uids, *key, 50, 220)) == [u for u in every if 50 <= u <= 220]
+    assert list(await db.read(reading.read_uids, *key, COUNT + 1)) == []
     apart = every[::3]
-    assert await db.read(messages.read_places, *key, apart) == rows[::3]
+    assert await db.read(reading.read_places, *key, apart) == rows[::3]
 
 
 @pytest.mark.parametrize("gaps", [False, True])
 async def test_the_first_unseen_and_keywords(db: Database, gaps: bool) -> None:
     key = await fill(db, gaps)
-    places = await db.read(messages.read_range, *key)
+    places = await db.read(reading.read_range, *key)
     unseen = [n for n, place in enumerate(reversed(places), 1) if not place.flags & 1]
     for nth in (1, 5, len(unseen)):
-        assert await db.read(messages.find_unseen, *key, nth, 1000) == unseen[nth - 1]
-    assert await db.read(messages.find_unseen, *key, 5, unseen[4] - 1) == 0
-    assert await db.read(messages.read_newest_keywords, *key, 1000) == {place.keywords for place in places}
+        assert await db.read(reading.find_unseen, *key, nth, 1000) == unseen[nth - 1]
+    assert await db.read(reading.find_unseen, *key, 5, unseen[4] - 1) == 0
+    assert await db.read(reading.read_newest_keywords, *key, 1000) == {place.keywords for place in places}
 
 
 @pytest.mark.parametrize("order", ["<", ">=", "="])

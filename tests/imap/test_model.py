@@ -20,7 +20,7 @@ from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
 from mailwright.store.mailboxes import find_mailbox
-from mailwright.store.messages import read_range
+from mailwright.store.reading import read_range
 from mailwright.store.sets import pack, unpack
 from mailwright.store.store import Store
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.accounts import new_account, prepared
 
-from mailwright.store import acl, arrivals, mailboxes, messages, transfer
+from mailwright.store import acl, arrivals, mailboxes, messages, reading, transfer
 from mailwright.store.acl import RIGHTS, Grant, InvalidIdentifier, normal_identifier
 from mailwright.store.changes import read_changes, read_modseq
 from mailwright.store.db.api import Database, Transaction
@@ -274,7 +274,7 @@ async def test_copying_to_another_account(two: Two) -> None:
     uids = [await two.add(two.guest, "INBOX", size=40, flags=flags, keywords="$Work") for _ in range(2)]
     target = await two.db.read(acl.resolve, two.guest, two.name("INBOX"))
     copied = await two.db.write(transfer.copy, two.guest, box.id, uids, target, now=9)
-    places = await two.db.read(messages.read_range, two.owner, target.mailbox.id)
+    places = await two.db.read(reading.read_range, two.owner, target.mailbox.id)
     assert (copied.sources, copied.uids) == (uids, [1, 2])
     assert [(place.flags, place.keywords, place.saved_at) for place in places] == [
         (Flag.FLAGGED, "$Work", 9)
@@ -297,10 +297,10 @@ async def test_moving_to_another_account(two: Two) -> None:
         await two.db.write(transfer.move, two.guest, box.id, [1], target, now=9)
     target = target._replace(rights="lri")
     await two.db.write(transfer.move, two.guest, box.id, [1, 7], target, now=9)
-    assert await two.db.read(messages.read_uids, two.guest, box.id) == []
-    assert [
-        place.flags for place in await two.db.read(messages.read_range, two.owner, target.mailbox.id)
-    ] == [0]
+    assert await two.db.read(reading.read_uids, two.guest, box.id) == []
+    assert [place.flags for place in await two.db.read(reading.read_range, two.owner, target.mailbox.id)] == [
+        0
+    ]
     assert await two.db.read(usage, two.guest) == (0, 0)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from support.accounts import prepared
 
-from mailwright.store import arrivals, changes, mailboxes, messages
+from mailwright.store import arrivals, changes, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.model import ID_MASK, Flag, Place
 from mailwright.store.sets import unpack
@@ -30,12 +30,12 @@ async def filled(db: Database, account: int) -> list[Place]:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     await db.write(fill, account, box.id, [prepared(db, b"content %d" % (n % 20)) for n in range(COUNT)])
     await db.write(messages.expunge, account, box.id, list(range(3, COUNT, 7)))
-    return await db.read(messages.read_range, account, box.id)
+    return await db.read(reading.read_range, account, box.id)
 
 
 async def check_counts(db: Database, account: int, name: str) -> list[Place]:
     box = await db.read(mailboxes.find_mailbox, account, name)
-    places = await db.read(messages.read_range, account, box.id)
+    places = await db.read(reading.read_range, account, box.id)
     assert box.messages == len(places)
     assert box.unseen == sum(1 for place in places if not place.flags & Flag.SEEN)
     assert box.deleted == sum(1 for place in places if place.flags & Flag.DELETED)

@@ -10,7 +10,7 @@ import pytest
 from support.accounts import new_account
 from support.stores import open_store
 
-from mailwright.store import arrivals, mailboxes, messages
+from mailwright.store import arrivals, mailboxes, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed
 from mailwright.store.store import Store
@@ -31,7 +31,7 @@ async def keep(store: Store, message: arrivals.PreparedMessage) -> bytes:
     added = await store.write(arrivals.add, account, box.id, message, now=1)
 
     def content(tx: Transaction) -> bytes:
-        row = messages.read_message(tx, added.message, "blob")
+        row = reading.read_message(tx, added.message, "blob")
         assert row is not None
         return b"".join(tx.blobs.read(tx, row[0]))
 

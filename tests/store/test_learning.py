@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.accounts import new_account
 
-from mailwright.store import arrivals, learning, mailboxes, messages
+from mailwright.store import arrivals, learning, mailboxes, reading
 from mailwright.store.blobs import dictionaries
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
@@ -40,7 +40,7 @@ def add(tx: Transaction, account: int, box: int, first: int, last: int) -> None:
 def read_back(tx: Transaction, account: int, box: int) -> list[tuple[Any, ...]]:
     return [
         (*row[:-1], b"".join(tx.blobs.read(tx, row[-1])))
-        for row in messages.read_joined(tx, account, box, 1, 10_000, COLUMNS)
+        for row in reading.read_joined(tx, account, box, 1, 10_000, COLUMNS)
     ]
 
 

@@ -7,7 +7,7 @@ import os
 import pytest
 from support.accounts import new_account, prepared
 
-from mailwright.store import arrivals, changes, mailboxes, messages
+from mailwright.store import arrivals, changes, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
 from mailwright.store.model import Added, Flag, Kind, Mailbox
@@ -28,7 +28,7 @@ async def add(
 
 
 def content_of(tx: Transaction, message: int) -> bytes:
-    row = messages.read_message(tx, message, "blob")
+    row = reading.read_message(tx, message, "blob")
     assert row is not None
     return tx.blobs.read_whole(tx, row[0])
 
@@ -72,7 +72,7 @@ async def test_the_same_content_is_kept_once_and_goes_with_its_last_message(
         await add(db, account, b"the same")
     assert await db.read(count, "blobs") == 1
     await db.write(messages.expunge, account, box.id, [1, 2])
-    row = (await db.read(messages.read_places, account, box.id, [3]))[0]
+    row = (await db.read(reading.read_places, account, box.id, [3]))[0]
     assert await db.read(content_of, row.message) == b"the same"
     await db.write(messages.expunge, account, box.id, None)
     await db.write(db.blobs.sweep, NOW)
@@ -95,8 +95,8 @@ async def test_a_copy_has_flags_of_its_own_and_shares_the_message(db: Database, 
     copied = await db.write(messages.copy, account, box.id, [1, 7], archive.id, now=NOW)
     assert (copied.sources, copied.uids) == ([1], [1])
     await db.write(messages.store_flags, account, archive.id, [1], "set", Flag.SEEN, ["$Forwarded"])
-    (original,) = await db.read(messages.read_range, account, box.id)
-    (copy,) = await db.read(messages.read_range, account, archive.id)
+    (original,) = await db.read(reading.read_range, account, box.id)
+    (copy,) = await db.read(reading.read_range, account, archive.id)
     assert original.message == copy.message == added.message
     assert (original.flags, original.keywords) == (Flag.FLAGGED, "")
     assert (copy.flags, copy.keywords) == (Flag.SEEN, "$Forwarded")
@@ -117,7 +117,7 @@ async def test_a_move_is_one_change(db: Database, account: int) -> None:
         (box.id, Kind.EXPUNGED, "1,3"),
     }
     assert {change.modseq for change in log} == {moved.modseq}
-    assert [place.uid for place in await db.read(messages.read_range, account, box.id)] == [2]
+    assert [place.uid for place in await db.read(reading.read_range, account, box.id)] == [2]
     box, trash = await inbox(db, account), await inbox(db, account, "Trash")
     assert (box.messages, box.bytes, trash.messages, trash.bytes) == (1, 3, 2, 8)
 
@@ -137,7 +137,7 @@ async def test_flags(
     message = prepared(db, b"x")
     await db.write(arrivals.add, account, box.id, message, now=NOW, flags=Flag.DRAFT, keywords="old")
     changed = await db.write(messages.store_flags, account, box.id, [1], action, flags, keywords)  # type: ignore[arg-type]
-    (place,) = await db.read(messages.read_range, account, box.id)
+    (place,) = await db.read(reading.read_range, account, box.id)
     assert (place.flags, place.keywords) == expected
     assert changed.modseq == place.modseq == (await inbox(db, account)).modseq
     assert changed.places == [place]
@@ -188,7 +188,7 @@ async def test_messages_that_name_each_other_share_a_thread(db: Database, accoun
     late = await add(db, account, b"4", "d@x", "b@x")
 
     def thread(tx: Transaction, message: int) -> int:
-        row = messages.read_message(tx, message, "thread")
+        row = reading.read_message(tx, message, "thread")
         assert row is not None
         return int(row[0])
 
@@ -230,7 +230,7 @@ async def test_one_account_never_sees_another(db: Database, account: int) -> Non
     other = await db.write(new_account, "other@example.net")
     await add(db, account, b"secret")
     box = await inbox(db, other)
-    assert await db.read(messages.read_range, other, box.id) == []
+    assert await db.read(reading.read_range, other, box.id) == []
     assert await db.read(changes.read_changes, other, 0, box.id) != []
     assert box.messages == 0
 
@@ -240,7 +240,7 @@ async def test_large_content_comes_back_whole_and_in_parts(db: Database, account
     added = await add(db, account, content)
 
     def read_parts(tx: Transaction) -> None:
-        row = messages.read_message(tx, added.message, "blob")
+        row = reading.read_message(tx, added.message, "blob")
         assert row is not None
         assert b"".join(tx.blobs.read(tx, row[0])) == content
         for start, stop in ((0, 1), (262_143, 262_145), (262_144, 524_288), (899_999, 900_000), (5, 5)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.postgres import PostgresServer
 
-from mailwright.store import messages, schema
+from mailwright.store import reading, schema
 from mailwright.store.blobs.api import Blob
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
@@ -96,7 +96,7 @@ async def test_mail_of_version_6_is_read_and_shared(
     db = database(kind, place)
     await db.start()
     columns = "envelope, bodystructure, structure, preview"
-    rows = [await db.read(messages.read_message, message, columns) for message in (1, 2)]
+    rows = [await db.read(reading.read_message, message, columns) for message in (1, 2)]
     assert rows == [(b"(NIL)", b'("text" "plain")', b"\x92\x01\x90", preview) for preview in ("Grüße", "")]
     assert await db.read(lambda tx: tx.blobs.read_whole(tx, 7)) == OLD_CONTENT
     assert await db.read(lambda tx: b"".join(tx.blobs.read(tx, 7, 6, 19))) == b"a@example.org"

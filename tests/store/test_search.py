@@ -13,7 +13,7 @@ from support.accounts import new_account, prepared
 from support.stores import open_store
 
 from mailwright.message.fold import fold
-from mailwright.store import arrivals, indexer, mailboxes, messages, search
+from mailwright.store import arrivals, indexer, mailboxes, messages, reading, search
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.grams import ALWAYS, grams, query
 from mailwright.store.indexer import Indexer
@@ -199,7 +199,7 @@ async def test_a_large_message_is_folded_like_a_small_one(
 ) -> None:
     text = "grüße " * 100_000 + "needle"
     (message,) = await fill(store, account, [text])
-    row = await store.read(messages.read_message, message, "blob, size")
+    row = await store.read(reading.read_message, message, "blob, size")
     assert row is not None
     small = await store.read(search.fold_blob, *row)
     monkeypatch.setattr(search, "_IN_MEMORY", 1000)

@@ -18,7 +18,7 @@ from mailwright.pop3.service import Policy, Services
 from mailwright.pop3.session import Pop3Session
 from mailwright.sasl.api import Account, Denied, Ended
 from mailwright.sasl.secret import ScramSecret
-from mailwright.store import arrivals, messages
+from mailwright.store import arrivals, messages, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
 from mailwright.tls.certificates import ServerContext
@@ -95,7 +95,7 @@ class Pop3House:
             await self.store.write(self._double)
 
     def _double(self, tx: Transaction) -> None:
-        uids = messages.read_uids(tx, self.account, self.mailbox)
+        uids = reading.read_uids(tx, self.account, self.mailbox)
         messages.copy(tx, self.account, self.mailbox, uids, self.mailbox, now=1_700_000_000)
 
     async def expunge(self, *uids: int) -> None:
@@ -104,7 +104,7 @@ class Pop3House:
 
     async def kept(self) -> list[int]:
         """The UIDs in INBOX."""
-        return list(await self.store.read(messages.read_uids, self.account, self.mailbox))
+        return list(await self.store.read(reading.read_uids, self.account, self.mailbox))
 
     def limit(self, **limits: float) -> None:
         """Change limits for the sessions to come."""

@@ -82,7 +82,7 @@ async def _export_all(
 
 def _batch(tx: Transaction, account: int, mailbox: int, after: int) -> list[tuple[Place, bytes]]:
     """The next messages of a mailbox, with their content; one alone when it is large."""
-    from mailwright.store.messages import read_range
+    from mailwright.store.reading import read_range
 
     found: list[tuple[Place, bytes]] = []
     octets = 0
@@ -102,7 +102,7 @@ def _batch(tx: Transaction, account: int, mailbox: int, after: int) -> list[tupl
 
 def _next(tx: Transaction, account: int, mailbox: int, after: int) -> list[Place]:
     """The first place after a wide gap of UIDs."""
-    from mailwright.store.messages import read_range
+    from mailwright.store.reading import read_range
 
     row = tx.one(
         "SELECT min(uid) FROM places WHERE account = ? AND mailbox = ? AND uid > ?", account, mailbox, after

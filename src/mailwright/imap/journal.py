@@ -11,8 +11,8 @@ from mailwright.imap.selected import News, read_news
 from mailwright.imap.view import Key
 from mailwright.store import changes
 from mailwright.store.db.api import Transaction
-from mailwright.store.messages import read_places
 from mailwright.store.model import Change, Kind, Place
+from mailwright.store.reading import read_places
 from mailwright.store.sets import unpack_ranges
 from mailwright.store.store import Store
 

@@ -19,8 +19,8 @@ from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.sequence import STAR, Range, SequenceSet, intersect, to_ranges
 from mailwright.imap.view import Run
 from mailwright.store.acl import permitted_flags, read_rights
-from mailwright.store.messages import read_places
 from mailwright.store.model import Place
+from mailwright.store.reading import read_places
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailwright.imap.view import Key
 from mailwright.store.db.api import Transaction
-from mailwright.store.messages import read_range
+from mailwright.store.reading import read_range
 
 _WINDOW = 500  # UIDs
 

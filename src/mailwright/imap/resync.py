@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mailwright.imap.syntax.select import Match, Resync
 from mailwright.imap.syntax.sequence import Range, gaps, intersect, join_ranges, to_ranges
-from mailwright.store import changes, messages
+from mailwright.store import changes, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Kind, Mailbox
 from mailwright.store.sets import unpack_ranges
@@ -49,7 +49,7 @@ def read_since(
 def _compare(
     tx: Transaction, account: int, mailbox: int, modseq: int, uidnext: int, matches: Sequence[Match]
 ) -> Since:
-    rows = messages.read_columns(tx, account, mailbox, 1, uidnext - 1, "p.uid, p.modseq")
+    rows = reading.read_columns(tx, account, mailbox, 1, uidnext - 1, "p.uid, p.modseq")
     uids = [uid for uid, _ in rows]
     vanished = gaps(uids, uidnext - 1)
     intact = _last_match(uids, matches)

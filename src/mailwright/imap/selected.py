@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap.view import Key, View
-from mailwright.store import changes, messages
+from mailwright.store import changes, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Change, Kind, Mailbox
 from mailwright.store.sets import unpack
@@ -91,7 +91,7 @@ def read_news(tx: Transaction, account: int, mailbox: int, since: int) -> News:
 def read_news_and_uids(tx: Transaction, account: int, mailbox: int, since: int, lowest: int) -> News:
     """What happened, and the UIDs from `lowest` on after it."""
     news = read_news(tx, account, mailbox, since)
-    return news._replace(uids=messages.read_uids(tx, account, mailbox, lowest), lowest=lowest)
+    return news._replace(uids=reading.read_uids(tx, account, mailbox, lowest), lowest=lowest)
 
 
 def read_news_and_last(
@@ -101,9 +101,9 @@ def read_news_and_last(
     news = read_news(tx, account, mailbox, since)
     width = 2 * count + 50
     lowest = max(1, uidnext - width)
-    uids = messages.read_uids(tx, account, mailbox, lowest)
+    uids = reading.read_uids(tx, account, mailbox, lowest)
     while len(uids) < count and lowest > 1:
         width *= 8
         lowest = max(1, uidnext - width)
-        uids = messages.read_uids(tx, account, mailbox, lowest)
+        uids = reading.read_uids(tx, account, mailbox, lowest)
     return news._replace(uids=uids, lowest=lowest)

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator
 from typing import Final
 
-from mailwright.store import mailboxes, messages
+from mailwright.store import mailboxes, messages, reading
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMessage
@@ -82,7 +82,7 @@ def open_maildrop(tx: Transaction, account: int) -> Maildrop:
     """Read INBOX. Raises NoSuchMailbox."""
     inbox = mailboxes.find_mailbox(tx, account, "INBOX")
     uids, sizes = array("Q"), array("Q")
-    for uid, size in messages.read_joined(tx, account, inbox.id, 1, _LAST_UID, "p.uid, m.size"):
+    for uid, size in reading.read_joined(tx, account, inbox.id, 1, _LAST_UID, "p.uid, m.size"):
         uids.append(uid)
         sizes.append(size)
     return Maildrop(account, inbox.id, inbox.uidvalidity, uids, sizes)
@@ -93,7 +93,7 @@ def read_piece(tx: Transaction, account: int, mailbox: int, uid: int, start: int
 
     The place is looked up each time: when the message goes while it is sent, its blob's number may be used again.
     """
-    rows = list(messages.read_joined(tx, account, mailbox, uid, uid, "m.blob, m.size"))
+    rows = list(reading.read_joined(tx, account, mailbox, uid, uid, "m.blob, m.size"))
     if not rows:
         raise NoSuchMessage("the message is gone")
     blob, size = rows[0]
@@ -107,7 +107,7 @@ def read_ahead(tx: Transaction, account: int, mailbox: int, first: int, last: in
     found: dict[int, bytes] = {}
     room = AHEAD
     for uid, blob, size in list(
-        messages.read_joined(tx, account, mailbox, first, last, "p.uid, m.blob, m.size")
+        reading.read_joined(tx, account, mailbox, first, last, "p.uid, m.blob, m.size")
     ):
         room -= size
         if room < 0:

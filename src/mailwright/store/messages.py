@@ -1,4 +1,4 @@
-"""Messages and their places in mailboxes: copy, move, flag, expunge, read. See `arrivals` for how they come.
+"""Changes to places of messages: copy, move, flag, expunge. How they come: `arrivals`; how they are read: `reading`.
 
 A message is what is shared: blob, structure, thread. A place is its stay in one mailbox, with its own UID and flags.
 The last place of a message takes the message with it.
@@ -6,18 +6,16 @@ The last place of a message takes the message with it.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
-
-import msgspec
+from typing import Literal, NamedTuple
 
 from mailwright.store import bulk, changes, search
-from mailwright.store.arrivals import PLACE, check_keywords, insert_places, take_uids
+from mailwright.store.arrivals import check_keywords, insert_places, take_uids
 from mailwright.store.bulk import DELETED, SEEN, Counts, Marks
-from mailwright.store.db.api import Row, Transaction
+from mailwright.store.db.api import Transaction
 from mailwright.store.model import Copied, Kind, Place
+from mailwright.store.reading import _places, read_places
 from mailwright.store.sets import ranges
 
 MANY = 500  # places from which on marks are changed by SQL alone, if
@@ -25,11 +23,6 @@ CLOSE = 20  # so many or more lie side by side, on average, and
 _KINDS = 20  # no more kinds of keywords are in use
 _NEVER = (1 << 62) - 1  # no modseq is higher
 _ALL = (1 << 31) - 1  # all flags there can be
-_TOGETHER = 50  # UIDs that lie apart, in one statement
-_MARKS = ", ".join("?" * _TOGETHER)
-_FEW = 8  # runs of UIDs that are read one by one, however close they lie
-_PACKED = frozenset(("envelope", "bodystructure", "structure", "preview"))  # see `blobs.codec`
-_NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
 
 
 class Changed(NamedTuple):
@@ -205,189 +198,6 @@ def _count_in_mailbox(
         account,
         mailbox,
     )
-
-
-# Reading
-
-
-def read_uids(
-    tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None
-) -> Sequence[int]:
-    """The UIDs from `first` to `last` (None: the end), rising."""
-    key = (account, mailbox)
-    row = tx.one(
-        "SELECT (SELECT messages FROM mailboxes WHERE account = ? AND id = ?),"
-        " (SELECT min(uid) FROM places WHERE account = ? AND mailbox = ?),"
-        " (SELECT max(uid) FROM places WHERE account = ? AND mailbox = ?)",
-        *key,
-        *key,
-        *key,
-    )
-    count, lowest, highest = row if row is not None else (0, None, None)
-    if lowest is None:
-        return []
-    low, high = max(first, lowest), highest if last is None else min(last, highest)
-    if highest - lowest + 1 == count:  # nothing was ever taken out
-        return range(low, high + 1)
-    packed = read_all(tx, *key, low, high, "string_agg(CAST(p.uid AS TEXT), ',')")[0][0]
-    return sorted(msgspec.json.decode(f"[{packed or ''}]", type=list[int]))
-
-
-def read_range(
-    tx: Transaction, account: int, mailbox: int, first: int = 1, last: int | None = None
-) -> list[Place]:
-    """The places from UID `first` to `last` (None: the end), rising."""
-    where = "account = ? AND mailbox = ? AND uid >= ?"
-    if last is None:
-        return _places(tx, where + " ORDER BY uid", account, mailbox, first)
-    return _places(tx, where + " AND uid <= ? ORDER BY uid", account, mailbox, first, last)
-
-
-def read_places(tx: Transaction, account: int, mailbox: int, uids: Sequence[int]) -> list[Place]:
-    """The places of these UIDs that exist, rising by UID."""
-    found: list[Place] = []
-    runs = list(ranges(uids))
-    if len(runs) > _FEW and runs[-1][1] - runs[0][0] < 4 * len(uids):
-        wanted = set(uids)
-        every = read_range(tx, account, mailbox, runs[0][0], runs[-1][1])
-        return [place for place in every if place.uid in wanted]
-    if len(runs) > _FEW and len(runs) * 4 > len(uids):
-        ordered = sorted(set(uids))
-        return [Place._make(row) for row in read_some_columns(tx, account, mailbox, ordered, PLACE)]
-    for first, last in runs:
-        found += read_range(tx, account, mailbox, first, last)
-    return found
-
-
-def read_joined(
-    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str
-) -> Iterator[Row]:
-    """Columns of places (`p.`) and their messages (`m.`) from UID `first` to `last`, rising; for bulk reading.
-
-    `columns` is SQL and never holds what a peer sent.
-    """
-    return _read_joined(tx, columns, "p.uid >= ? AND p.uid <= ?", account, mailbox, first, last)
-
-
-def read_some_joined(
-    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], columns: str
-) -> Iterator[Row]:
-    """As `read_joined`, for these UIDs alone, which rise and lie apart."""
-    for some in _portions(uids):
-        yield from _read_joined(tx, columns, f"p.uid IN ({_MARKS})", account, mailbox, *some)
-
-
-def _portions(uids: Sequence[int]) -> Iterator[list[int]]:
-    """The UIDs, as many at a time as a statement takes; the last ones repeat, so that it is always the same."""
-    for start in range(0, len(uids), _TOGETHER):
-        some = list(uids[start : start + _TOGETHER])
-        yield some + some[-1:] * (_TOGETHER - len(some))
-
-
-def _read_joined(tx: Transaction, columns: str, where: str, *params: int) -> Iterator[Row]:
-    rows = tx.rows(
-        f"SELECT {columns} FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
-        f" WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid",
-        *params,
-    )
-    return unpacked(tx, rows, _NAMES.split(columns))
-
-
-def read_columns(
-    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str
-) -> list[Row]:
-    """As `read_joined`, for columns of places (`p.`) alone."""
-    return tx.all(
-        f"SELECT {columns} FROM places p"  # noqa: S608
-        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
-        account,
-        mailbox,
-        first,
-        last,
-    )
-
-
-def read_some_columns(
-    tx: Transaction, account: int, mailbox: int, uids: Sequence[int], columns: str
-) -> list[Row]:
-    """As `read_some_joined`, for columns of places (`p.`) alone."""
-    sql = (
-        f"SELECT {columns} FROM places p"  # noqa: S608
-        f" WHERE p.account = ? AND p.mailbox = ? AND p.uid IN ({_MARKS}) ORDER BY p.uid"
-    )
-    return [row for some in _portions(uids) for row in tx.all(sql, account, mailbox, *some)]
-
-
-def read_all(
-    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str, *params: int
-) -> list[Row]:
-    """As `read_columns`, in no order: for aggregates of places (`p.`). `params` are those in `columns`."""
-    return tx.all(
-        f"SELECT {columns} FROM places p"  # noqa: S608
-        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
-        *params,
-        account,
-        mailbox,
-        first,
-        last,
-    )
-
-
-def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int) -> set[str]:
-    """The keywords of the last `count` places, as texts."""
-    rows = tx.all(
-        "SELECT DISTINCT keywords FROM"
-        " (SELECT keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest",
-        account,
-        mailbox,
-        count,
-    )
-    return {keywords for (keywords,) in rows}
-
-
-def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: int) -> int:
-    """Where the `nth` unseen place from the end stands, counted from the end; 0: not among the last `count`."""
-    newest = "(SELECT uid, flags FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
-    row = tx.one(
-        f"SELECT uid FROM {newest} WHERE (flags & 1) = 0 ORDER BY uid DESC LIMIT 1 OFFSET ?",  # noqa: S608
-        account,
-        mailbox,
-        count,
-        nth - 1,
-    )
-    if row is None:
-        return 0
-    found = tx.one(
-        "SELECT count(*) FROM places WHERE account = ? AND mailbox = ? AND uid >= ?", account, mailbox, row[0]
-    )
-    return int(found[0]) if found is not None else 0
-
-
-def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
-    """Columns of one message; `columns` is SQL and never holds what a peer sent."""
-    row = tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
-    return None if row is None else next(unpacked(tx, (row,), _NAMES.split(columns)))
-
-
-def unpacked(tx: Transaction, rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
-    """Rows that begin with these columns, with those that are kept packed as they were given."""
-    names = [name.removeprefix("m.") for name in columns]
-    packed = [place for place, name in enumerate(names) if name in _PACKED]
-    if not packed:
-        return iter(rows)
-    values: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    for place in packed if values else ():
-        values[place] = tx.blobs.codec.unpack_all(tx, values[place])
-        if names[place] == "preview":
-            values[place] = [text.decode() for text in values[place]]
-    return zip(*values, strict=True)
-
-
-def _places(tx: Transaction, where: str, *params: int) -> list[Place]:
-    return [Place._make(row) for row in tx.all(f"SELECT {PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
-
-
-# Writing
 
 
 def _copy_places(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mailwright.store import arrivals, changes, messages
+from mailwright.store import arrivals, changes, messages, reading
 from mailwright.store.acl import RIGHTS, Access, permitted_flags
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMailbox, OverQuota
@@ -27,7 +27,7 @@ def copy(
     target.need("i")
     if target.account == account and target.rights == RIGHTS:
         return messages.copy(tx, account, mailbox, uids, target.mailbox.id, now=now)
-    places = [permitted(place, target.rights) for place in messages.read_places(tx, account, mailbox, uids)]
+    places = [permitted(place, target.rights) for place in reading.read_places(tx, account, mailbox, uids)]
     if target.account != account:
         places = list(_adopt(tx, target.account, places))
     modseq = changes.next_modseq(tx, target.account)

@@ -18,7 +18,7 @@ from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.imap.syntax.select import Resync, SelectArgs, parse_select
 from mailwright.imap.urlauth import MECHANISM
 from mailwright.imap.view import View
-from mailwright.store import acl, changes, messages
+from mailwright.store import acl, changes, reading
 from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Mailbox
@@ -54,8 +54,8 @@ def open_mailbox(tx: Transaction, account: int, name: str, service: Service, res
     key = (access.account, mailbox.id)
     keywords = service.keywords
     first = service.recents.find_first(tx, key, mailbox.uidnext)
-    recent = messages.read_uids(tx, *key, first) if first < mailbox.uidnext else []
-    met = set() if key in keywords else messages.read_newest_keywords(tx, *key, _LOOKED_AT)
+    recent = reading.read_uids(tx, *key, first) if first < mailbox.uidnext else []
+    met = set() if key in keywords else reading.read_newest_keywords(tx, *key, _LOOKED_AT)
     since = None if resync is None else read_resync(tx, access.account, mailbox, resync)
     modseq = changes.read_modseq(tx, access.account)
     return Opened(access, modseq, first, recent, _find_first_unseen(tx, access.account, mailbox), met, since)
@@ -67,7 +67,7 @@ def _find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> int:
         return min(1, mailbox.messages)
     if not 0 < mailbox.unseen <= _LOOKED_AT:
         return 0
-    place = messages.find_unseen(tx, account, mailbox.id, mailbox.unseen, _LOOKED_AT)
+    place = reading.find_unseen(tx, account, mailbox.id, mailbox.unseen, _LOOKED_AT)
     return mailbox.messages - place + 1 if place else 0
 
 

@@ -11,7 +11,7 @@ from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.sequence import Range, intersect, to_ranges
 from mailwright.imap.view import Key, Run
 from mailwright.store.db.api import Transaction
-from mailwright.store.messages import read_all
+from mailwright.store.reading import read_all
 
 if TYPE_CHECKING:
     from mailwright.imap.fetch.plan import Plan

@@ -16,7 +16,7 @@ from mailwright.message.part import Part
 from mailwright.message.structure import from_record
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.messages import read_columns, read_joined, read_some_columns, read_some_joined
+from mailwright.store.reading import read_columns, read_joined, read_some_columns, read_some_joined
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
 CONTENT_ROWS: Final = 50  # where the messages themselves are sent: what finds no room is read again

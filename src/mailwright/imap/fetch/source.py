@@ -11,7 +11,7 @@ from mailwright.message.structure import from_record
 from mailwright.store import acl
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoSuchMessage
-from mailwright.store.messages import read_joined
+from mailwright.store.reading import read_joined
 
 
 class Source(NamedTuple):

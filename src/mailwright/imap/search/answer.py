@@ -15,7 +15,7 @@ from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.returns import ReturnOptions
 from mailwright.imap.syntax.search import Messages, SearchArgs
-from mailwright.store.messages import read_places
+from mailwright.store.reading import read_places
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session

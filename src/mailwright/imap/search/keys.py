@@ -9,7 +9,7 @@ from typing import Final
 
 from mailwright.imap.view import Key
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.messages import unpacked
+from mailwright.store.reading import unpacked
 
 PORTION: Final = 20_000  # messages read at a time
 _GAP: Final = 64  # UIDs that are read in vain, rather than begin another query

@@ -12,7 +12,7 @@ from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.sequence import contains
 from mailwright.message.date import parse_date
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.messages import read_message
+from mailwright.store.reading import read_message
 
 COLUMNS: Final = "p.uid, p.message, p.modseq"
 ROW_COLUMNS: Final = (

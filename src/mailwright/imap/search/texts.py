@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from mailwright.imap.syntax import search as keys
 from mailwright.store import search
 from mailwright.store.db.api import Transaction
-from mailwright.store.messages import read_message
+from mailwright.store.reading import read_message
 
 _MOST: Final = 500_000  # candidates of all keys together that are kept; without them the text alone decides
 _FEW: Final = 2000  # messages that are looked up one by one; if more may match, the mailbox is walked through
