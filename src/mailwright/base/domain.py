@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import idna
 
 MAX_DOMAIN = 255  # octets, RFC 5321 4.5.3.1.2
@@ -54,4 +56,13 @@ def _is_hostname(name: str) -> bool:
         for char in label:
             if not (char.isascii() and (char.isalnum() or char in "-_")):
                 return False
+    return True
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
     return True

@@ -13,7 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
-from mailwright.base.domain import InvalidDomain, to_ascii
+from mailwright.base.domain import InvalidDomain, is_address, to_ascii
 from mailwright.base.limits import Limits
 from mailwright.config.locate import Key, key_lines, line_of
 from mailwright.config.settings import LIMITS, Address, Config, Route, Store
@@ -153,7 +153,7 @@ class _Reader:
         if config.server.hostname:
             self.domain(config.server.hostname, ("server", "hostname"))
         for address in config.server.public_addresses:
-            if not _is_address(address):
+            if not is_address(address):
                 self.wrong(
                     ("server", "public_addresses"),
                     f'[server] public_addresses takes addresses such as "192.0.2.1", not {_toml(address)}',
@@ -285,14 +285,6 @@ def _network(value: Any) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         return ipaddress.ip_network(_text(value))
     except ValueError as error:
         raise _Wrong(f'must be a network such as "10.0.0.0/8": {error}') from error
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _address(value: Any) -> Address:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mailwright.base.domain import InvalidDomain, to_ascii
+from mailwright.base.domain import InvalidDomain, is_address, to_ascii
 from mailwright.dns import lookup
 from mailwright.dns.api import MX, TLSA, DNSTemporary, Resolver, Status
 from mailwright.queue.values import Outcome, Result
@@ -109,7 +108,7 @@ class HostFinder:
             try:
                 if plain.startswith("mx:"):
                     hosts += await self.of_domain(plain[3:], port)
-                elif _is_address(plain):
+                elif is_address(plain):
                     hosts.append(Host("", (plain,)))
                 else:
                     hosts.append(await self._named(plain, port))
@@ -178,14 +177,6 @@ def _mix(addresses: tuple[str, ...]) -> tuple[str, ...]:
 def _literal(domain: str) -> str:
     text = domain.strip("[]")
     text = text[5:] if text[:5].lower() == "ipv6:" else text
-    if not _is_address(text):
+    if not is_address(text):
         raise _failed("5.1.2", f"{domain} is not an address literal")
     return text
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
