@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from mailwright.store.quota import read_room
 from mailwright.store.store import Store
 
 _FRESH = 1.0  # seconds for which an answer is used again; the delivery itself asks anew
+_AHEAD = (
+    0.5  # seconds before that ends: who asks now has it asked again, so that in a busy minute nobody waits
+)
 _REMEMBERED = 10_000
 
 NOWHERE = Resolution((), ())
@@ -51,6 +55,7 @@ class Router:
         self._hostname = hostname
         self._rewriter = rewriter
         self._answers: OrderedDict[str, tuple[float, Route]] = OrderedDict()
+        self._asking: dict[str, asyncio.Task[Route]] = {}
 
     async def route(self, path: Path) -> Route:
         """Where mail for a forward-path goes. Raises TemporaryFailure."""
@@ -58,9 +63,29 @@ class Router:
         now = self._clock.monotonic()
         known = self._answers.get(address)
         if known is not None and known[0] > now:
+            if known[0] < now + _AHEAD:
+                self._begin(address, bare=not path.domain)
             return known[1]
-        route = await self._ask(address, bare=not path.domain)
-        self._answers[address] = (now + _FRESH, route)
+        return await asyncio.shield(self._begin(address, bare=not path.domain))
+
+    def _begin(self, address: str, bare: bool) -> asyncio.Task[Route]:
+        """Ask the directory, once for all who want to know."""
+        task = self._asking.get(address)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._refresh(address, bare))
+            self._asking[address] = task
+            task.add_done_callback(lambda done: self._end(address, done))
+        return task
+
+    def _end(self, address: str, task: asyncio.Task[Route]) -> None:
+        del self._asking[address]
+        if not task.cancelled():
+            task.exception()  # who waits is told; without one there is nobody to tell
+
+    async def _refresh(self, address: str, bare: bool) -> Route:
+        asked_at = self._clock.monotonic()
+        route = await self._ask(address, bare)
+        self._answers[address] = (asked_at + _FRESH, route)
         self._answers.move_to_end(address)
         if len(self._answers) > _REMEMBERED:
             self._answers.popitem(last=False)
