@@ -145,6 +145,6 @@ def _look_up(tx: Transaction, address: str, separator: str, bare: bool) -> tuple
         address = f"{address.rpartition('@')[0]}@{row[0]}"
     resolution = resolve(tx, address, separator)
     rooms = [read_room(tx, destination.account) for destination in resolution.accounts]
-    if any(room.messages == 0 for room in rooms):
+    if any(room.messages is not None and room.messages <= 0 for room in rooms):
         return resolution, 0
     return resolution, min((room.octets for room in rooms if room.octets is not None), default=None)

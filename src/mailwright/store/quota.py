@@ -36,7 +36,7 @@ class Room(NamedTuple):
 
     def takes(self, size: int) -> bool:
         """Whether a message of `size` octets fits."""
-        return (self.octets is None or size <= self.octets) and self.messages != 0
+        return (self.octets is None or size <= self.octets) and (self.messages is None or self.messages > 0)
 
     def less(self, size: int) -> Room:
         """What is left behind such a message."""
