@@ -10,8 +10,10 @@ import pytest
 
 from app.running import ALICE, HASHED, Running, running
 from mailwright.directory.accounts import remove_account, remove_password, set_disabled, set_password
+from mailwright.directory.logins import read_credential_marks
 from mailwright.directory.passwords import hash_password
 from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.api import Operation, P, T
 from mailwright.store.db.sqlite import SQLiteDatabase
 
 
@@ -102,8 +104,20 @@ async def test_what_was_pipelined_is_not_begun(server: Running) -> None:
     await client.until("b OK")
     client.say("c SELECT INBOX")
     await client.until("c OK")
-    await server.app.store.write(set_disabled, ALICE, True)
+    logins, read, begun = server.app.authenticator.logins, server.app.store.db.read, asyncio.Event()
+
+    async def read_late(operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a command asks for comes only when its session has been told that the login ended."""
+        if operation is not read_credential_marks:
+            begun.set()
+            while logins.count:
+                await asyncio.sleep(0.001)
+        return await read(operation, *args, **kwargs)
+
+    server.app.store.db.read = read_late  # type: ignore[method-assign]
     client.say("d FETCH 1 (FLAGS)\r\ne DELETE Trash")
+    await begun.wait()
+    await server.app.store.write(set_disabled, ALICE, True)
     heard = []
     while line := await client.line():
         heard.append(line)

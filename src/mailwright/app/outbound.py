@@ -84,21 +84,9 @@ class Outbound:
             if queue.tlsrpt
             else None
         )
-        transport = SMTPTransport(
-            store.db,
-            HostFinder(self.resolver, ours=(hostname,), is_ours=_ours(config), dane=queue.dane),
-            clock,
-            Settings(hostname, queue.port, queue.sources, queue.proxy),
-            router=rules.router,
-            policies=Policies(store.db, self.resolver, clock, partial(fetch, https))
-            if queue.mta_sts
-            else None,
-            tls_reports=self.tls_reports,
-            sign_again=lambda content: keys.sign_again(content, clock.now()),
-        )
         self.runner = Runner(
             store.db,
-            transport,
+            self._transport(config, keys, rules, https, hostname),
             clock,
             rules=rules,
             limits=PlannerLimits(
@@ -111,6 +99,22 @@ class Outbound:
             often=self._often,
             trace_for=queue.keep_traces,
             hooks=hooks,
+        )
+
+    def _transport(
+        self, config: Config, keys: KeyRing, rules: Rules, https: HTTPS, hostname: str
+    ) -> SMTPTransport:
+        queue, clock = config.queue, self._clock
+        policies = Policies(self._db, self.resolver, clock, partial(fetch, https)) if queue.mta_sts else None
+        return SMTPTransport(
+            self._db,
+            HostFinder(self.resolver, ours=(hostname,), is_ours=_ours(config), dane=queue.dane),
+            clock,
+            Settings(hostname, queue.port, queue.sources, queue.proxy),
+            router=rules.router,
+            policies=policies,
+            tls_reports=self.tls_reports,
+            sign_again=lambda content: keys.sign_again(content, clock.now()),
         )
 
     async def start(self) -> None:
