@@ -29,6 +29,7 @@ _TOKEN: Final = re.compile(
 _PAREN: Final = re.compile(rb"[()\\]")
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _SPACES: Final = re.compile(rb"[ \t\r\n]+")
+_BACKSLASH: Final = 92
 _SHORT: Final = 256  # octets of a field that is worth remembering
 _GROUP_END: Final[RawAddress] = (b"", b"", None, None)
 
@@ -87,13 +88,13 @@ def _cached(raw: bytes) -> tuple[RawAddress, ...]:
 
 
 def _decoded(raw: bytes) -> str:
-    if raw.isascii() and b"=?" not in raw:
+    if raw.isascii() and raw.find(b"=?") < 0:
         return raw.decode("ascii")
     return decode_header(raw)
 
 
 def _unescape(raw: bytes) -> bytes:
-    return _ESCAPED.sub(rb"\1", raw) if b"\\" in raw else raw
+    return _ESCAPED.sub(rb"\1", raw) if _BACKSLASH in raw else raw
 
 
 class _Reader:

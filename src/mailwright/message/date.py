@@ -32,6 +32,8 @@ _OFFSET: Final = re.compile(
     rb"\s*(?:GMT|UTC|UT)?\s*([+-])\s*(\d{2}):?(\d{2})(?!\d)|\s*\(?([A-Za-z]{1,5})(?![A-Za-z])"
 )
 _YEAR: Final = re.compile(rb"\b(\d{4})\b")
+_PAREN: Final = 40
+_COLON: Final = 58
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
 
 
@@ -42,7 +44,7 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
     ISO 8601, asctime, `GMT+0100`, 12-hour clocks. A leap second counts as the second before.
     """
     raw = raw[:256]
-    if b"(" in raw and b":" in raw:
+    if _PAREN in raw and _COLON in raw:
         raw = _COMMENT.sub(lambda found: b" " if found.start() < raw.rfind(b":") else found.group(), raw)
     match = _USUAL.match(raw)
     if match is not None:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mailwright.message import charset
 
+_LF: Final = 10
 _NAME: Final = rb"[!-9;-~]++"
 _VALUE: Final = rb"[^\n]*+(?:\n[ \t][^\n]*+)*+"
 # One field with its folded lines, or else a line that is none. Possessive: linear whatever comes.
@@ -51,7 +52,7 @@ def iterate_fields(block: bytes, offset: int = 0) -> list[HeaderField]:
 
 def unfold(raw: bytes) -> bytes:
     """A field's value on one line, without white space around it (RFC 5322 2.2.3)."""
-    if b"\n" in raw:
+    if _LF in raw:
         raw = raw.replace(b"\r\n", b"").replace(b"\n", b"")
     return raw.strip()
 
@@ -63,7 +64,7 @@ def decode_header(raw: bytes) -> str:
     padding, unknown charsets (RFC 2047 6.2, 6.3).
     """
     raw = unfold(raw)
-    text = _decode_words(raw) if b"=?" in raw else _plain(raw)
+    text = _decode_words(raw) if raw.find(b"=?") >= 0 else _plain(raw)
     if text.isprintable():
         return text
     return _CONTROLS.sub(" ", text).strip()

@@ -11,7 +11,6 @@ import struct
 from typing import Final, NamedTuple
 
 from mailwright.message.parsed import ParsedMessage
-from mailwright.message.subject import base_subject
 
 MAX_REFERENCES: Final = 64  # of one message: the first and the last ones
 
@@ -43,7 +42,7 @@ def record_of(parsed: ParsedMessage, own: str) -> bytes:
     ids = parsed.references or parsed.in_reply_to[:1]
     if len(ids) > MAX_REFERENCES:
         ids = ids[:1] + ids[1 - MAX_REFERENCES :]
-    reply = b"\1" if base_subject(parsed.subject)[1] else b"\0"
+    reply = b"\1" if parsed.is_reply else b"\0"
     return b"".join([reply, _octets(own) if own else _NONE, *[_octets(one) for one in ids]])
 
 

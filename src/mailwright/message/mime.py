@@ -14,6 +14,7 @@ Params = tuple[tuple[str, str], ...]
 Section = tuple[int, bool, str]  # of a continued value: its number, whether it is extended, its text
 
 MAX_PARAMS: Final = 100
+_PAREN: Final = 40
 _TOKEN: Final = rb"([!#-'*+.0-9A-Z^-~-]++)"
 _TYPE: Final = re.compile(_TOKEN + rb"[ \t]*+(?:/[ \t]*+" + _TOKEN + rb"?)?")
 _PARAM: Final = re.compile(
@@ -84,9 +85,9 @@ def parse_encoding(raw: bytes) -> str:
 
 
 def _without_comments(raw: bytes) -> bytes:
-    if b"(" not in raw:
+    if _PAREN not in raw:
         return raw
-    return _COMMENT.sub(lambda found: b" " if found.group()[0] == 40 else found.group(), raw)
+    return _COMMENT.sub(lambda found: b" " if found.group()[0] == _PAREN else found.group(), raw)
 
 
 def _text(raw: bytes) -> str:

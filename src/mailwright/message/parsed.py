@@ -19,7 +19,7 @@ class ParsedMessage:
     (within the limits).
     """
 
-    __slots__ = ("_fields_list", "_subject", "fields", "header", "root", "size", "source")
+    __slots__ = ("_base", "_fields_list", "_subject", "fields", "header", "root", "size", "source")
 
     def __init__(
         self, source: bytes | mmap.mmap, root: Part, fields: dict[bytes, bytes], header: bytes
@@ -31,6 +31,7 @@ class ParsedMessage:
         self.size: int = len(source)
         self._fields_list: list[HeaderField] | None = None
         self._subject: str | None = None
+        self._base: tuple[str, bool] | None = None
 
     @property
     def header_end(self) -> int:
@@ -77,7 +78,17 @@ class ParsedMessage:
     @property
     def base_subject(self) -> str:
         """The base subject for sorting and threading (RFC 5256 2.1)."""
-        return base_subject(self.subject)[0]
+        return self._base_subject()[0]
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether the subject is that of a reply or forward (RFC 5256 2.1)."""
+        return self._base_subject()[1]
+
+    def _base_subject(self) -> tuple[str, bool]:
+        if self._base is None:
+            self._base = base_subject(self.subject)
+        return self._base
 
     def addresses(self, name: str) -> list[Address]:
         """The mailboxes of "from", "to", "cc", "bcc", "reply-to" or "sender"."""

@@ -68,7 +68,7 @@ def _first_html(waiting: list[Part]) -> Part | None:
 
 def _own_words(text: str) -> str:
     """The text on one line, without quoted lines and the line that introduces them where others remain."""
-    if "\n>" not in text and text[:1] != ">":
+    if ">" not in text or ("\n>" not in text and text[:1] != ">"):
         return _squeeze(text)
     own: list[str] = []
     size = 0

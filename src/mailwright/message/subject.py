@@ -7,14 +7,13 @@ from typing import Final
 
 MAX_SUBJECT: Final = 2048  # characters that are looked at
 
-_SPACES: Final = re.compile(r"\s+")
 _BLOB: Final = re.compile(r"\[[^\[\]]*\] *")
 _LEADERS: Final = re.compile(r"(?:(?:\[[^\[\]]*\] *)*+(?:re|fwd?) *(?:\[[^\[\]]*\] *)?:| )+", re.IGNORECASE)
 
 
 def base_subject(subject: str) -> tuple[str, bool]:
     """The base of a decoded subject, and whether it is that of a reply or forward (RFC 5256 2.1, steps 1 to 7)."""
-    text = _SPACES.sub(" ", subject[:MAX_SUBJECT])
+    text = " ".join(subject[:MAX_SUBJECT].split())
     reply = False
     while True:
         text = text.rstrip(" ")  # step 2
@@ -32,6 +31,8 @@ def base_subject(subject: str) -> tuple[str, bool]:
 def _without_leaders(text: str) -> tuple[str, bool]:
     """Steps 3 to 5."""
     reply = False
+    if ":" not in text and text[:1] not in ("[", " "):
+        return text, reply
     match = _LEADERS.match(text)
     if match is not None:
         reply = ":" in match.group()

@@ -57,6 +57,8 @@ def _sort_key(raw: bytes | None) -> str:
         return ""
     for _, _, local, domain in parse_raw(raw):
         if local is not None and domain is not None:
-            text = local.decode("ascii") if local.isascii() and b"=?" not in local else decode_header(local)
+            text = (
+                local.decode("ascii") if local.isascii() and local.find(b"=?") < 0 else decode_header(local)
+            )
             return text.upper()[:_SORT_KEY]
     return ""

@@ -10,6 +10,9 @@ from mailwright.message.header import unfold
 MAX_IDS: Final = 200  # of one field; a long thread needs its first and its last ones
 MAX_ID: Final = 998
 
+_TAB: Final = 9
+_BLANK: Final = 32
+_QUOTE: Final = 34
 _ID: Final = re.compile(rb"<([^<>]{1,998})>")
 _BARE: Final = re.compile(rb"[^\s<>,;\"()@]++@[^\s<>,;\"()]++")
 _QUOTED: Final = re.compile(rb"\"((?:[^\"\\]|\\.)*+)\"")
@@ -24,9 +27,9 @@ def message_ids(raw: bytes) -> list[str]:
     one counts. Of more than `MAX_IDS` the first one and the last ones are kept.
     """
     raw = unfold(raw)
-    found = _ID.findall(raw)
-    if not found:
-        found = _BARE.findall(raw)
+    if not raw:
+        return []
+    found = _ID.findall(raw) or _BARE.findall(raw)
     ids = list(dict.fromkeys([_normal(item) for item in found]))
     if "" in ids:
         ids.remove("")
@@ -34,8 +37,8 @@ def message_ids(raw: bytes) -> list[str]:
 
 
 def _normal(raw: bytes) -> str:
-    if b'"' in raw:
+    if _QUOTE in raw:
         raw = _QUOTED.sub(lambda found: _ESCAPED.sub(rb"\1", found.group(1)), raw)
-    if b" " in raw or b"\t" in raw:
+    if _BLANK in raw or _TAB in raw:
         raw = _SPACE.sub(b"", raw)
     return raw[:MAX_ID].decode("utf-8", "replace").strip("\x00")
