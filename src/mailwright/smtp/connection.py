@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import IncrementalNewlineDecoder
 from typing import Final, NamedTuple
 
 from mailwright.smtp import replies
@@ -12,6 +13,7 @@ AUTH_LINE: Final = 12_288  # RFC 4954 4
 BUFFERED: Final = 64 * 1024  # `wants_data` turns false above
 
 _END: Final = b"\r\n.\r\n"
+_DOT: Final = b"\r\n."
 
 
 class DataChunk(NamedTuple):
@@ -205,7 +207,8 @@ class Connection:
 
     def _next_data(self) -> Event | None:
         buffer, start = self._buffer, self._position
-        end = buffer.find(_END, start)
+        dot = buffer.find(_DOT, start)  # mostly there is none before that of the end
+        end = buffer.find(_END, dot) if dot >= 0 else -1
         if end >= 0:
             piece = buffer[start : end + 2]
             self._position = self._scanned = end + len(_END)
@@ -216,24 +219,24 @@ class Connection:
                 self._position = start
                 return None
             piece = buffer[start : self._position]
-        data = self._unstuff(piece)
-        return DataChunk(data, self._bare) if data else self.next_event()
-
-    def _unstuff(self, piece: bytes) -> bytes:
-        """The text of a piece that never ends within a CRLF, nor within CRLF and dot."""
-        # RFC 5321 4.5.2: of a line that begins with a dot, the dot is deleted.
-        text = self._check(piece.replace(b"\r\n.", b"\r\n"))
+        if dot != end:  # RFC 5321 4.5.2: of a line that begins with a dot, the dot is deleted.
+            piece = piece.replace(_DOT, b"\r\n")  # it never ends within CRLF, nor within CRLF and dot
+        data = self._check(piece)
         if self._skip:
-            text = text[self._skip :]
+            data = data[self._skip :]
             self._skip = 0
-        return text
+        return DataChunk(data, self._bare) if data else self.next_event()
 
     def _check(self, text: bytes) -> bytes:
         """Find a bare CR or LF in whole lines."""
-        breaks = text.count(b"\r\n")
-        if text.count(b"\r") != breaks:
+        lines = IncrementalNewlineDecoder(None, translate=False)
+        lines.decode(text.decode("latin-1"), final=True)
+        ends = lines.newlines  # None, one kind of line end, or a tuple of several
+        if ends is None or ends == "\r\n":
+            return text
+        if "\r" in ends:
             self._bare = True
-        if text.count(b"\n") != breaks:
+        if "\n" in ends:
             if self._accept_bare_lf:
                 return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
             self._bare = True
