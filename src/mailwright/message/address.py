@@ -49,7 +49,7 @@ class Address(NamedTuple):
 def parse_addresses(raw: bytes) -> list[Address]:
     """The mailboxes of an address field, those in groups too. Never raises; linear time."""
     return [
-        Address(decode_header(name) if name else "", _decoded(local), _decoded(domain))
+        Address(decode_header(name) if name else "", decode_word(local), decode_word(domain))
         for name, _, local, domain in parse_raw(raw)
         if domain is not None and local is not None
     ]
@@ -57,11 +57,11 @@ def parse_addresses(raw: bytes) -> list[Address]:
 
 def parse_raw(raw: bytes) -> list[RawAddress]:
     """The addresses of a field, groups marked, encoded-words as they are. Never raises; linear time."""
+    raw = unfold(raw)
     return list(_cached(raw)) if len(raw) <= _SHORT else _read(raw)
 
 
 def _read(raw: bytes) -> list[RawAddress]:
-    raw = unfold(raw)
     found: list[RawAddress] = []
     at, size = 0, len(raw)
     while at < size:
@@ -87,7 +87,8 @@ def _cached(raw: bytes) -> tuple[RawAddress, ...]:
     return tuple(_read(raw))
 
 
-def _decoded(raw: bytes) -> str:
+def decode_word(raw: bytes) -> str:
+    """The text of a local part or domain."""
     if raw.isascii() and raw.find(b"=?") < 0:
         return raw.decode("ascii")
     return decode_header(raw)

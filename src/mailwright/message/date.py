@@ -21,6 +21,7 @@ _TIME: Final = rb"(\d{1,2})[:.](\d{1,2})(?:[:.](\d{1,2})(?:[.,]\d+)?)?(?:\s*([Aa
 _USUAL: Final = re.compile(
     rb"\s*(?:[A-Za-z]+\.?\s*,?\s*)?(\d{1,2})[\s.-]+([A-Za-z]{3})[a-z]*\.?,?[\s.-]+(\d{2,4})[\s,]+(?:at\s+)?"
     + _TIME
+    + rb"(?:\s*([+-])(\d{2})(\d{2})(?!\d))?"
 )
 _ASCTIME: Final = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s+)?([A-Za-z]{3})[a-z]*\.?\s+(\d{1,2}),?\s+(?:(\d{4})\s+)?" + _TIME
@@ -48,14 +49,14 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
         raw = _COMMENT.sub(lambda found: b" " if found.start() < raw.rfind(b":") else found.group(), raw)
     match = _USUAL.match(raw)
     if match is not None:
-        day, name, year, hour, minute, second, half = match.groups()
-        return _date(
-            raw, match.end(), _year(year), _MONTH_NUMBER.get(name.lower(), 0), day, hour, minute, second, half
-        )
+        day, name, year, hour, minute, second, half, sign, hours, minutes = match.groups()
+        zone = _zone(raw, match.end()) if sign is None else _minutes(sign, hours, minutes)
+        return _date(_year(year), _MONTH_NUMBER.get(name.lower(), 0), day, hour, minute, second, half, zone)
     match = _ISO.match(raw)
     if match is not None:
         year, month, day, hour, minute, second, half = match.groups()
-        return _date(raw, match.end(), int(year), int(month), day, hour or b"0", minute or b"0", second, half)
+        zone = _zone(raw, match.end())
+        return _date(int(year), int(month), day, hour or b"0", minute or b"0", second, half, zone)
     match = _ASCTIME.match(raw)
     if match is None:
         return None
@@ -67,7 +68,8 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
             return None
         year = later.group(1)
         raw = raw[: later.start()] + raw[later.end() :]
-    return _date(raw, end, int(year), _MONTH_NUMBER.get(name.lower(), 0), day, hour, minute, second, half)
+    zone = _zone(raw, end)
+    return _date(int(year), _MONTH_NUMBER.get(name.lower(), 0), day, hour, minute, second, half, zone)
 
 
 def _year(digits: bytes) -> int:
@@ -78,13 +80,11 @@ def _year(digits: bytes) -> int:
 
 
 def _date(
-    raw: bytes, end: int, year: int, month: int, day: bytes, hour: bytes, minute: bytes, second: bytes | None,
-    half: bytes | None,
+    year: int, month: int, day: bytes, hour: bytes, minute: bytes, second: bytes | None, half: bytes | None, zone: int
 ) -> tuple[int, int] | None:  # fmt: skip
     hours = int(hour)
     if half is not None and 1 <= hours <= 12:
         hours = hours % 12 + (12 if half in b"pP" else 0)
-    zone = _zone(raw, end)
     days = _days(year, month, int(day))
     minutes, seconds = int(minute), min(int(second or b"0"), 59)
     if days is None or hours > 24 or minutes > 59 or (hours == 24 and (minutes or seconds)):
@@ -111,6 +111,10 @@ def _zone(raw: bytes, at: int) -> int:
     sign, hours, minutes, name = match.groups()
     if sign is None:
         return _ZONES.get(name.upper(), 0)  # unknown and military letters mean -0000 (RFC 5322 4.3)
+    return _minutes(sign, hours, minutes)
+
+
+def _minutes(sign: bytes, hours: bytes, minutes: bytes) -> int:
     zone = int(hours) * 60 + int(minutes)
     if zone > 1440 or int(minutes) > 59:
         return 0

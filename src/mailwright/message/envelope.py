@@ -21,13 +21,17 @@ _NIL_LOCAL: Final = b"MISSING_MAILBOX"
 
 def quoted(text: bytes) -> bytes:
     """`text` as an IMAP quoted string: 8-bit text as encoded-words, control characters as spaces."""
-    if _UNSAFE.search(text) is None and len(text) <= MAX_TEXT:
+    if _is_plain(text):
         return b'"' + text + b'"'
     text = text[:MAX_TEXT]
     if not text.isascii():
         text = encode_8bit(text)
     text = _CONTROLS.sub(b" ", text)
     return b'"' + text.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def _is_plain(text: bytes) -> bool:
+    return len(text) <= MAX_TEXT and _UNSAFE.search(text) is None
 
 
 def encode_8bit(text: bytes) -> bytes:
@@ -79,14 +83,20 @@ def _text(raw: bytes | None, utf8: bool) -> bytes:
 def _addresses(raw: bytes | None, utf8: bool, default: bytes = b"NIL") -> bytes:
     if not raw:
         return default
+    raw = unfold(raw)
     found = parse_raw(raw)
     if not found:
         return default
-    return b"(" + b"".join([_address(address, utf8) for address in found]) + b")"
+    plain = not utf8 and _is_plain(raw)  # then so are its parts
+    return b"(" + b"".join([_address(address, utf8, plain) for address in found]) + b")"
 
 
-def _address(address: RawAddress, utf8: bool) -> bytes:
+def _address(address: RawAddress, utf8: bool, plain: bool) -> bytes:
     name, route, local, domain = address
+    if plain and local and domain and not route:
+        if not name:
+            return b'(NIL NIL "%b" "%b")' % (local, domain)
+        return b'("%b" NIL "%b" "%b")' % (name, local, domain)
     if domain is None:
         return b"(NIL NIL %b NIL)" % (_word(local, utf8) if local is not None else b"NIL")
     return b"(%b %b %b %b)" % (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailwright.message.envelope import render_envelope
-from mailwright.message.header import FIELD
+from mailwright.message.header import FIELD, LF
 from mailwright.message.mime import (
     Params,
     decode_params,
@@ -37,7 +37,6 @@ DEFAULT_LIMITS: Final = ParseLimits()
 MAX_BOUNDARY: Final = 998  # RFC 2046 5.1.1 allows 70, the line of RFC 5322 2.1.1 allows this
 _DELIMITER_LINE: Final = 2048  # octets in which a delimiter line must end
 _COUNT_CHUNK: Final = 1 << 20
-_LF: Final = 10
 
 _BLANK_LINE: Final = re.compile(rb"\n\r*+\n")
 _EMPTY_LINE: Final = re.compile(rb"\r*+\n")
@@ -363,7 +362,7 @@ def _set_rare(part: Part, which: int, text: str) -> None:
 
 
 def _text(raw: bytes) -> str:
-    if _LF in raw:
+    if LF in raw:
         raw = raw.replace(b"\r\n", b"").replace(b"\n", b"")
     return raw.strip().decode("utf-8", "surrogateescape")
 
@@ -377,4 +376,4 @@ def boundary_of(params: Params) -> bytes:
     found = [value for name, value in params if name == "boundary"]
     value = found[0] if found else decode_params(params).get("boundary", "")
     boundary = value.encode("utf-8", "surrogateescape").rstrip()
-    return boundary if len(boundary) <= MAX_BOUNDARY and _LF not in boundary else b""
+    return boundary if len(boundary) <= MAX_BOUNDARY and LF not in boundary else b""

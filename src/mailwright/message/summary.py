@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailwright.message.address import parse_raw
-from mailwright.message.header import decode_header
+from mailwright.message.address import decode_word, parse_raw
 from mailwright.message.links import record_of
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.structure import bodystructure, envelope, to_record
@@ -57,8 +56,5 @@ def _sort_key(raw: bytes | None) -> str:
         return ""
     for _, _, local, domain in parse_raw(raw):
         if local is not None and domain is not None:
-            text = (
-                local.decode("ascii") if local.isascii() and local.find(b"=?") < 0 else decode_header(local)
-            )
-            return text.upper()[:_SORT_KEY]
+            return decode_word(local).upper()[:_SORT_KEY]
     return ""

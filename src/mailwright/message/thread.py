@@ -30,7 +30,9 @@ def message_ids(raw: bytes) -> list[str]:
     if not raw:
         return []
     found = _ID.findall(raw) or _BARE.findall(raw)
-    ids = list(dict.fromkeys([_normal(item) for item in found]))
+    ids = [_normal(item) for item in found]
+    if len(ids) > 1:
+        ids = list(dict.fromkeys(ids))
     if "" in ids:
         ids.remove("")
     return ids if len(ids) <= MAX_IDS else ids[:1] + ids[1 - MAX_IDS :]
