@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -82,16 +83,16 @@ class Peer:
     async def __aenter__(self) -> Peer:
         self.streams: list[StreamProtocol] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        peer = self
 
-        class Accepted(StreamProtocol):
-            def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                super().connection_made(transport)
-                task = asyncio.create_task(peer._serve(self))
-                peer._tasks.add(task)
-                task.add_done_callback(peer._tasks.discard)
+        def accept(stream: StreamProtocol) -> None:
+            task = asyncio.create_task(self._serve(stream))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-        self._server = await asyncio.get_running_loop().create_server(Accepted, self.host, self.port)
+        def new_stream() -> asyncio.Protocol:
+            return cast("asyncio.Protocol", StreamProtocol(accepted=accept))
+
+        self._server = await asyncio.get_running_loop().create_server(new_stream, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -205,7 +205,8 @@ class App:
         plain = policy._replace(allow_plaintext_auth=True)
 
         def session(stream: StreamProtocol) -> Session:
-            chosen = plain if self._may_log_in_plainly(stream.peer) else policy
+            plainly = role is Role.SUBMISSION and self._may_log_in_plainly(stream.peer)
+            chosen = plain if plainly else policy
             return SmtpSession(stream, chosen, self.mailroom, self.authenticator, self.clock)
 
         return session

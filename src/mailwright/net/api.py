@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(NamedTuple):
     """One end of a connection. `address` is an IP address in text ('' for a Unix socket)."""
 
     address: str

@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from mailwright.base.limits import Limits
 from mailwright.net.api import Peer
@@ -95,14 +95,15 @@ class Listener:
     tls: Callable[[], ssl.SSLContext] | None = None
     proxies: Sequence[Network] = ()  # addresses that speak PROXY, and must
     _server: asyncio.Server | None = None
-    _tasks: dict[asyncio.Task[None], Session | None] = field(default_factory=dict)
+    _tasks: dict[StreamProtocol, asyncio.Task[None]] = field(default_factory=dict)
+    _sessions: dict[StreamProtocol, Session] = field(default_factory=dict)
 
     async def start(self) -> None:
         """Listen. Raises OSError whose text names the address."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _Accepted(self), self.host, self.port, backlog=_BACKLOG, reuse_address=True
+                self._new_stream, self.host, self.port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
             raise OSError(
@@ -122,27 +123,29 @@ class Listener:
 
     async def wait_closed(self, grace: float) -> None:
         """Ask the sessions to end; those that last longer than `grace` seconds are cut off."""
-        for task, session in tuple(self._tasks.items()):
-            shut_down = getattr(session, "shut_down", None)
+        for stream, task in self._tasks.items():
+            shut_down = getattr(self._sessions.get(stream), "shut_down", None)
             if shut_down is not None:
                 shut_down()
             else:
                 task.cancel()
         if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=grace)
-        for task in tuple(self._tasks):
+            await asyncio.wait(tuple(self._tasks.values()), timeout=grace)
+        for task in self._tasks.values():
             task.cancel()
         if self._tasks:
-            await asyncio.wait(tuple(self._tasks), timeout=grace)
+            await asyncio.wait(tuple(self._tasks.values()), timeout=grace)
+
+    def _new_stream(self) -> asyncio.Protocol:
+        limits = self.limits
+        stream = StreamProtocol(
+            read_ahead=limits.read_ahead, write_ahead=limits.write_ahead, accepted=self.accept
+        )
+        return cast("asyncio.Protocol", stream)
 
     def accept(self, stream: StreamProtocol) -> None:
         """Begin a session for a new connection."""
-        task = asyncio.get_running_loop().create_task(self._run(stream))
-        self._tasks[task] = None
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        self._tasks[stream] = asyncio.get_running_loop().create_task(self._run(stream))
 
     async def _run(self, stream: StreamProtocol) -> None:
         try:
@@ -157,10 +160,7 @@ class Listener:
             try:
                 if self.tls is not None:
                     await stream.start_tls(self.tls(), implicit=True)
-                session = self.session(stream)
-                task = asyncio.current_task()
-                if task in self._tasks:
-                    self._tasks[task] = session
+                session = self._sessions[stream] = self.session(stream)
                 await session.run()
             finally:
                 self.connections.leave(address)
@@ -173,24 +173,11 @@ class Listener:
         finally:
             with contextlib.suppress(Exception):
                 await stream.close()
+            self._sessions.pop(stream, None)
+            self._tasks.pop(stream, None)
 
 
-class _Accepted(StreamProtocol):
-    """A stream that hands itself to its listener."""
-
-    __slots__ = ("_listener",)
-
-    def __init__(self, listener: Listener) -> None:
-        super().__init__(read_ahead=listener.limits.read_ahead)
-        self._listener = listener
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if isinstance(transport, asyncio.Transport):
-            transport.set_write_buffer_limits(self._listener.limits.write_ahead)
-        self._listener.accept(self)
-
-
+@functools.lru_cache(maxsize=4096)
 def _host(address: str) -> str:
     """What counts as one host: an IPv4 address, or the /64 that one IPv6 host may take all addresses from."""
     if ":" not in address:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import cast
 
 from mailwright.net.api import Peer, TLSInfo
@@ -17,10 +18,15 @@ _TLS_PIECE = 16 * 1024  # one TLS record
 _CLOSE_WAIT = 5.0
 
 
-class StreamProtocol(asyncio.Protocol):
-    """A peer's connection, read by pull; see `net.api.Stream` for the contract."""
+class StreamProtocol:
+    """A peer's connection, read by pull; see `net.api.Stream` for the contract.
+
+    It has the methods of an `asyncio.Protocol`, which a compiled class cannot inherit. `accepted` is called once it is
+    connected; `write_ahead` None leaves the event loop's own limit.
+    """
 
     __slots__ = (
+        "_accepted",
         "_closed",
         "_deadline",
         "_eof",
@@ -38,12 +44,19 @@ class StreamProtocol(asyncio.Protocol):
         "_waiter",
         "_waiting",
         "_woken",
+        "_write_ahead",
         "_writer",
         "peer",
         "tls",
     )
 
-    def __init__(self, *, read_ahead: int = 64 * 1024) -> None:
+    def __init__(
+        self,
+        *,
+        read_ahead: int = 64 * 1024,
+        write_ahead: int | None = None,
+        accepted: Callable[[StreamProtocol], None] | None = None,
+    ) -> None:
         self.peer = Peer("")
         self._local: Peer | None = None
         self.tls: TLSInfo | None = None
@@ -52,6 +65,8 @@ class StreamProtocol(asyncio.Protocol):
         self._received: list[bytes] = []
         self._waiting = 0
         self._read_ahead = read_ahead
+        self._write_ahead = write_ahead
+        self._accepted = accepted
         self._paused = False
         self._eof = False
         self._closed = False
@@ -82,6 +97,10 @@ class StreamProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self.peer = _endpoint(transport.get_extra_info("peername"))
+        if self._write_ahead is not None:
+            self._transport.set_write_buffer_limits(self._write_ahead)
+        if self._accepted is not None:
+            self._accepted(self)
 
     def data_received(self, data: bytes) -> None:
         self._received.append(data)
@@ -130,7 +149,7 @@ class StreamProtocol(asyncio.Protocol):
                 if self._failure is not None:
                     raise ConnectionResetError(str(self._failure)) from self._failure
                 return b""
-            await self._wait(timeout)
+            await self._news(timeout)
 
     def write(self, data: bytes) -> None:
         if self._transport is None or self._closed or not data:
@@ -177,7 +196,7 @@ class StreamProtocol(asyncio.Protocol):
         self._resume_reader()
 
     async def close(self) -> None:
-        if self._transport is None or self._closed:
+        if self._transport is None or self._transport.is_closing():
             return
         if self._ssl is not None:
             with contextlib.suppress(ssl.SSLError):
@@ -209,30 +228,28 @@ class StreamProtocol(asyncio.Protocol):
         if self._received:
             self._take()
 
-    async def _wait(self, timeout: float) -> None:
+    def _news(self, timeout: float) -> asyncio.Future[None]:
+        """Done when something has happened; TimeoutError when nothing did for so long."""
         loop = self._loop
         waiter = self._waiter = loop.create_future()
         self._deadline = loop.time() + timeout
         if self._timer is None or self._timer.when() > self._deadline:
-            self._set_timer(loop)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+            self._set_timer()
+        return waiter
 
-    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(self._deadline, self._look_at_clock, loop)
+        self._timer = self._loop.call_at(self._deadline, self._look_at_clock)
 
-    def _look_at_clock(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _look_at_clock(self) -> None:
         self._timer = None
         if self._waiter is None or self._waiter.done():
             return
-        if loop.time() >= self._deadline:
+        if self._loop.time() >= self._deadline:
             self._waiter.set_exception(TimeoutError())
         else:
-            self._set_timer(loop)
+            self._set_timer()
 
     def _resume_reader(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -306,7 +323,7 @@ class StreamProtocol(asyncio.Protocol):
                 raise ConnectionResetError("the peer closed the connection in the TLS handshake")
             if timeout <= 0:
                 raise TimeoutError
-            await self._wait(timeout)
+            await self._news(timeout)
         incoming.write(self._take())
 
 
@@ -320,12 +337,17 @@ async def connect(
 ) -> StreamProtocol:
     """Connect to an IP address, or take over a connected socket. Raises OSError, TimeoutError."""
     loop = asyncio.get_running_loop()
+    stream = StreamProtocol()
+
+    def as_protocol() -> asyncio.Protocol:
+        return cast("asyncio.Protocol", stream)
+
     async with asyncio.timeout(timeout):
         if sock is not None:
-            _, stream = await loop.create_connection(StreamProtocol, sock=sock)  # type: ignore[call-overload]
+            await loop.create_connection(as_protocol, sock=sock)  # type: ignore[call-overload]
         else:
-            _, stream = await loop.create_connection(StreamProtocol, host, port, local_addr=source)
-    return cast("StreamProtocol", stream)
+            await loop.create_connection(as_protocol, host, port, local_addr=source)
+    return stream
 
 
 async def _within(future: asyncio.Future[None], timeout: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -88,18 +88,19 @@ class IncomingMessage(Protocol):
         ...
 
 
+Answer = Reply | Awaitable[Reply | None] | None  # an answer, or what to wait for when it is not known at once
+
+
 class Mailroom(Protocol):
     """Where messages go. StoreFull from any of these is answered 452, any other exception 451, and logged."""
 
-    async def check_sender(
-        self, info: SessionInfo, reverse_path: Path, parameters: MailParameters
-    ) -> Reply | None:
+    def check_sender(self, info: SessionInfo, reverse_path: Path, parameters: MailParameters) -> Answer:
         """A refusal of MAIL; None: fine."""
         ...
 
-    async def check_recipient(
+    def check_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
-    ) -> Reply | None:
+    ) -> Answer:
         """A refusal of RCPT; None: fine."""
         ...
 

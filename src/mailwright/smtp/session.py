@@ -12,7 +12,7 @@ from mailwright.base.clock import Clock, SystemClock
 from mailwright.net.api import Stream
 from mailwright.sasl.api import Account, Authenticator, Ended
 from mailwright.smtp import replies
-from mailwright.smtp.api import Mailroom, Policy, Role, SessionInfo
+from mailwright.smtp.api import Answer, Mailroom, Policy, Role, SessionInfo
 from mailwright.smtp.commands import content
 from mailwright.smtp.commands.row import (
     ADMITTED,
@@ -26,7 +26,7 @@ from mailwright.smtp.commands.row import (
     TLS_OFFERED,
 )
 from mailwright.smtp.commands.table import TABLE
-from mailwright.smtp.connection import Closed, Connection, DataChunk, DataEnd, Event
+from mailwright.smtp.connection import Closed, Connection, Event
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.commands import Bdat, SyntaxFault
 from mailwright.smtp.syntax.path import Path
@@ -38,8 +38,6 @@ RATE_GRACE: Final = 60.0  # seconds before the minimum data rate counts
 WRITTEN: Final = 16 * 1024  # octets of replies that wait for a pause, before they are sent anyway
 FREE_CHUNK: Final = 512  # octets; a BDAT of fewer counts as a command, so that none come for ever
 OVERRUN: Final = 4  # times the message size limit, then we stop listening to a message that is refused
-
-_CONTENT: Final = (DataChunk, DataEnd)
 
 _ids = itertools.count(1)
 
@@ -105,8 +103,7 @@ class Session:
         try:
             protocol = "LMTP" if self.policy.role is Role.LMTP else "ESMTP"
             self.write(replies.greeting(self.policy.hostname, protocol))
-            while not self.closing:
-                await self._step()
+            await self._serve()
         except Goodbye as goodbye:
             self.write(goodbye.reply)
         except TimeoutError:
@@ -130,49 +127,39 @@ class Session:
 
     async def next_event(self) -> Event:
         """The next event, waited for; what was written is sent before."""
-        event = self.connection.next_event()
-        if event is not None:
-            return event
-        limits = self.policy.limits
-        until = self._clock.monotonic() + limits.smtp_command_timeout
-        left = limits.smtp_command_timeout
-        while True:
+        until = 0.0
+        while (event := self.connection.next_event()) is None:
+            now = self._clock.monotonic()
+            until = until or now + self.policy.limits.smtp_command_timeout
+            if now >= until:
+                raise TimeoutError
             if self._farewell is not None:
                 raise Goodbye(self._farewell)
             await self._flush()
-            data = await self.stream.read(left)
+            data = await self.stream.read(until - now)
             if data is not None:
                 self.connection.receive_data(data)
-                event = self.connection.next_event()
-                if event is not None:
-                    return event
-            left = until - self._clock.monotonic()
-            if left <= 0:
-                raise TimeoutError
+        return event
 
     def begin_content(self) -> None:
         """What comes next is a message, or a chunk of one."""
         self._content_began = self._clock.monotonic()
         self._content_size = 0
 
-    async def next_content(self) -> DataChunk | DataEnd:
-        """The next piece of the message. Raises Goodbye when it comes too slowly, or never ends."""
+    async def more_content(self) -> None:
+        """Wait for more of the message. Raises Goodbye when it comes too slowly, or never ends."""
         limits = self.policy.limits
-        while (event := self.connection.next_event()) is None:
-            await self._flush()
-            data = await self.stream.read(limits.smtp_data_timeout)
-            if data is None:
-                continue  # asked to stop: after this message
-            self._content_size += len(data)
-            elapsed = self._clock.monotonic() - self._content_began
-            if elapsed > RATE_GRACE and self._content_size < elapsed * limits.smtp_min_data_rate:
-                raise Goodbye(replies.TOO_SLOW)
-            if self._content_size > OVERRUN * limits.message_size:
-                raise Goodbye(replies.ENDLESS)
-            self.connection.receive_data(data)
-        if isinstance(event, _CONTENT):
-            return event
-        raise ConnectionResetError("closed in the middle of a message")
+        await self._flush()
+        data = await self.stream.read(limits.smtp_data_timeout)
+        if data is None:
+            return  # asked to stop: after this message
+        self._content_size += len(data)
+        elapsed = self._clock.monotonic() - self._content_began
+        if elapsed > RATE_GRACE and self._content_size < elapsed * limits.smtp_min_data_rate:
+            raise Goodbye(replies.TOO_SLOW)
+        if self._content_size > OVERRUN * limits.message_size:
+            raise Goodbye(replies.ENDLESS)
+        self.connection.receive_data(data)
 
     def write(self, reply: Reply) -> None:
         """Say it, once the session waits or much is written."""
@@ -194,12 +181,25 @@ class Session:
 
     # Commands
 
-    async def _step(self) -> None:
-        event = await self.next_event()
+    async def _serve(self) -> None:
+        while not self.closing:
+            answer = self._answer(await self.next_event())
+            if answer is not None and not isinstance(answer, Reply):
+                answer = await answer
+            if answer is not None:
+                if answer.code >= 500:
+                    await self._count_error()
+                elif answer.code == 421:
+                    self.closing = True  # RFC 5321 3.8: a policy of the house may end it
+                self.write(answer)
+            if self._waiting > WRITTEN:
+                await self._flush()
+
+    def _answer(self, event: Event) -> Answer:
+        """What to say, or to wait for; None when nothing is left to say."""
         row = TABLE.get(type(event))
         if row is None:
-            await self._other(event)
-            return
+            return self._other(event)
         if not (isinstance(event, Bdat) and event.size >= FREE_CHUNK):
             self._commands += 1
         if self._commands > self.policy.limits.smtp_commands:
@@ -207,32 +207,19 @@ class Session:
         if self._farewell is not None and not self.state & CHUNKS:
             raise Goodbye(self._farewell)
         if self.state & row.mask == row.want:
-            reply = await row.run(self, event)
-        else:
-            reply = row.fault(self.state)
-            if isinstance(event, Bdat):
-                await content.receive(self, None)
-        if reply is not None:
-            if reply.code >= 500:
-                await self._count_error()
-            elif reply.code == 421:
-                self.closing = True  # RFC 5321 3.8: a policy of the house may end it
-            self.write(reply)
-        if self._waiting > WRITTEN:
-            await self._flush()
+            return row.run(self, event)
+        refusal = row.fault(self.state)
+        return content.refuse_chunk(self, refusal) if isinstance(event, Bdat) else refusal
 
-    async def _other(self, event: Event) -> None:
+    def _other(self, event: Event) -> Reply | None:
         if isinstance(event, SyntaxFault):
             if event.fatal:
                 raise Goodbye(event.reply)
-            await self._count_error()
-            self.write(event.reply)
-            if self._waiting > WRITTEN:
-                await self._flush()
-        elif isinstance(event, Closed):
+            return event.reply
+        if isinstance(event, Closed):
             self.closing = True
-        else:
-            raise TypeError(f"{event!r} came out of order")
+            return None
+        raise TypeError(f"{event!r} came out of order")
 
     async def _count_error(self) -> None:
         self.errors += 1
@@ -245,12 +232,22 @@ class Session:
 
     # What the commands do to the session
 
-    async def ask(self, question: Awaitable[Reply | None]) -> Reply | None:
-        """The mailroom's answer; what it raises becomes 451 or 452."""
+    def ask(self, question: Callable[[], Answer], then: Callable[[Reply | None], Reply]) -> Answer:
+        """What `then` makes of the mailroom's answer; what the mailroom raises becomes 451 or 452."""
         try:
-            return await question
+            answer = question()
         except Exception as error:
-            return failure_reply(error)
+            answer = failure_reply(error)
+        if answer is None or isinstance(answer, Reply):
+            return then(answer)
+        return self._wait(answer, then)
+
+    async def _wait(self, answer: Awaitable[Reply | None], then: Callable[[Reply | None], Reply]) -> Reply:
+        try:
+            refusal = await answer
+        except Exception as error:
+            refusal = failure_reply(error)
+        return then(refusal)
 
     def begin_transaction(self, transaction: Transaction) -> None:
         """MAIL was accepted. Raises Goodbye after too many messages."""

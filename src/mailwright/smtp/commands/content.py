@@ -57,12 +57,22 @@ async def receive(session: Session, transaction: Transaction | None) -> DataEnd:
     """Take what DATA or one BDAT brings; without a transaction, throw it away."""
     session.begin_content()
     while True:
-        event = await session.next_content()
-        if isinstance(event, DataChunk):
+        event = session.connection.next_event()
+        if event is None:
+            await session.more_content()
+        elif isinstance(event, DataChunk):
             if transaction is not None:
                 await transaction.write(event.data)
-        else:
+        elif isinstance(event, DataEnd):
             return event
+        else:
+            raise ConnectionResetError("closed in the middle of a message")
+
+
+async def refuse_chunk(session: Session, refusal: Reply) -> Reply:
+    """Refuse a BDAT, whose octets come all the same."""
+    await receive(session, None)
+    return refusal
 
 
 def _no_recipients(transaction: Transaction) -> Reply | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mailwright.smtp.session import Session
 
 
-async def run(session: Session, command: Hello) -> Reply:
+def run(session: Session, command: Hello) -> Reply:
     lmtp = session.policy.role is Role.LMTP
     if (command.verb == "LHLO") != lmtp:
         return replies.USE_LHLO if lmtp else replies.NO_LHLO

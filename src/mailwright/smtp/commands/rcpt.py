@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mailwright.smtp import replies
-from mailwright.smtp.api import Recipient
+from mailwright.smtp.api import Answer, Recipient
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.commands import Rcpt
 
@@ -13,22 +13,23 @@ if TYPE_CHECKING:
     from mailwright.smtp.session import Session
 
 
-async def run(session: Session, command: Rcpt) -> Reply | None:
+def run(session: Session, command: Rcpt) -> Answer:
     path, parameters = command
     transaction = session.transaction
     assert transaction is not None  # the table asked for MAIL
     envelope = transaction.envelope
     if len(envelope.recipients) >= session.policy.limits.recipients:
         return replies.TOO_MANY_RECIPIENTS  # RFC 5321 4.5.3.1.10
+
+    def add(refusal: Reply | None) -> Reply:
+        if refusal is not None:
+            transaction.refused = True
+            session.log_refusal("RCPT", path, refusal)
+            return refusal
+        transaction.add_recipient(Recipient(path, parameters.notify, parameters.orcpt))
+        return replies.RECIPIENT_OK
+
     if path.needs_utf8 and not envelope.smtputf8:
-        refusal: Reply | None = replies.UTF8_RECIPIENT
-    else:
-        refusal = await session.ask(
-            session.mailroom.check_recipient(session.info, envelope, path, parameters)
-        )
-    if refusal is not None:
-        transaction.refused = True
-        session.log_refusal("RCPT", path, refusal)
-        return refusal
-    transaction.add_recipient(Recipient(path, parameters.notify, parameters.orcpt))
-    return replies.RECIPIENT_OK
+        return add(replies.UTF8_RECIPIENT)
+    check = session.mailroom.check_recipient
+    return session.ask(lambda: check(session.info, envelope, path, parameters), add)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mailwright.smtp.api import Answer
 from mailwright.smtp.replies import Reply
 
 if TYPE_CHECKING:
@@ -22,12 +23,12 @@ ADMITTED: Final = 128  # mail may be sent as far as login goes
 MAIL: Final = 256  # a message is begun
 CHUNKS: Final = 512  # and partly here
 
-Run = Callable[["Session", Any], Awaitable[Reply | None]]
+Run = Callable[["Session", Any], Answer]
 Condition = tuple[int, Reply]
 
 
 class Row(NamedTuple):
-    """`run` writes its own replies when it returns None."""
+    """`run` writes its own replies when its answer is None."""
 
     run: Run
     needs: tuple[Condition, ...]

@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from mailwright.smtp.session import Session
 
 
-async def run_rset(session: Session, command: Rset) -> Reply:
+def run_rset(session: Session, command: Rset) -> Reply:
     session.end_transaction()
     return replies.RESET
 
 
-async def run_noop(session: Session, command: Noop) -> Reply:
+def run_noop(session: Session, command: Noop) -> Reply:
     return replies.OK
 
 
-async def run_quit(session: Session, command: Quit) -> Reply:
+def run_quit(session: Session, command: Quit) -> Reply:
     session.closing = True
     return replies.BYE
 
 
-async def run_vrfy(session: Session, command: Vrfy) -> Reply:
+def run_vrfy(session: Session, command: Vrfy) -> Reply:
     return replies.CANNOT_VERIFY  # RFC 5321 7.3: a site may choose not to tell
 
 
-async def run_expn(session: Session, command: Expn) -> Reply:
+def run_expn(session: Session, command: Expn) -> Reply:
     return replies.NO_EXPN
 
 
-async def run_help(session: Session, command: Help) -> Reply:
+def run_help(session: Session, command: Help) -> Reply:
     return replies.help_text(command.topic)
