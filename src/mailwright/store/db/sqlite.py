@@ -229,6 +229,8 @@ class SQLiteDatabase:
     def _connect(self, flags: int) -> apsw.Connection:
         connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=300)
         connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        # Else statements are prepared again and again, since the plan might have to follow the values of parameters.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         if flags & apsw.SQLITE_OPEN_CREATE:
             connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA journal_mode = WAL")
