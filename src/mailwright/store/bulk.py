@@ -120,21 +120,21 @@ def mark_all(
     change: Change,
     modseq: int,
     unchanged_since: int,
-) -> None:
-    """Carry out a change in these spans, but where `modseq` is higher than `unchanged_since`."""
+) -> list[tuple[int, int]]:
+    """Carry out a change in these spans, but where `modseq` is higher than `unchanged_since`; the UIDs it touched."""
+    touched: list[tuple[int, int]] = []
     for first, last in spans:
+        within = (account, mailbox, first, last)
+        count = 0
         for setting, values, condition, params in _steps(change):
-            tx.run(
-                f"UPDATE places SET {setting}, modseq = ? WHERE {_WITHIN} AND modseq <= ? AND {condition}",  # noqa: S608
-                *values,
-                modseq,
-                account,
-                mailbox,
-                first,
-                last,
-                unchanged_since,
-                *params,
-            )
+            sql = f"UPDATE places SET {setting}, modseq = ? WHERE {_WITHIN} AND modseq <= ? AND {condition}"  # noqa: S608
+            count += tx.run(sql, *values, modseq, *within, unchanged_since, *params)
+        if count == last - first + 1:
+            touched.append((first, last))
+        elif count:
+            rows = tx.all(f"SELECT uid FROM places WHERE {_WITHIN} AND modseq = ?", *within, modseq)  # noqa: S608
+            touched += ranges(uid for (uid,) in rows)
+    return touched
 
 
 def _steps(change: Change) -> Iterator[tuple[str, tuple[str, ...], str, tuple[str, ...]]]:
@@ -157,26 +157,6 @@ def count_marks(tx: Transaction, account: int, mailbox: int, spans: Spans) -> Co
     rows = [tx.one(sql, account, mailbox, first, last) or (0, 0, 0) for first, last in spans]
     messages, unseen, deleted = (int(sum(column)) for column in zip(*rows, strict=True))
     return Counts(messages, unseen, deleted, 0)
-
-
-def read_touched(
-    tx: Transaction, account: int, mailbox: int, spans: Spans, modseq: int
-) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The UIDs in these spans with this modseq, and their messages, as ranges."""
-    uids: list[tuple[int, int]] = []
-    messages: list[tuple[int, int]] = []
-    where = f"FROM places WHERE {_WITHIN} AND modseq = ?"
-    for first, last in spans:
-        params = (account, mailbox, first, last, modseq)
-        row = tx.one(f"SELECT count(*), min(message - uid), max(message - uid) {where}", *params)
-        if row is not None and row[0] == last - first + 1 and row[1] == row[2]:  # most mail came in order
-            uids.append((first, last))
-            messages.append((first + row[1], last + row[1]))
-            continue
-        rows = tx.all(f"SELECT uid, message {where}", *params)
-        uids += ranges(uid for uid, _ in rows)
-        messages += ranges(message for _, message in rows)
-    return uids, messages
 
 
 def duplicate(

@@ -35,18 +35,11 @@ def append(
     _insert(tx, account, modseq, mailbox, kind, pack(uids or ()), pack(numbers))
 
 
-def append_ranges(
-    tx: Transaction,
-    account: int,
-    modseq: int,
-    mailbox: int,
-    kind: Kind,
-    uids: Iterable[tuple[int, int]],
-    messages: Iterable[tuple[int, int]],
+def append_flags(
+    tx: Transaction, account: int, modseq: int, mailbox: int, uids: Iterable[tuple[int, int]]
 ) -> None:
-    """`append` for what is known as ranges."""
-    numbers = [(first & ID_MASK, last & ID_MASK) for first, last in messages]
-    _insert(tx, account, modseq, mailbox, kind, pack_ranges(uids), pack_ranges(numbers))
+    """Add a row of changed flags, for UIDs as ranges; the places tell which messages they are."""
+    _insert(tx, account, modseq, mailbox, Kind.FLAGS, pack_ranges(uids), "")
 
 
 def append_metadata(

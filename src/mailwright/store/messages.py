@@ -6,8 +6,7 @@ The last place of a message takes the message with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from mailwright.store import bulk, changes, search
@@ -32,6 +31,38 @@ class Changed(NamedTuple):
     modseq: int | None  # None when nothing changed
     refused: list[int]  # UIDs changed after `unchanged_since` (RFC 7162 3.1.3)
     found: int  # how many were asked for, exist and were not refused
+
+
+class _Wanted(NamedTuple):
+    """What is to become of flags and keywords: the arguments of `store_flags`."""
+
+    action: Literal["set", "add", "remove"]
+    flags: int
+    keywords: Sequence[str]
+    kept: int
+    keep_keywords: bool
+
+    @property
+    def rewords(self) -> bool:
+        """Whether keywords may change."""
+        return bool(self.keywords) or (self.action == "set" and not self.keep_keywords)
+
+    def apply(self, old: Marks) -> Marks:
+        """What becomes of these marks. Raises NotAllowed for too many keywords."""
+        # Keywords are the same in any case (RFC 3501 2.3.2) and keep that in which they came first.
+        words = {word.lower(): word for word in old.keywords.split()}
+        given = {word.lower(): word for word in self.keywords}
+        if self.action == "set":
+            flags = self.flags & ~self.kept | old.flags & self.kept
+            words = words if self.keep_keywords else given
+        elif self.action == "add":
+            flags, words = old.flags | self.flags, given | words
+        else:
+            flags, words = old.flags & ~self.flags, {key: words[key] for key in words if key not in given}
+        new = Marks(int(flags), " ".join(sorted(words.values())))
+        if new != old:
+            check_keywords(new.keywords)
+        return new
 
 
 def copy(
@@ -101,12 +132,9 @@ def store_flags(
     keywords.
     """
     check_keywords(" ".join(keywords))
+    wanted = _Wanted(action, flags, keywords, kept, keep_keywords)
     if len(uids) > MANY:
-        spans = list(ranges(uids))
-        apply = partial(
-            _apply, action=action, flags=flags, keywords=keywords, kept=kept, keep_keywords=keep_keywords
-        )
-        done = _store_many(tx, account, mailbox, spans, len(uids), apply, unchanged_since)
+        done = _store_many(tx, account, mailbox, list(ranges(uids)), wanted, unchanged_since)
         if done is not None:
             return done
     places = read_places(tx, account, mailbox, uids)
@@ -118,20 +146,19 @@ def store_flags(
     for place in places:
         uid, _, _, mask, words, _, _ = place
         groups.setdefault((mask, words), []).append(uid)
-    to = {old: _apply(Marks(*old), action, flags, keywords, kept, keep_keywords) for old in groups}
+    to = {old: wanted.apply(Marks(*old)) for old in groups}
     groups = {old: group for old, group in groups.items() if to[old] != old}
     if not groups:
         return Changed(places, None, refused, len(places))
     modseq = changes.next_modseq(tx, account)
     bulk.mark(tx, account, mailbox, modseq, groups, to)
     _count_marks(tx, account, mailbox, modseq, groups, to)
-    touched: list[Place] = []
     for n, place in enumerate(places):
         uid, message, _, mask, words, date, saved = place
         if (mask, words) in groups:
             places[n] = Place(uid, message, modseq, *to[mask, words], date, saved)
-            touched.append(place)
-    _log(tx, account, modseq, mailbox, Kind.FLAGS, touched)
+    touched = ranges(uid for uids in groups.values() for uid in uids)
+    changes.append_flags(tx, account, modseq, mailbox, touched)
     return Changed(places, modseq, refused, len(places))
 
 
@@ -140,35 +167,42 @@ def _store_many(
     account: int,
     mailbox: int,
     spans: bulk.Spans,
-    asked: int,
-    apply: Callable[[Marks], Marks],
+    wanted: _Wanted,
     unchanged_since: int | None,
 ) -> Changed | None:
     """As `store_flags`, a statement for many places; None when they lie too much apart, or differ too much."""
+    asked = sum([last - first + 1 for first, last in spans])
     if len(spans) > asked // CLOSE:
         return None
     # What is counted must not be changed by others meanwhile.
     tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
-    texts = {old: apply(Marks(0, old)).keywords for old in bulk.read_keywords(tx, account, mailbox, spans)}
-    if len(texts) > _KINDS:
-        return None
-    same = all(old == new for old, new in texts.items())
+    texts = None
+    if wanted.rewords:
+        used = bulk.read_keywords(tx, account, mailbox, spans)
+        if len(used) > _KINDS:
+            return None
+        texts = {old: wanted.apply(Marks(0, old)).keywords for old in used}
     # Each flag is set, taken away or left, whatever the others are.
-    change = bulk.Change(apply(Marks(_ALL, "")).flags, apply(Marks(0, "")).flags, None if same else texts)
+    change = bulk.Change(wanted.apply(Marks(_ALL, "")).flags, wanted.apply(Marks(0, "")).flags, texts)
     since = _NEVER if unchanged_since is None else unchanged_since
     refused = [] if since == _NEVER else bulk.read_newer(tx, account, mailbox, spans, since)
-    before = bulk.count_marks(tx, account, mailbox, spans)
-    found = before.messages - len(refused)
-    if not bulk.would_change(tx, account, mailbox, spans, change, since):
-        return Changed([], None, refused, found)
-    modseq = changes.next_modseq(tx, account)
-    bulk.mark_all(tx, account, mailbox, spans, change, modseq, since)
-    after = bulk.count_marks(tx, account, mailbox, spans)
-    unseen, deleted = after.unseen - before.unseen, after.deleted - before.deleted
-    _count_in_mailbox(tx, account, mailbox, modseq, unseen, deleted)
-    uids, messages = bulk.read_touched(tx, account, mailbox, spans, modseq)
-    changes.append_ranges(tx, account, modseq, mailbox, Kind.FLAGS, uids, messages)
-    return Changed([], modseq, refused, found)
+    counted = (change.on | ~change.stay) & (SEEN | DELETED) != 0
+    before = bulk.count_marks(tx, account, mailbox, spans) if counted else None
+    modseq, touched = None, []
+    if bulk.would_change(tx, account, mailbox, spans, change, since):
+        modseq = changes.next_modseq(tx, account)
+        touched = bulk.mark_all(tx, account, mailbox, spans, change, modseq, since)
+        changes.append_flags(tx, account, modseq, mailbox, touched)
+    if before is None and touched == spans:  # all are there
+        after = before = Counts(asked, 0, 0, 0)
+    else:
+        after = bulk.count_marks(tx, account, mailbox, spans)
+    if modseq is not None:
+        unseen, deleted = (
+            (after.unseen - before.unseen, after.deleted - before.deleted) if before is not None else (0, 0)
+        )
+        _count_in_mailbox(tx, account, mailbox, modseq, unseen, deleted)
+    return Changed([], modseq, refused, after.messages - len(refused))
 
 
 def _count_marks(
@@ -278,31 +312,6 @@ def _sizes(tx: Transaction, places: Sequence[Place]) -> dict[int, int]:
     for first, last in ranges({place.message for place in places}):
         sizes.update(tx.all("SELECT id, size FROM messages WHERE id >= ? AND id <= ?", first, last))
     return sizes
-
-
-def _apply(
-    old: Marks,
-    action: Literal["set", "add", "remove"],
-    flags: int,
-    keywords: Sequence[str],
-    kept: int,
-    keep_keywords: bool,
-) -> Marks:
-    """What a change makes of these marks. Raises NotAllowed for too many keywords."""
-    # Keywords are the same in any case (RFC 3501 2.3.2) and keep that in which they came first.
-    words = {word.lower(): word for word in old.keywords.split()}
-    given = {word.lower(): word for word in keywords}
-    if action == "set":
-        new_flags = flags & ~kept | old.flags & kept
-        words = words if keep_keywords else given
-    elif action == "add":
-        new_flags, words = old.flags | flags, given | words
-    else:
-        new_flags, words = old.flags & ~flags, {key: words[key] for key in words if key not in given}
-    new = Marks(int(new_flags), " ".join(sorted(words.values())))
-    if new != old:
-        check_keywords(new.keywords)
-    return new
 
 
 def _unseen(flags: int) -> int:

@@ -72,7 +72,8 @@ class Place(NamedTuple):
 class Change(NamedTuple):
     """One row of the change log; `uids` and `messages` are packed sets, `messages` without the account's bits.
 
-    Of METADATA `uids` are the entries' names, a line each, and `messages` whose they are, 0: all readers'.
+    Of FLAGS there are only `uids`. Of METADATA `uids` are the entries' names, a line each, and `messages` whose they
+    are, 0: all readers'.
     """
 
     modseq: int
