@@ -36,6 +36,11 @@ def test_transfer_encodings(raw: bytes, encoding: str, octets: bytes) -> None:
     assert decode_octets(raw, encoding).startswith(octets)
 
 
+def test_white_space_at_the_end_of_a_quoted_line_goes() -> None:
+    assert decode_octets(b"soft=  \r\nbreak \t\r\nend ", "quoted-printable") == b"softbreak\r\nend"
+    assert decode_octets(b" " * 500_000 + b"x", "quoted-printable") == b" " * 500_000 + b"x"  # in linear time
+
+
 def test_unknown_transfer_encoding() -> None:
     with pytest.raises(UnknownEncoding, match="x-secret"):
         decode_octets(b"x", "x-secret")

@@ -94,6 +94,10 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
         await load_from_uid(session, lowest)
     recent_before = selected.recent_count
     updates = view.take_updates(expunge, flags)
+    if updates.expunged and selected.contexts:
+        numbers = dict(zip(updates.vanished, reversed(updates.expunged), strict=True))
+        for tag, context in selected.contexts.items():
+            session.write(context.leave(tag, numbers))
     if session.enabled & _BY_UID:
         output = [responses.vanished(to_ranges(updates.vanished))]
     else:
@@ -207,11 +211,15 @@ async def load_from_number(session: Session, lowest: int) -> None:
 
 
 async def find_messages(
-    session: Session, numbers: SequenceSet, uid: bool, within: list[Range] | None = None
+    session: Session,
+    numbers: SequenceSet,
+    uid: bool,
+    within: list[Range] | None = None,
+    beyond: bool = False,
 ) -> list[Run]:
     """The messages that a command names, as the client knows them; UIDs it does not know are passed over.
 
-    `within` leaves out all other UIDs. Raises Bad for sequence numbers above the number of messages.
+    `within` leaves out all other UIDs. Raises Bad for sequence numbers above the number of messages, unless `beyond`.
     """
     selected = session.open_mailbox()
     view = selected.view
@@ -223,9 +231,9 @@ async def find_messages(
             await load_from_uid(session, uids[0][0])
         return view.runs_of_uids(uids)
     if not uid:
-        if numbers.highest() > view.count:
+        if numbers.highest() > view.count and not beyond:
             raise Bad(f"There are {view.count} messages; the message set goes beyond")
-        ranges = numbers.resolve(view.count)
+        ranges = intersect(numbers.resolve(view.count), [(1, view.count)])
         if ranges:
             await load_from_number(session, ranges[0][0])
         runs = view.runs_of_numbers(ranges)

@@ -17,6 +17,7 @@ from mailwright.message.part import Part
 
 HTML_LIMIT: Final = 1024 * 1024  # characters of HTML whose text is read
 
+_PADDING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?(?:\n|\Z))")
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
 _META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _BREAKS: Final = re.compile(
@@ -46,12 +47,17 @@ def decode_octets(raw: bytes, encoding: str) -> bytes:
     if encoding in ("7bit", "8bit", "binary", ""):
         return raw
     if encoding == "quoted-printable":
-        return binascii.a2b_qp(raw)
+        return decode_quoted(raw)
     if encoding == "base64":
         return _base64(raw)
     if encoding == "x-uuencode":
         return _uudecode(raw)
     raise UnknownEncoding(f"the transfer encoding {encoding!r} is unknown")
+
+
+def decode_quoted(raw: bytes) -> bytes:
+    """`raw` without quoted-printable; white space at the end of a line was put there on the way (RFC 2045 6.7 (3))."""
+    return binascii.a2b_qp(_PADDING.sub(b"", raw))
 
 
 def _base64(raw: bytes) -> bytes:

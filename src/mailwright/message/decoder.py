@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from typing import Final
 
-from mailwright.message.content import UnknownEncoding
+from mailwright.message.content import UnknownEncoding, decode_quoted
 
 _IDENTITY: Final = frozenset(("", "7bit", "8bit", "binary"))
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
@@ -60,14 +60,16 @@ class QuotedPrintableDecoder(Decoder):
         data = self._rest + data
         end = data.rfind(b"\n") + 1
         if len(data) - end > _MAX_LINE:
-            escape = data.rfind(b"=", len(data) - 3)
-            end = len(data) if escape < 0 else escape
+            end = len(data.rstrip(b" \t"))
+            escape = data.rfind(b"=", max(0, end - 3), end)
+            end = (end if escape < 0 else escape) or len(data)
         self._rest = data[end:]
-        return binascii.a2b_qp(data[:end])
+        lines = data[:end]
+        return decode_quoted(lines)
 
     def finish(self) -> bytes:
         rest, self._rest = self._rest, b""
-        return binascii.a2b_qp(rest)
+        return decode_quoted(rest)
 
 
 def make_decoder(encoding: str) -> Decoder:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import mmap
 from typing import Final, NamedTuple
 
+from mailwright.message.address import parse_addresses
 from mailwright.message.content import UnknownEncoding, decoded_part, html_to_text, part_text
 from mailwright.message.document import MAX_DOCUMENT, SIGNATURE, document_text
 from mailwright.message.header import decode_header
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.part import Part
 
+_WITH_ADDRESSES: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
 _SIGNATURE_BASE64: Final = b"UEsDB"
 MAX_HEADER_TEXT: Final = 64 * 1024  # characters of all header values together
 
@@ -34,7 +36,7 @@ def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: i
     room = MAX_HEADER_TEXT
     base = parsed.root.header_start
     for field in parsed.headers:
-        value = decode_header(header[field.value_start - base : field.value_end - base][:room])
+        value = _field_text(field.name, header[field.value_start - base : field.value_end - base][:room])
         headers.append((field.name.decode("ascii"), value))
         room -= len(value)
         if room <= 0:
@@ -49,6 +51,14 @@ def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: i
         headers,
         _body(parsed, source, limit_bytes),
     )
+
+
+def _field_text(name: bytes, raw: bytes) -> str:
+    """A field as text; behind it the addresses that comments tear apart: FROM finds an address (RFC 9051 6.4.4)."""
+    text = decode_header(raw)
+    if b"(" not in raw or name not in _WITH_ADDRESSES:
+        return text
+    return " ".join([text, *[spec for one in parse_addresses(raw) if (spec := one.addr_spec) not in text]])
 
 
 def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:

@@ -138,6 +138,9 @@ async def _mark_seen(
 
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
     """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
+    if plan.only_uids:
+        await _send_uids(session, runs, plan)
+        return False
     if plan.contents:
         read, size = read_contents, CONTENT_ROWS
     elif plan.line and lie_close(runs):
@@ -164,6 +167,15 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
         if reading is not None:
             reading.cancel()
     return missing
+
+
+async def _send_uids(session: Session, runs: list[Run], plan: Plan) -> None:
+    """The view knows the UIDs, also of messages that are gone and not yet told of (RFC 2180 4.1.1)."""
+    for batch in _batches(runs, SLICE_LINES):
+        for number, uids in batch:
+            numbers = uids if plan.by_uid else range(number, number + len(uids))
+            session.write(b"".join(plan.render(numbers, [(uid,) for uid in uids])))
+        await session.drain()
 
 
 async def _write(session: Session, pieces: list[Piece]) -> None:

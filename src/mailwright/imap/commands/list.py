@@ -54,14 +54,17 @@ def list_response(tx: Transaction, account: int, args: ListArgs, service: Servic
     """All LIST responses, each followed by its STATUS when that was asked for."""
     tree = _read(tx, account, args, all_names="SUBSCRIBED" in args.selection)
     chosen = _chosen(tree, args.selection)
-    above = names_above(chosen) if "RECURSIVEMATCH" in args.selection else set()
+    matches = _matcher(args)
+    recursive = "RECURSIVEMATCH" in args.selection
+    above = names_above(chosen) if recursive else set()
+    # RFC 5258 3.1: a level that is not itself chosen is shown only for what is chosen below it and not shown.
+    levels = names_above({name for name in chosen if not matches(name)}) if recursive else set()
     info = sorted(args.selection & {"SUBSCRIBED", "SPECIAL-USE"})
     subscribed = "SUBSCRIBED" in (args.returns | args.selection)
     missing = "\\NonExistent" if args.extended else "\\Noselect"
-    matches = _matcher(args)
     output = []
     for name in tree.names:
-        if (name not in chosen and name not in above) or not matches(name):
+        if (name not in chosen and name not in levels) or not matches(name):
             continue
         mailbox = tree.mailboxes.get(name)
         attributes = tree.attributes(name, missing=missing, subscribed=subscribed)

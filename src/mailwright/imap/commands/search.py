@@ -27,5 +27,5 @@ async def run(session: Session, command: Command) -> Reply:
     since = selected.view.modseq
     found = await search(session, selected, command, args)
     await answer(session, selected, command, args, found, responses.search)
-    follow(session, selected, command, args, None, found.uids, since)
+    await follow(session, selected, command, args, None, found.uids, since)
     return Reply("SEARCH completed")

@@ -29,5 +29,5 @@ async def run(session: Session, command: Command) -> Reply:
     found = await search(session, selected, command, args.search)
     ordered = await sort_uids(session, selected.key, found.uids, args.criteria)
     await answer(session, selected, command, args.search, found._replace(uids=ordered), responses.sort)
-    follow(session, selected, command, args.search, args.criteria, ordered, since)
+    await follow(session, selected, command, args.search, args.criteria, ordered, since)
     return Reply("SORT completed")

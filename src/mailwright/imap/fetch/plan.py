@@ -143,6 +143,11 @@ class Plan:
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
     @property
+    def only_uids(self) -> bool:
+        """Whether nothing but UIDs is asked for."""
+        return self.columns == ("p.uid",) and not self.contents
+
+    @property
     def has_items(self) -> bool:
         """Whether something stands before the contents."""
         return bool(self._sources)

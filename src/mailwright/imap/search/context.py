@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Mapping, Set
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_items
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Refused
-from mailwright.imap.search.find import find
+from mailwright.imap.search.answer import to_numbers
+from mailwright.imap.search.find import find, resolve
 from mailwright.imap.search.order import sort_uids
+from mailwright.imap.search.program import pin
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.fetch import Attribute
@@ -29,9 +32,12 @@ MAX_CONTEXTS: Final = 10  # in one session
 
 
 class Context:
-    """A result that the client has, in order, as of `modseq`. `criteria` None: the order means nothing."""
+    """A result that the client has, in order, as of `modseq`. `criteria` None: the order means nothing.
 
-    __slots__ = ("criteria", "items", "key", "modseq", "uids")
+    `by_uid`: the client calls the messages by their UIDs.
+    """
+
+    __slots__ = ("by_uid", "criteria", "items", "key", "modseq", "uids")
 
     def __init__(
         self,
@@ -39,16 +45,46 @@ class Context:
         criteria: tuple[Criterion, ...] | None,
         uids: array[int],
         modseq: int,
-        items: tuple[Attribute, ...] = (),
+        items: tuple[Attribute, ...],
+        by_uid: bool,
     ) -> None:
         self.items = items  # to be fetched of messages that arrive and belong to it
         self.key = key
         self.criteria = criteria
         self.uids = uids
         self.modseq = modseq
+        self.by_uid = by_uid
+
+    def leave(self, tag: str, numbers: dict[int, int]) -> bytes:
+        """The response for messages of these UIDs and sequence numbers, which are expunged (RFC 5267 4.3.4)."""
+        gone = numbers.keys() & self.uids if not self.by_uid else set()
+        if not gone:
+            return b""
+        left = self.removed(gone, numbers)
+        self.uids = array("I", [uid for uid in self.uids if uid not in gone])
+        return responses.esearch(tag, False, left)
+
+    def removed(self, gone: Set[int], names: Mapping[int, int]) -> list[tuple[str, str]]:
+        """REMOVEFROM for members, by the names that the client has for them."""
+        # Each position holds once the pairs before it are carried out: from the end down.
+        return self._told("REMOVEFROM", reversed(list(enumerate(self.uids, 1))), gone, names)
+
+    def added(self, new: Set[int], names: Mapping[int, int]) -> list[tuple[str, str]]:
+        """ADDTO for new members, which `uids` holds already."""
+        return self._told("ADDTO", enumerate(self.uids, 1), new, names)
+
+    def _told(
+        self, word: str, places: Iterable[tuple[int, int]], chosen: Set[int], names: Mapping[int, int]
+    ) -> list[tuple[str, str]]:
+        if not chosen:
+            return []
+        text = f"0 {format_set(sorted(names[uid] for uid in chosen))}"
+        if self.criteria is not None:
+            text = " ".join([f"{place} {names[uid]}" for place, uid in places if uid in chosen])
+        return [(word, f"({text})")]
 
 
-def follow(
+async def follow(
     session: Session,
     selected: Selected,
     command: Command,
@@ -63,10 +99,8 @@ def follow(
     if len(selected.contexts) >= MAX_CONTEXTS:
         session.write(refusal(command.tag, f"At most {MAX_CONTEXTS} results are kept up to date"))
         return
-    if not command.uid:  # sequence numbers would have to be told as they were at each moment
-        session.write(refusal(command.tag, "Only results of UIDs are kept up to date"))
-        return
-    selected.contexts[command.tag] = Context(args.key, criteria, uids, since, args.returns.items)
+    program = pin(args.key, await resolve(session, args.key))
+    selected.contexts[command.tag] = Context(program, criteria, uids, since, args.returns.items, command.uid)
 
 
 def refusal(tag: str, why: str) -> bytes:
@@ -91,7 +125,7 @@ async def tell_contexts(session: Session) -> None:
             continue
         context.modseq = modseq
         if values:
-            session.write(responses.esearch(tag, True, values))
+            session.write(responses.esearch(tag, context.by_uid, values))
 
 
 async def _update(session: Session, selected: Selected, context: Context) -> list[tuple[str, str]]:
@@ -111,20 +145,20 @@ async def _update(session: Session, selected: Selected, context: Context) -> lis
         # RFC 5465 7: before the ESEARCH response, and not for what only changed.
         runs = selected.view.runs_of_uids(to_ranges(came_now))
         await send_items(session, selected, runs, list(context.items))
-    if context.criteria is None:
-        context.uids = array("I", sorted(members - gone | new))
-        values = [("REMOVEFROM", f"(0 {format_set(sorted(gone))})")] if gone else []
-        return [*values, ("ADDTO", f"(0 {format_set(sorted(new))})")] if new else values
-    before = list(context.uids)
-    context.uids = array("I", [uid for uid in before if uid not in gone])
+    names = await _names(session, selected, sorted(gone | new), context.by_uid)
+    values = context.removed(gone, names)
+    context.uids = array("I", [uid for uid in context.uids if uid not in gone])
     if new:
         everything = array("I", sorted(members - gone | new))
-        context.uids = await sort_uids(session, selected.key, everything, context.criteria)
-    # Each position holds once the pairs before it are carried out: from the end down, then from the start up.
-    left = [f"{place} {uid}" for place, uid in reversed(list(enumerate(before, 1))) if uid in gone]
-    came = [f"{place} {uid}" for place, uid in enumerate(context.uids, 1) if uid in new]
-    values = [("REMOVEFROM", f"({' '.join(left)})")] if left else []
-    return [*values, ("ADDTO", f"({' '.join(came)})")] if came else values
+        if context.criteria is not None:
+            everything = await sort_uids(session, selected.key, everything, context.criteria)
+        context.uids = everything
+    return values + context.added(new, names)
+
+
+async def _names(session: Session, selected: Selected, uids: list[int], by_uid: bool) -> Mapping[int, int]:
+    """What the client calls these messages, which it knows."""
+    return dict(zip(uids, uids if by_uid else await to_numbers(session, selected, uids), strict=True))
 
 
 def read_touched(tx: Transaction, key: Key, since: int) -> tuple[list[Range], list[Range]]:

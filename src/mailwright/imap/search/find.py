@@ -31,16 +31,20 @@ class Found(NamedTuple):
 async def find(
     session: Session, selected: Selected, program: keys.Key, tag: str = "", with_modseq: bool = False
 ) -> Found:
-    """The messages of the client's view that match. Raises Bad for sequence numbers that are not there."""
+    """The messages of the client's view that match."""
+    ready = prepare(program, await resolve(session, program))
+    view = selected.view
+    plan = make_plan(ready, view.uidnext - 1, session.service.now(), view.recents, with_modseq)
+    return await run_plan(session, selected.key, plan, view.count, tag)
+
+
+async def resolve(session: Session, program: keys.Key) -> dict[keys.Key, list[Range]]:
+    """The UIDs that each message set of a program means now; a number that no message has means none."""
     resolved: dict[keys.Key, list[Range]] = {}
     for one in message_sets(program):
-        runs = await find_messages(session, one.numbers, uid=isinstance(one, keys.Uids))
+        runs = await find_messages(session, one.numbers, isinstance(one, keys.Uids), beyond=True)
         resolved[one] = join_ranges([(run.uids[0], run.uids[-1]) for run in runs])
-    view = selected.view
-    plan = make_plan(
-        prepare(program, resolved), view.uidnext - 1, session.service.now(), view.recents, with_modseq
-    )
-    return await run_plan(session, selected.key, plan, view.count, tag)
+    return resolved
 
 
 async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str) -> Found:

@@ -72,6 +72,19 @@ def _below(key: keys.Key) -> tuple[keys.Key, ...]:
     return ()
 
 
+def pin(key: keys.Key, resolved: dict[keys.Key, list[Range]]) -> keys.Key:
+    """The program with the messages in place of their sequence numbers, which mean others later."""
+    if isinstance(key, keys.Messages):
+        return keys.Resolved(tuple(resolved[key]))
+    if isinstance(key, keys.And):
+        return keys.And(tuple([pin(one, resolved) for one in key.keys]))
+    if isinstance(key, keys.Or):
+        return keys.Or(pin(key.first, resolved), pin(key.second, resolved))
+    if isinstance(key, keys.Not):
+        return keys.Not(pin(key.key, resolved))
+    return keys.Fuzzy(pin(key.key, resolved)) if isinstance(key, keys.Fuzzy) else key
+
+
 def prepare(key: keys.Key, resolved: dict[keys.Key, list[Range]]) -> keys.Key:
     """The program with its message sets resolved, texts folded, and the cheap keys of each AND and OR first."""
     if isinstance(key, keys.Messages | keys.Uids):
