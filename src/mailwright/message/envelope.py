@@ -11,7 +11,9 @@ from mailwright.message.header import decode_header, encoded_words, unfold
 
 MAX_TEXT: Final = 16_384  # octets of one string, before encoding
 
-_UNSAFE: Final = re.compile(rb"[\x00-\x1f\x7f\"\\\x80-\xff]")
+# What may not stand in a quoted string as it is, as anything else.
+_UNSAFE: Final = bytes([*range(0x20), *b'"\\', *range(0x7F, 0x100)])
+_MARKED: Final = bytes.maketrans(_UNSAFE, b"?" * len(_UNSAFE))
 _CONTROLS: Final = re.compile(rb"[\x00-\x1f\x7f]")
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[()]|NIL')
 _ESCAPED: Final = re.compile(rb"\\(.)")
@@ -31,7 +33,7 @@ def quoted(text: bytes) -> bytes:
 
 
 def _is_plain(text: bytes) -> bool:
-    return len(text) <= MAX_TEXT and _UNSAFE.search(text) is None
+    return len(text) <= MAX_TEXT and text.translate(_MARKED) == text
 
 
 def encode_8bit(text: bytes) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from mailwright.store.blobs.codec import Codec
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 CHUNK = 256 * 1024  # octets of content in one chunk; a blob of at most this size is one row
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(NamedTuple):
     """Content that is ready to be kept: small ones carry it, large ones are uploaded already."""
 
     hash: bytes  # SHA-256

@@ -32,11 +32,10 @@ class DatabaseBlobs:
         self.newest = 0
 
     def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
-        digest = hashlib.sha256()
         if size <= CHUNK:
             content = b"".join(pieces)
-            digest.update(content)
-            return Blob(digest.digest(), size, content)
+            return Blob(hashlib.sha256(content).digest(), size, content)
+        digest = hashlib.sha256()
         upload = write_now(_begin_upload, int(time.time()))
         assert isinstance(upload, int)
         for number, chunk in enumerate(rechunk(pieces)):
