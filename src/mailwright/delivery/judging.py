@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mailwright.delivery.inbound import Arrival, Step, run_steps
 from mailwright.delivery.reception import Verdict
@@ -20,8 +19,7 @@ from mailwright.store.model import Flag
 _FLAGS: Final = {f"\\{flag.name}".lower(): flag for flag in Flag}
 
 
-@dataclass(frozen=True)
-class Judgement:
+class Judgement(NamedTuple):
     """`fields` go in front of the header section; `redirect` is None when the recipients stay as they are."""
 
     verdicts: Sequence[Verdict] = ()

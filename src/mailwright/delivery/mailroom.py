@@ -22,7 +22,7 @@ from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author_domain
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend, own_id
 from mailwright.directory.resolve import Destination
-from mailwright.hooks import Delivered
+from mailwright.hooks import Delivered, RecipientGiven, SenderGiven
 from mailwright.hooks import Queued as QueuedEvent
 from mailwright.hooks.caller import Hooks
 from mailwright.message.header import iterate_fields
@@ -31,7 +31,7 @@ from mailwright.queue.limits import SendingLimits
 from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.smtp import replies
-from mailwright.smtp.api import Envelope, Recipient, Role, SessionInfo
+from mailwright.smtp.api import Answer, Envelope, Recipient, Role, SessionInfo
 from mailwright.smtp.api import IncomingMessage as SmtpIncoming
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
@@ -113,10 +113,13 @@ class DeliveryMailroom:
         self._numbers = itertools.count(0x100)
         self.dispatcher: Dispatcher = _NoDispatcher()
 
-    async def check_sender(
-        self, info: SessionInfo, reverse_path: Path, parameters: MailParameters
-    ) -> Reply | None:
+    def check_sender(self, info: SessionInfo, reverse_path: Path, parameters: MailParameters) -> Answer:
         """On submission the sender must belong to the account (RFC 6409 6.1), which must be within its limits."""
+        if info.account is None and not self._hooks.wants(SenderGiven):
+            return None
+        return self._judge_sender(info, reverse_path)
+
+    async def _judge_sender(self, info: SessionInfo, reverse_path: Path) -> Reply | None:
         refusal: Reply | None = None
         judgement = FINE
         if info.role is Role.SUBMISSION and info.account is not None:
@@ -131,10 +134,23 @@ class DeliveryMailroom:
             self.note_refusal(info, Envelope(reverse_path), refusal, judgement.verdicts)
         return refusal
 
-    async def check_recipient(
+    def check_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
-    ) -> Reply | None:
+    ) -> Answer:
         """Only our users relay, and only on submission; what cannot be delivered is refused here, not bounced."""
+        route = self._router.known(forward_path)
+        if (
+            route is None
+            or not route.local
+            or self._hooks.wants(RecipientGiven)
+            or _refuse_route(info, envelope, route) is not None
+        ):
+            return self._judge_recipient(info, envelope, forward_path)
+        return None
+
+    async def _judge_recipient(
+        self, info: SessionInfo, envelope: Envelope, forward_path: Path
+    ) -> Reply | None:
         refusal = await self._refuse_recipient(info, envelope, forward_path)
         judgement = FINE
         if refusal is None:
@@ -149,18 +165,11 @@ class DeliveryMailroom:
         self, info: SessionInfo, envelope: Envelope, forward_path: Path
     ) -> Reply | None:
         route = await self._router.route(forward_path)
-        if route.refusal is not None:
-            return route.refusal
-        if not route.local and (info.role is not Role.SUBMISSION or info.account is None):
-            return replies.RELAY_DENIED
-        if route.room is not None and route.room < max(envelope.size, 1):
-            return replies.OVER_QUOTA
-        if not route.local and info.account is not None:
+        refusal = _refuse_route(info, envelope, route)
+        if refusal is None and not route.local and info.account is not None:
             for address in route.remote:
-                refusal = await self._permissions.check_recipient(info.account.id, address)
-                if refusal is not None:
-                    return refusal
-        return None
+                refusal = refusal or await self._permissions.check_recipient(info.account.id, address)
+        return refusal
 
     def open_message(self) -> IncomingMessage:
         """See `smtp.api.Mailroom`."""
@@ -276,10 +285,12 @@ class DeliveryMailroom:
         return header_section(await self._store.off_loop(message.head, MAX_HEADER))
 
     async def _plan(self, envelope: Envelope, redirect: Sequence[str] | None = None) -> _Work:
+        router = self._router
         if redirect is None:
-            routes = [await self._router.route(recipient.path) for recipient in envelope.recipients]
+            paths = [recipient.path for recipient in envelope.recipients]
+            routes = [router.known(path) or await router.route(path) for path in paths]
         else:
-            routes = [await self._router.redirect(redirect)] * len(envelope.recipients)
+            routes = [await router.redirect(redirect)] * len(envelope.recipients)
         destinations = {found.account: found for route in routes for found in route.resolution.accounts}
         work = _Work(routes, list(destinations.values()), [], [])
         seen: set[str] = set()
@@ -384,6 +395,17 @@ def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, ski
     if not keys.signers(domain):
         return b""
     return keys.sign(domain, head, message.pieces(skip), now)
+
+
+def _refuse_route(info: SessionInfo, envelope: Envelope, route: Route) -> Reply | None:
+    """What is wrong with a recipient, by where it leads."""
+    if route.refusal is not None:
+        return route.refusal
+    if not route.local and (info.role is not Role.SUBMISSION or info.account is None):
+        return replies.RELAY_DENIED
+    if route.room is not None and route.room < max(envelope.size, 1):
+        return replies.OVER_QUOTA
+    return None
 
 
 def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:

@@ -57,16 +57,26 @@ class Router:
         self._answers: OrderedDict[str, tuple[float, Route]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Route]] = {}
 
+    def known(self, path: Path) -> Route | None:
+        """The answer for a forward-path, if it is remembered."""
+        now = self._clock.monotonic()
+        address = self._address(path)
+        known = self._answers.get(address)
+        if known is None or known[0] <= now:
+            return None
+        if known[0] < now + _AHEAD:
+            self._begin(address, bare=not path.domain)
+        return known[1]
+
     async def route(self, path: Path) -> Route:
         """Where mail for a forward-path goes. Raises TemporaryFailure."""
-        address = f"{path.local}@{path.domain or self._hostname}"
-        now = self._clock.monotonic()
-        known = self._answers.get(address)
-        if known is not None and known[0] > now:
-            if known[0] < now + _AHEAD:
-                self._begin(address, bare=not path.domain)
-            return known[1]
-        return await asyncio.shield(self._begin(address, bare=not path.domain))
+        known = self.known(path)
+        if known is not None:
+            return known
+        return await asyncio.shield(self._begin(self._address(path), bare=not path.domain))
+
+    def _address(self, path: Path) -> str:
+        return f"{path.local}@{path.domain or self._hostname}"
 
     def _begin(self, address: str, bare: bool) -> asyncio.Task[Route]:
         """Ask the directory, once for all who want to know."""

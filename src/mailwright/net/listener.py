@@ -11,7 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from mailwright.base.limits import Limits
 from mailwright.net.api import Peer
@@ -111,10 +111,13 @@ class Listener:
                 f"cannot listen on {Peer(self.host, self.port)} for {self.name}: {error.strerror}; "
                 "is another server running there?",
             ) from error
-        for sock in self._server.sockets:  # what is accepted there inherits it
+        sockets: Sequence[socket.socket] = cast(
+            "Any", self._server
+        ).sockets  # uvloop's is not of the type declared
+        for sock in sockets:  # what is accepted there inherits it
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self.port == 0:
-            self.port = self._server.sockets[0].getsockname()[1]
+            self.port = sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
