@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from mailwright.queue.routes import Route, Router
 from mailwright.queue.security import NOT_REQUIRED, Security, TLSFault, decide, says_optional
 from mailwright.queue.sts import Found, Policies
 from mailwright.queue.tlsreports import TLSReports
-from mailwright.queue.transaction import CHUNK, Body, Sender, check_peer
+from mailwright.queue.transaction import Body, Sender, check_peer
 from mailwright.queue.values import Message, Outcome, Result
 from mailwright.queue.wire import Wire
 from mailwright.store.db.api import Database, Transaction
@@ -116,7 +116,12 @@ class SMTPTransport:
             return None
         if whole is not None:
             return Body(len(whole), whole, kind)
-        return Body(message.size, None, kind, lambda: self._pieces(message.blob, message.size))
+        return Body(
+            message.size,
+            None,
+            kind,
+            lambda start, stop: self._db.read(_read_piece, message.blob, start, stop),
+        )
 
     async def converted(self, message: Message) -> Body:
         """The content in a form that every peer takes. Raises Unconvertible, StoreError."""
@@ -130,10 +135,6 @@ class SMTPTransport:
         converted = to_7bit(content)
         # Our own signature over the body is broken now: `sign` makes it anew; that of a stranger it leaves.
         return self._sign_again(converted) if ours and self._sign_again is not None else converted
-
-    async def _pieces(self, blob: int, size: int) -> AsyncIterator[bytes]:
-        for start in range(0, size, CHUNK):
-            yield await self._db.read(_read_piece, blob, start, min(start + CHUNK, size))
 
 
 class _Courier:

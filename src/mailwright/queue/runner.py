@@ -33,6 +33,7 @@ _PORTION: Final = 0.05  # between claims of what was tried before, while new mai
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
 _QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
 _RECORD_BATCH: Final = 256
+_GATHER: Final = 0.01  # between records, when results come so fast that several are recorded at once
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
 
 
@@ -170,11 +171,16 @@ class Runner:
             except Exception:
                 log.exception("the queue met an unexpected error and goes on")
                 wait = _PAUSE
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._woken.wait()
-                    continue
-            self._fresh = self._fresh or wait < LOOK  # else it was too far off to be waited for
+            if not await self._is_woken(wait):
+                self._fresh = self._fresh or wait < LOOK  # else it was too far off to be waited for
+
+    async def _is_woken(self, within: float) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _pace(self) -> None:
         """While new mail is on its way, what was tried before comes in small portions."""
@@ -319,13 +325,17 @@ class Runner:
 
     async def _record_all(self) -> None:
         """Record what was found, many at once; what the store cannot take now is kept and tried again."""
+        crowded = False
         while not self._stopping or self._findings or self._couriers.tasks:
             if not self._findings:
                 await self._found.wait()
                 if not self._findings and self._stopping:
                     return
+            if crowded and not self._stopping:
+                await asyncio.sleep(_GATHER)
             self._found.clear()
             batch = self._findings[:_RECORD_BATCH]
+            crowded = len(batch) > 1
             if not batch:
                 continue
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from mailwright.queue.values import Message, Outcome, Recipient, Result, notify_to_text
@@ -22,15 +22,15 @@ class Body(NamedTuple):
     size: int
     whole: bytes | None
     kind: str  # 7BIT, 8BITMIME or BINARYMIME
-    read: Callable[[], AsyncIterator[bytes]] | None = None
+    read: Callable[[int, int], Awaitable[bytes]] | None = None
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def piece(self, start: int) -> bytes:
+        """The octets from `start`, at most CHUNK."""
+        stop = min(start + CHUNK, self.size)
         if self.whole is not None:
-            for start in range(0, len(self.whole), CHUNK):
-                yield self.whole[start : start + CHUNK]
-        elif self.read is not None:
-            async for piece in self.read():
-                yield piece
+            return self.whole[start:stop]
+        assert self.read is not None
+        return await self.read(start, stop)
 
 
 def check_peer(wire: Wire, message: Message, recipients: Sequence[Recipient], size: int) -> Result | None:
@@ -281,8 +281,8 @@ class Sender:
             wire.send(octets, b".")
         else:
             if accepted:
-                async for piece in self._body.pieces():
-                    wire.stream.write(machine.content(piece))
+                for start in range(0, self._body.size, CHUNK):
+                    wire.stream.write(machine.content(await self._body.piece(start)))
                     await wire.drain()
             # With nobody accepted the promise of DATA is kept with nothing (RFC 2920 3.1).
             wire.send(machine.end_content(), b".")
@@ -297,7 +297,8 @@ class Sender:
         self._phase = "data"
         held: bytes | None = None
         ahead = 0
-        async for piece in self._body.pieces():
+        for start in range(0, self._body.size, CHUNK):
+            piece = await self._body.piece(start)
             if held is not None:
                 wire.send(machine.bdat(held, False), b"BDAT %d" % len(held))
                 await wire.drain()
