@@ -90,7 +90,10 @@ async def _find_sure(session: Session, key: Key, plan: Plan) -> array[int]:
         packed = await session.service.store.read(read_packed, key, plan, last)
         blocks.append(packed.uids)
         last = packed.last
-    return array("I", [uid for block in reversed(blocks) for uid in block])
+    found = array("I")
+    for block in reversed(blocks):
+        found.fromlist(block)
+    return found
 
 
 async def _want_index(session: Session, account: int) -> None:

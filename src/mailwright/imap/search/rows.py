@@ -54,10 +54,11 @@ def read_packed(tx: Transaction, key: Key, plan: Plan, last: int) -> Packed:
     """The next UIDs from UID `last` down of those that need no look: the database hands them over as one text."""
     assert plan.sure is not None
     where = f"{_where(plan)} AND ({plan.sure.text})"
+    source = f"FROM places p{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where}"
+    if last - plan.low >= BLOCK:  # it may be more than one portion
+        source = f"FROM (SELECT p.uid AS uid {source} ORDER BY p.uid DESC LIMIT {BLOCK}) AS p"
     row = tx.one(
-        "SELECT string_agg(CAST(uid AS TEXT), ','), count(*), min(uid) FROM"  # noqa: S608
-        f" (SELECT p.uid AS uid FROM places p{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where}"
-        f" ORDER BY p.uid DESC LIMIT {BLOCK}) AS found",
+        f"SELECT string_agg(CAST(p.uid AS TEXT), ','), count(*), min(p.uid) {source}",
         *_params(plan, key, last),
         *plan.sure.params,
     )
