@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.db.postgres import PostgresDatabase
 from mailwright.store.db.sqlite import SQLiteDatabase
+from mailwright.store.schema import backfill
 from mailwright.store.verify import check_blobs
 
 
@@ -78,23 +80,44 @@ def database(kind: str, place: str) -> SQLiteDatabase | PostgresDatabase:
     return (SQLiteDatabase if kind == "sqlite" else PostgresDatabase)(place, DatabaseBlobs())
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-async def test_mail_of_version_6_is_read_and_shared(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    place = str(tmp_path / "mail.db")
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Where a database may begin."""
     if kind == "postgres":
         server: PostgresServer = request.getfixturevalue("postgres")
-        place = server.new_database()
-    every = list(schema._migrations())
+        return server.new_database()
+    return str(tmp_path / "mail.db")
+
+
+async def migrated(
+    kind: str,
+    place: str,
+    monkeypatch: pytest.MonkeyPatch,
+    version: int,
+    fill: Callable[[Transaction], None],
+) -> SQLiteDatabase | PostgresDatabase:
+    """A database that was filled when the schema had this version, and then brought up to date."""
+    every = [one for one in schema._migrations() if one[0][0] <= version]
     with monkeypatch.context() as patched:
-        patched.setattr(schema, "_migrations", lambda: iter(every[:6]))
+        patched.setattr(schema, "_migrations", lambda: iter(every))
         db = database(kind, place)
         await db.start()
-        await db.write(fill_version_6)
+        await db.write(fill)
         await db.close()
     db = database(kind, place)
     await db.start()
+    return db
+
+
+async def test_mail_of_version_6_is_read_and_shared(
+    kind: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = await migrated(kind, place, monkeypatch, 6, fill_version_6)
     columns = "envelope, bodystructure, structure, preview"
     rows = [await db.read(reading.read_message, message, columns) for message in (1, 2)]
     assert rows == [(b"(NIL)", b'("text" "plain")', b"\x92\x01\x90", preview) for preview in ("Grüße", "")]
@@ -109,4 +132,29 @@ async def test_mail_of_version_6_is_read_and_shared(
     for _ in range(2):
         await db.write(db.blobs.release, 7)
     assert await db.read(lambda tx: tx.all("SELECT id FROM chunks")) == []
+    await db.close()
+
+
+DATES = (b"Mon, 5 Jan 2026 23:30:00 -0800", b"Tue, 6 Jan 2026 11:00:00 +0545", None, b"6 Jan 2026 07:30 GMT")
+
+
+def fill_version_9(tx: Transaction) -> None:
+    """Messages as they were before their zones were kept."""
+    for message, date in enumerate(DATES, 1):
+        envelope = b'("%b" "Hello" NIL)' % date if date else b'(NIL "Hello" NIL)'
+        packed = tx.blobs.codec.pack(envelope + b" " * 200) if message == 2 else envelope
+        tx.run(
+            f"INSERT INTO messages ({OLD_COLUMNS}, sent_at) VALUES ({', '.join('?' * 15)})",
+            *(message, 7, 1, 5, message, 0, packed, b"()", b"", b"", "hello", "", "", ""),
+            1_767_684_600 if date else None,
+        )
+
+
+async def test_zones_of_older_mail_are_read_from_its_envelopes(
+    kind: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "_PORTION", 2)
+    db = await migrated(kind, place, monkeypatch, 9, fill_version_9)
+    rows = await db.read(lambda tx: tx.all("SELECT sent_zone FROM messages ORDER BY id"))
+    assert rows == [(-480,), (345,), (None,), (0,)]
     await db.close()

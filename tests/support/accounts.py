@@ -29,6 +29,7 @@ def prepared(db: Database, content: bytes, *message_ids: str) -> PreparedMessage
     summary = Summary(
         size=len(content),
         sent_at=None,
+        sent_zone=None,
         attachment=False,
         envelope=b"()",
         bodystructure=b"()",

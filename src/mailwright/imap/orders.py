@@ -43,6 +43,11 @@ class Orders:
         self._kept[name] = self._kept.pop(name)
         return kept.result
 
+    def last(self, name: Name) -> tuple[array[int], array[int] | bytes] | None:
+        """The result that is kept of this kind, behind its UIDs, whatever they are."""
+        kept = self._kept.get(name)
+        return None if kept is None else (kept.uids, kept.result)
+
     def keep(self, name: Name, uids: array[int], numbers: array[int], result: array[int] | bytes) -> None:
         """Keep a result in place of the last one of its kind."""
         kept = _Kept(uids, numbers, result)

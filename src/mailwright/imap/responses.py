@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from mailwright.imap.mailbox_name import encode_name
 from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.mailbox import DELIMITER
@@ -170,11 +172,11 @@ def _value(value: bytes | None) -> bytes:
 
 def search(numbers: Iterable[int], modseq: int = 0) -> bytes:
     """`* SEARCH 2 5`; with the highest mod-sequence of what was found when the client asked for it (RFC 7162 3.1.5)."""
-    found = " ".join(map(str, numbers))
-    text = f"* SEARCH {found}" if found else "* SEARCH"
+    found = msgspec.json.encode(list(numbers))[1:-1].replace(b",", b" ")
+    text = b"* SEARCH " + found if found else b"* SEARCH"
     if modseq:
-        text += f" (MODSEQ {modseq})"
-    return text.encode("ascii") + b"\r\n"
+        text += b" (MODSEQ %d)" % modseq
+    return text + b"\r\n"
 
 
 def sort(numbers: Iterable[int], modseq: int = 0) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cmp_to_key
 from typing import Any, Final
 from unicodedata import normalize
 
@@ -85,6 +86,17 @@ class Order:
                 column.extend([self._casemap(row[index]) for row in rows])
             else:
                 column.extend([prepare(row[index]) for row in rows])
+
+    def comparable(self, row: Sequence[Any]) -> Any:
+        """What rows of `columns` with the UID behind them are put in order by, one by one."""
+        values = [prepare(value) for (_, prepare), value in zip(self._keys, row[:-1], strict=True)]
+        return cmp_to_key(self._compare)([*values, row[-1]])
+
+    def _compare(self, left: Sequence[Any], right: Sequence[Any]) -> int:
+        for one, this, that in zip(self._criteria, left, right, strict=False):
+            if this != that:
+                return 1 if (this < that) == one.reverse else -1
+        return int(left[-1] - right[-1])
 
     def _casemap(self, text: str) -> str:
         """Most texts of a mailbox come again: each is kept once."""

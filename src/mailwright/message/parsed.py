@@ -48,9 +48,14 @@ class ParsedMessage:
     @property
     def date(self) -> int | None:
         """Seconds since the epoch of the Date field, None when there is none to be read."""
-        raw = self.fields.get(b"date")
-        found = parse_date(raw) if raw is not None else None
+        found = self.dated
         return found[0] if found is not None else None
+
+    @property
+    def dated(self) -> tuple[int, int] | None:
+        """The same with the zone, in minutes east."""
+        raw = self.fields.get(b"date")
+        return parse_date(raw) if raw is not None else None
 
     @property
     def message_id(self) -> str:

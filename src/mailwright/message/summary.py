@@ -17,6 +17,7 @@ class Summary(NamedTuple):
 
     size: int
     sent_at: int | None  # seconds since the epoch
+    sent_zone: int | None  # minutes east; None when `sent_at` is
     attachment: bool
     envelope: bytes  # as IMAP sends it
     bodystructure: bytes  # as IMAP sends it
@@ -33,9 +34,11 @@ class Summary(NamedTuple):
 def summarize(parsed: ParsedMessage) -> Summary:
     """Read it all. Never raises."""
     fields, message_id = parsed.fields, parsed.message_id
+    sent_at, sent_zone = parsed.dated or (None, None)
     return Summary(
         parsed.size,
-        parsed.date,
+        sent_at,
+        sent_zone,
         parsed.has_attachment,
         envelope(parsed),
         bodystructure(parsed.root),

@@ -150,7 +150,7 @@ def _insert_messages(
     pack = tx.blobs.codec.pack
     insert(
         tx,
-        "messages (id, blob, size, received_at, sent_at, thread, attachment, envelope, bodystructure,"
+        "messages (id, blob, size, received_at, sent_at, sent_zone, thread, attachment, envelope, bodystructure,"
         " structure, preview, subject, senders, recipients, copies, links)",
         [
             (
@@ -159,6 +159,7 @@ def _insert_messages(
                 message.summary.size,
                 now,
                 message.summary.sent_at,
+                message.summary.sent_zone,
                 thread,
                 int(message.summary.attachment),
                 pack(message.summary.envelope),

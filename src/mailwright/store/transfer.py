@@ -12,8 +12,8 @@ from mailwright.store.model import ID_BITS, Copied, Place
 from mailwright.store.references import read_record
 
 _DESCRIPTION = (
-    "size, received_at, sent_at, attachment, envelope, bodystructure, structure, preview, subject, senders,"
-    " recipients, copies, links"
+    "size, received_at, sent_at, sent_zone, attachment, envelope, bodystructure, structure, preview, subject,"
+    " senders, recipients, copies, links"
 )
 
 

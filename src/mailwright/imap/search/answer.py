@@ -67,8 +67,7 @@ async def answer(
 async def to_numbers(session: Session, selected: Selected, uids: Sequence[int]) -> list[int]:
     """The sequence numbers of UIDs, without those that the client was not told of."""
     view = selected.view
-    lowest = min(uids, default=0)
-    if lowest and view.missing(lowest):
+    if uids and view.missing_number(1) and view.missing(lowest := min(uids)):
         await load_from_uid(session, lowest)
     return view.numbers(uids)
 

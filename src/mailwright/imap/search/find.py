@@ -55,9 +55,8 @@ async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str)
     account = key[0]
     if plan.texts:
         await _want_index(session, account)
-    sure = await _find_sure(session, key, plan)
-    if plan.sure is not None and plan.rest is None:
-        return Found(sure, 0)
+    if plan.rest is None and not plan.with_modseq:
+        return Found(await _find_packed(session, key, plan), 0)
     begun = await store.read(start, key, plan, count)
     progress = _Progress(session, tag, count)
     uids = array("I")
@@ -79,18 +78,21 @@ async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str)
             modseq = max(modseq, max([row[-1] if plan.rest is None else row[2] for row in rows]))
         last = block.last
     uids.reverse()
-    return Found(array("I", sorted([*sure, *uids])) if sure else uids, modseq)
+    return Found(uids, modseq)
 
 
-async def _find_sure(session: Session, key: Key, plan: Plan) -> array[int]:
-    """The messages that need no look, if there are any such."""
+async def _find_packed(session: Session, key: Key, plan: Plan) -> array[int]:
+    """The messages of a plan that the database answers alone."""
     blocks: list[list[int]] = []
-    last = plan.high if plan.sure is not None else 0
+    last = plan.high
     while last:
         packed = await session.service.store.read(read_packed, key, plan, last)
         blocks.append(packed.uids)
         last = packed.last
-    return array("I", [uid for block in reversed(blocks) for uid in block])
+    found = array("I")
+    for block in reversed(blocks):
+        found.fromlist(block)
+    return found
 
 
 async def _want_index(session: Session, account: int) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from mailwright.imap.search.program import DAY, ZONES, Plan
+from mailwright.imap.search.program import DAY, SENT, Plan
 from mailwright.imap.search.texts import Texts
 from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.sequence import contains
-from mailwright.message.date import parse_date
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.reading import read_message
 
 COLUMNS: Final = "p.uid, p.message, p.modseq"
-ROW_COLUMNS: Final = (
-    f"{COLUMNS}, p.flags, p.keywords, p.internal_date, p.saved_at, m.size, m.sent_at, m.thread"
-)
-_DATE: Final = re.compile(rb'\("((?:[^"\\]|\\.)*+)"')
+ROW_COLUMNS: Final = f"{COLUMNS}, p.flags, p.keywords, p.internal_date, p.saved_at, m.size, {SENT}, m.thread"
 
 
 class Candidate:
@@ -33,13 +27,6 @@ class Candidate:
         self.row = row
         self.uid: int = row[0]
         self.message: int = row[1]
-
-    def sent_day(self) -> int | None:
-        """The day in the Date field, in its own zone (RFC 3501 6.4.4), as days since the epoch."""
-        row = read_message(self.tx, self.message, "envelope")
-        date = _DATE.match(row[0]) if row is not None else None
-        found = parse_date(date.group(1)) if date is not None else None
-        return None if found is None else (found[0] + found[1] * 60) // DAY
 
 
 def matches(key: keys.Key, candidate: Candidate) -> bool:
@@ -102,12 +89,7 @@ def _day(key: keys.OnDay, candidate: Candidate) -> bool:
     if key.which == "saved":
         return _compare(candidate.row[6] // DAY, key)
     sent = candidate.row[8]
-    if sent is None:
-        return False
-    if min(abs(sent - key.day * DAY), abs(sent - (key.day + 1) * DAY)) > ZONES:
-        return _compare(sent // DAY, key)
-    day = candidate.sent_day()
-    return day is not None and _compare(day, key)
+    return sent is not None and _compare(sent // DAY, key)
 
 
 def _id(key: keys.HasId, candidate: Candidate) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
+from bisect import bisect
+from typing import TYPE_CHECKING, Any, Final
 
 from mailwright.imap.search.keys import portions, read_rows
 from mailwright.imap.sort import Order
@@ -13,6 +14,8 @@ from mailwright.store.db.api import Transaction
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
+
+_DEAR: Final = 200  # messages that are sorted as quickly as one is put among them
 
 
 async def sort_uids(
@@ -24,6 +27,12 @@ async def sort_uids(
     if isinstance(known, array):
         return known
     order = Order(criteria)
+    before = orders.last((key, criteria))
+    if before is not None and isinstance(before[1], array):
+        merged = await store.read(_merge, key, uids, before[0], before[1], order)
+        if merged is not None:
+            orders.keep((key, criteria), uids, none, merged)
+            return merged
     present = array("I")
     for portion in portions(uids):
         present += await store.read(_collect, key, portion, order)
@@ -32,6 +41,30 @@ async def sort_uids(
     if len(present) == len(uids):
         orders.keep((key, criteria), uids, none, ordered)
     return ordered
+
+
+def _merge(
+    tx: Transaction, key: Key, uids: array[int], before: array[int], ordered: array[int], order: Order
+) -> array[int] | None:
+    """Put what is new among the UIDs in its places; None when it is much, or something is gone from the store.
+
+    `ordered` is the order of those that there were `before`.
+    """
+    wanted, known = set(uids), set(before)
+    new = [uid for uid in uids if uid not in known]
+    if len(new) * _DEAR > len(uids):
+        return None
+    merged = array("I", [uid for uid in ordered if uid in wanted])
+
+    def rank(uid: int) -> Any:
+        return order.comparable(read_rows(tx, key, [uid], order.columns)[0])
+
+    try:
+        for uid in new:
+            merged.insert(bisect(merged, rank(uid), key=rank), uid)
+    except IndexError:
+        return None
+    return merged
 
 
 def _collect(tx: Transaction, key: Key, uids: array[int], order: Order) -> array[int]:

@@ -11,7 +11,6 @@ from mailwright.imap.syntax.sequence import Range
 from mailwright.message.fold import fold
 
 DAY: Final = 86400
-ZONES: Final = 15 * 3600  # seconds that a local date may be off UTC
 _MAX_RANGES: Final = 20  # of a message set, and
 _MAX_KEYS: Final = 100  # of a program, that become SQL; more are looked at message by message
 _MAX: Final = 0xFFFF_FFFF
@@ -32,14 +31,12 @@ _TRUE: Final = Sql("1 = 1")
 class Plan:
     """How a program is answered: rows from UID `low` to `high` where `where` holds, and `rest` for each of them.
 
-    Where `sure` holds too, `rest` is not asked; None: it is asked of all, or mod-sequences are wanted. `needs_rows`:
-    the rest looks at flags, dates or sizes too. `texts` are its text keys.
+    `needs_rows`: the rest looks at flags, dates or sizes too. `texts` are its text keys.
     """
 
     low: int
     high: int
     where: Sql
-    sure: Sql | None
     rest: keys.Key | None
     needs_rows: bool
     texts: tuple[keys.InText, ...]
@@ -108,11 +105,9 @@ def prepare(key: keys.Key, resolved: dict[keys.Key, list[Range]]) -> keys.Key:
 
 
 def cost(key: keys.Key) -> int:
-    """0: decided by the row; 1: by the envelope; 2: by the header; 3: by the body."""
+    """0: decided by the row; 1: by the header; 2: by the body."""
     if isinstance(key, keys.InText):
-        return 2 if key.where == "header" else 3
-    if isinstance(key, keys.OnDay) and key.which == "sent":
-        return 1
+        return 1 if key.where == "header" else 2
     return max([cost(one) for one in _below(key)], default=0)
 
 
@@ -132,8 +127,7 @@ def make_plan(
         sql = to_sql(one, now) if len(where) < _MAX_KEYS else None
         if sql is None:
             rest.append(one)
-            sql = _necessary(one)
-        if sql != _TRUE and sql not in where:
+        elif sql != _TRUE and sql not in where:
             where.append(sql)
     program = None if not rest else rest[0] if len(rest) == 1 else keys.And(tuple(rest))
     below = list(walk(program)) if program is not None else []
@@ -141,7 +135,6 @@ def make_plan(
         low,
         high,
         _join(where, "AND"),
-        None if with_modseq else _sure(rest),
         program,
         any(not isinstance(one, _WITHOUT_ROW) for one in below),
         tuple(dict.fromkeys(one for one in below if isinstance(one, keys.InText))),
@@ -190,8 +183,8 @@ def _leaf(key: keys.Key, now: int) -> Sql | None:
         return Sql(f"p.internal_date {'>=' if key.younger else '<'} ?", (now - key.seconds,))
     if isinstance(key, keys.ModifiedSince):
         return Sql("p.modseq >= ?", (key.modseq,))
-    if isinstance(key, keys.OnDay) and key.which != "sent":
-        return _on_day("p.internal_date" if key.which == "internal" else "p.saved_at", key, 0)
+    if isinstance(key, keys.OnDay):
+        return _on_day(key)
     if isinstance(key, keys.HasId):
         if key.which == "emailid":
             return Sql("p.message = ?", (key.number,))
@@ -208,29 +201,21 @@ def _ranges(ranges: tuple[Range, ...]) -> Sql | None:
     return Sql(f"({text})", tuple(number for pair in ranges for number in pair))
 
 
-def _on_day(column: str, key: keys.OnDay, slack: int) -> Sql:
-    """The time in `column` fits the day, give or take `slack` seconds."""
-    first, last = key.day * DAY - slack, (key.day + 1) * DAY + slack
+SENT: Final = "m.sent_at + 60 * m.sent_zone"  # RFC 3501 6.4.4: in the sender's own zone; NULL: not known
+_TIMES: Final = {"internal": "p.internal_date", "saved": "p.saved_at", "sent": SENT}
+
+
+def _on_day(key: keys.OnDay) -> Sql:
+    time, first, last = _TIMES[key.which], key.day * DAY, (key.day + 1) * DAY
     if key.order == "<":
-        return Sql(f"{column} < ?", (first + 2 * slack,))
-    if key.order == ">=":
-        return Sql(f"{column} >= ?", (first,))
-    return Sql(f"({column} >= ? AND {column} < ?)", (first, last))
-
-
-def _necessary(key: keys.Key) -> Sql:
-    """A condition without which a key that is no SQL cannot match."""
-    if isinstance(key, keys.OnDay):
-        return _on_day("m.sent_at", key, ZONES)._replace(joined=True)
-    return _TRUE
-
-
-def _sure(rest: Sequence[keys.Key]) -> Sql | None:
-    """A condition with which all of these keys match; None when there is none."""
-    days = [one for one in rest if isinstance(one, keys.OnDay)]
-    if len(days) < len(rest):
-        return None
-    return _join([_on_day("m.sent_at", one, -ZONES)._replace(joined=True) for one in days], "AND")
+        sql = Sql(f"{time} < ?", (first,))
+    elif key.order == ">=":
+        sql = Sql(f"{time} >= ?", (first,))
+    else:
+        sql = Sql(f"({time} >= ? AND {time} < ?)", (first, last))
+    if key.which == "sent":  # what has no such day does not match, and matches NOT
+        sql = Sql(f"(m.sent_at IS NOT NULL AND {sql.text})", sql.params, joined=True)
+    return sql
 
 
 def _join(found: Sequence[Sql], word: str) -> Sql:

@@ -51,15 +51,13 @@ class Packed(NamedTuple):
 
 
 def read_packed(tx: Transaction, key: Key, plan: Plan, last: int) -> Packed:
-    """The next UIDs from UID `last` down of those that need no look: the database hands them over as one text."""
-    assert plan.sure is not None
-    where = f"{_where(plan)} AND ({plan.sure.text})"
+    """The next UIDs from UID `last` down: the database hands them over as one text."""
+    source = f"FROM places p{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)}"
+    if last - plan.low >= BLOCK:  # it may be more than one portion
+        source = f"FROM (SELECT p.uid AS uid {source} ORDER BY p.uid DESC LIMIT {BLOCK}) AS p"
     row = tx.one(
-        "SELECT string_agg(CAST(uid AS TEXT), ','), count(*), min(uid) FROM"  # noqa: S608
-        f" (SELECT p.uid AS uid FROM places p{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where}"
-        f" ORDER BY p.uid DESC LIMIT {BLOCK}) AS found",
+        f"SELECT string_agg(CAST(p.uid AS TEXT), ','), count(*), min(p.uid) {source}",
         *_params(plan, key, last),
-        *plan.sure.params,
     )
     if row is None or not row[1]:
         return Packed([], 0)
@@ -72,12 +70,10 @@ def read_block(tx: Transaction, key: Key, plan: Plan, chosen: Chosen, last: int)
     """The next rows from UID `last` down."""
     if chosen.few is not None:
         return Block(_read_few(tx, key, plan, chosen.few), 0)
-    where, params = _where(plan), _params(plan, key, last)
-    if plan.sure is not None:  # those are read packed
-        where, params = f"{where} AND ({plan.sure.text}) IS NOT TRUE", params + plan.sure.params
     rows = tx.all(
-        f"{_select(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid DESC LIMIT {BLOCK}",
-        *params,
+        f"{_select(plan)} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)}"
+        f" ORDER BY p.uid DESC LIMIT {BLOCK}",
+        *_params(plan, key, last),
     )
     following = rows[-1][0] - 1 if len(rows) == BLOCK else 0
     if chosen.indexed is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import resources
+from typing import Final
 
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreError
+from mailwright.store.schema.backfill import read_zones
 
 # The words in which the databases' DDL differs; migrations are written with the left ones.
 _WORDS = {
@@ -24,6 +26,9 @@ _WORDS = {
         "CLUSTERED": "",
     },
 }
+
+
+_BACKFILLS: Final = {11: read_zones}
 
 
 class SchemaTooNew(StoreError):
@@ -50,6 +55,8 @@ def migrate(tx: Transaction) -> list[str]:
             continue
         for statement in statements(text, tx.dialect.name):
             tx.run(statement)
+        if number in _BACKFILLS:
+            _BACKFILLS[number](tx)
         tx.run("INSERT INTO schema_versions (version, name) VALUES (?, ?)", number, name)
         ran.append(name)
     return ran
