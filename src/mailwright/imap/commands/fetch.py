@@ -168,10 +168,10 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
 
 async def _write(session: Session, pieces: list[Piece]) -> None:
     """Send the pieces; the list is empty afterwards, so that they need not stay until a slow client has them."""
-    joined = deque(_joined(pieces))
+    waiting = deque(pieces)
     pieces.clear()
-    while joined:
-        piece = joined.popleft()
+    while waiting:
+        piece = waiting.popleft()
         if isinstance(piece, Remote):
             await send_remote(session, piece)
         elif isinstance(piece, Encoded):
@@ -237,21 +237,6 @@ def _batches(runs: list[Run], size: int) -> Iterator[list[Run]]:
                 batch, room = [], size
     if batch:
         yield batch
-
-
-def _joined(pieces: list[Piece]) -> Iterator[Piece]:
-    """Octets that follow one another as one piece: each write has its price."""
-    waiting: list[bytes] = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            waiting.append(piece)
-            continue
-        if waiting:
-            yield b"".join(waiting)
-            waiting = []
-        yield piece
-    if waiting:
-        yield b"".join(waiting)
 
 
 def _after(runs: list[Run], covered: int) -> list[Run]:

@@ -10,18 +10,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import zstandard
 
 from mailwright.store.blobs import dictionaries, encodings
-from mailwright.store.blobs.api import CHUNK
+from mailwright.store.blobs.api import CHUNK, Pieces
 from mailwright.store.errors import StoreFailed
 
 if TYPE_CHECKING:
     from mailwright.store.db.api import Transaction
 
+_MAGIC: Final = zstandard.FRAME_HEADER  # of zstd, which frames are kept without
 _RAW: Final = b"\x00"
 _FIRST: Final = b"\x01"  # a whole frame of zstd, with dictionary.txt: what the first versions wrote
 _ZSTD: Final = b"\x02"  # the number of a dictionary in one octet, then a frame without its magic number
@@ -31,6 +32,7 @@ _LEVEL: Final = 3
 _SHIPPED: Final = 0  # the number of dictionary.txt
 
 _Function = Callable[[bytes | memoryview], bytes]
+_Many = Callable[[Any], Any]  # frames to buffers
 
 
 class _Contexts(threading.local):
@@ -39,6 +41,7 @@ class _Contexts(threading.local):
     def __init__(self) -> None:
         self.compress: dict[tuple[int, bool], _Function] = {}
         self.decompress: dict[int, _Function] = {}
+        self.decompress_many: dict[int, _Many] = {}
         self.decompress_first = zstandard.ZstdDecompressor(dict_data=_shipped()).decompress
 
 
@@ -81,7 +84,8 @@ class Codec:
             if method == _ZSTD:
                 return self._decompressor(tx, stored[1])(memoryview(stored)[2:])
             if method == _SHORT:
-                return encodings.restore(self._decompressor(tx, stored[1])(memoryview(stored)[2:]))
+                form = self._decompressor(tx, stored[1])(memoryview(stored)[2:])
+                return b"".join(encodings.restore(form))
             if method == _FIRST:
                 return self._contexts.decompress_first(stored[1:], CHUNK)
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError) as error:
@@ -104,6 +108,23 @@ class Codec:
             # One at a time, which loads a dictionary that is missing and tells what is damaged.
             return [unpack(tx, stored) for stored in column]
 
+    def unpack_chunks(self, tx: Transaction, column: Sequence[bytes]) -> list[Pieces]:
+        """`unpack` for many chunks, in pieces that are not copied; most of the time other threads can run."""
+        contents: list[Pieces] = [()] * len(column)
+        frames: dict[int, list[int]] = {}  # by their dictionary, where those lie that need one
+        try:
+            for place, stored in enumerate(column):
+                if stored[:1] in (_ZSTD, _SHORT):
+                    frames.setdefault(stored[1], []).append(place)
+            for number, places in frames.items():
+                unpacked = self._decompressor_of_many(tx, number)([_MAGIC + column[n][2:] for n in places])
+                for place, octets in zip(places, unpacked, strict=True):
+                    short = column[place][:1] == _SHORT
+                    contents[place] = encodings.restore(octets) if short else (memoryview(octets),)
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError):
+            contents = [()] * len(column)  # one at a time, which tells what is damaged
+        return [pieces or (self.unpack(tx, stored),) for pieces, stored in zip(contents, column, strict=True)]
+
     def _compressor(self, number: int, check: bool) -> _Function:
         known = self._contexts.compress
         if (number, check) not in known:
@@ -122,12 +143,23 @@ class Codec:
     def _decompressor(self, tx: Transaction, number: int) -> _Function:
         known = self._contexts.decompress
         if number not in known:
-            if number not in self._dictionaries:  # another process learned it
-                self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionaries.read(tx, number))
             known[number] = zstandard.ZstdDecompressor(
-                dict_data=self._dictionaries[number], format=zstandard.FORMAT_ZSTD1_MAGICLESS
+                dict_data=self._dictionary(tx, number), format=zstandard.FORMAT_ZSTD1_MAGICLESS
             ).decompress
         return known[number]
+
+    def _decompressor_of_many(self, tx: Transaction, number: int) -> _Many:
+        """For whole frames: without their magic number zstd takes them one at a time."""
+        known = self._contexts.decompress_many
+        if number not in known:
+            dictionary = self._dictionary(tx, number)
+            known[number] = zstandard.ZstdDecompressor(dict_data=dictionary).multi_decompress_to_buffer
+        return known[number]
+
+    def _dictionary(self, tx: Transaction, number: int) -> zstandard.ZstdCompressionDict:
+        if number not in self._dictionaries:  # another process learned it
+            self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionaries.read(tx, number))
+        return self._dictionaries[number]
 
 
 def _shipped() -> zstandard.ZstdCompressionDict:

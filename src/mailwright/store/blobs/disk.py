@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
+from mailwright.store.blobs.api import CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.blobs.database import add_references, insert_blobs, rechunk
 from mailwright.store.db.api import Transaction
@@ -90,8 +90,8 @@ class DiskBlobs:
     def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
         return b"".join(self.read(tx, blob_id))
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
-        return (self.read_whole(tx, blob_id) for blob_id in blob_ids)
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
+        return [(self.read_whole(tx, blob_id),) for blob_id in blob_ids]
 
     def sweep(self, tx: Transaction, before: int) -> int:
         return tx.run("DELETE FROM blobs WHERE refs <= 0")
