@@ -22,6 +22,9 @@ from mailwright.store.errors import StoreFailed
 if TYPE_CHECKING:
     from mailwright.store.db.api import Transaction
 
+FIRST: Final = 128  # messages that come before the first dictionary is learned, from them
+SAMPLE_OCTETS: Final = 8192  # of each message that a dictionary is learned from
+
 _MAGIC: Final = zstandard.FRAME_HEADER  # of zstd, which frames are kept without
 _RAW: Final = b"\x00"
 _FIRST: Final = b"\x01"  # a whole frame of zstd, with dictionary.txt: what the first versions wrote
@@ -51,6 +54,7 @@ class Codec:
     def __init__(self) -> None:
         self._dictionaries = {_SHIPPED: _shipped()}
         self._newest = _SHIPPED
+        self.samples: list[bytes] = []
         self._contexts = _Contexts()
 
     def adopt(self, number: int, data: bytes) -> None:
@@ -59,6 +63,11 @@ class Codec:
         learned.precompute_compress(level=_LEVEL)
         self._dictionaries[number] = learned
         self._newest = number
+
+    def look_at(self, content: bytes) -> None:
+        """Remember how a message begins, until there is a dictionary of the store's own."""
+        if self._newest == _SHIPPED and len(self.samples) < FIRST:
+            self.samples.append(content[:SAMPLE_OCTETS])
 
     def pack(self, content: bytes) -> bytes:
         """The stored form of a small text, which the database can do without: it gets no checksum."""

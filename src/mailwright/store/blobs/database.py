@@ -49,6 +49,7 @@ class DatabaseBlobs:
         digest = hashlib.sha256()
         if size <= CHUNK:
             content = b"".join(pieces)
+            self.codec.look_at(content)
             digest.update(content)
             return Blob(digest.digest(), size, content)
         upload = write_now(_begin_upload, int(time.time()))

@@ -40,6 +40,8 @@ class DiskBlobs:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 for chunk in rechunk(pieces):
+                    if size <= CHUNK:
+                        self.codec.look_at(chunk)
                     digest.update(chunk)
                     stored = self.codec.pack_chunk(chunk)
                     file.write(_LENGTH.pack(len(stored)) + stored)
