@@ -40,6 +40,10 @@ class NoDatabase:
 NO_DATABASE: Transaction = NoDatabase()  # type: ignore[assignment]
 
 
+def unpack_chunks(codec: Codec, column: list[bytes], tx: Transaction = NO_DATABASE) -> list[bytes]:
+    return [b"".join(pieces) for pieces in codec.unpack_chunks(tx, column)]
+
+
 @pytest.mark.parametrize("stored", SHIPPED)
 def test_what_was_stored_is_read(stored: bytes) -> None:
     assert codec.unpack(NO_DATABASE, stored) == SHIPPED[stored]
@@ -51,12 +55,14 @@ def test_any_octets_come_back(content: bytes) -> None:
         assert len(stored) <= len(content) + 1
         assert codec.unpack(NO_DATABASE, stored) == content
         assert codec.unpack_all(NO_DATABASE, [stored, stored]) == [content, content]
+        assert unpack_chunks(codec, [stored, b"\x00", stored]) == [content, b"", content]
 
 
 def test_a_chunk_with_encoded_bodies_is_smaller_for_it() -> None:
     stored = codec.pack_chunk(LONG)
     assert stored[:2] == b"\x03\x00"
     assert codec.unpack(NO_DATABASE, stored) == LONG
+    assert unpack_chunks(codec, [stored, *SHIPPED, stored]) == [LONG, *SHIPPED.values(), LONG]
 
 
 def content_or_fault(stored: bytes) -> bytes | str:
@@ -95,6 +101,8 @@ def test_what_cannot_be_read_says_so(stored: bytes, told: str) -> None:
         codec.unpack(NO_DATABASE, stored)
     with pytest.raises(StoreFailed, match=told):
         codec.unpack_all(NO_DATABASE, [b"\x00", stored])
+    with pytest.raises(StoreFailed, match=told):
+        codec.unpack_chunks(NO_DATABASE, [b"\x00", codec.pack_chunk(LONG), stored])
 
 
 def learned() -> bytes:
@@ -121,6 +129,7 @@ async def test_a_learned_dictionary_serves_other_processes_too(db: Database) -> 
         b"plain",
         text,
     ]
+    assert await db.read(lambda tx: unpack_chunks(Codec(), [stored, b"plain"], tx)) == [text, b"plain"]
 
 
 async def test_a_damaged_dictionary_is_told(db: Database) -> None:

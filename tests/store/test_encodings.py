@@ -11,12 +11,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mailwright.store.blobs import encodings
 from mailwright.store.blobs.api import CHUNK
-from mailwright.store.blobs.encodings import restore, shorten
+from mailwright.store.blobs.encodings import shorten
 
 TEXT = "Grüße aus Köln, 你好。 ".encode() * 40
 BASE64 = b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\n"
 QUOTED = b"content-transfer-encoding:Quoted-Printable\r\nContent-Type: text/plain\r\n\r\n"
+
+
+def restore(form: bytes) -> bytes:
+    return b"".join(encodings.restore(form))
 
 
 def encoded(data: bytes, line: int = 76, end: bytes = b"\r\n") -> bytes:
@@ -136,7 +141,7 @@ def test_any_octets_come_back(content: bytes) -> None:
 @example(b"\x00\x03\x92\x05\x4cabc")
 def test_damage_is_told_or_gives_other_octets(form: bytes) -> None:
     with contextlib.suppress(ValueError):
-        assert isinstance(restore(form), bytes)
+        assert len(restore(form)) >= 0
 
 
 @pytest.mark.parametrize(

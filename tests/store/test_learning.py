@@ -9,12 +9,13 @@ from support.accounts import new_account
 
 from mailwright.store import arrivals, learning, mailboxes, reading
 from mailwright.store.blobs import dictionaries
+from mailwright.store.blobs.codec import FIRST
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.errors import StoreFailed
 from mailwright.store.incoming import prepare_small
-from mailwright.store.learning import FIRST, Learner, train
+from mailwright.store.learning import Learner, train
 from mailwright.store.verify import check_blobs
 
 COLUMNS = "p.uid, m.envelope, m.bodystructure, m.structure, m.preview, m.blob"
@@ -79,6 +80,39 @@ async def test_a_dictionary_is_learned_and_used(db: Database, account: int) -> N
     )
     assert await db.read(octets, last) < await db.read(octets, first) / 2
     assert await db.read(check_blobs, 10) == []
+
+
+async def test_another_is_learned_when_there_is_much_more_mail(
+    db: Database, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "GROWTH", 2)
+    box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
+    learner = Learner(db, db.blobs, off_loop)
+    await learner.start()
+    for start in (0, FIRST, 2 * FIRST):
+        await db.write(add, account, box, start, start + FIRST)
+        await learn(learner)
+    newest = await db.read(dictionaries.read_newest)
+    assert newest is not None
+    assert newest[0] == 2
+    await db.write(add, account, box, 3 * FIRST, 3 * FIRST + 1)
+    rows = await db.read(read_back, account, box)
+    assert [row[-1] for row in rows] == [message(number) for number in range(3 * FIRST + 1)]
+
+
+async def test_mail_that_comes_all_at_once_is_learned_from_before_it_is_kept(
+    db: Database, account: int
+) -> None:
+    box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
+    learner = Learner(db, db.blobs, off_loop)
+    await learner.start()
+    coming = [arrivals.Arrival(prepare_small(db.blobs, message(number))) for number in range(FIRST)]
+    await learn(learner)
+    await db.write(arrivals.add_all, account, box, coming, now=1_770_000_000)
+    stored = await db.read(lambda tx: tx.all("SELECT preview FROM messages ORDER BY id"))
+    assert {bytes(preview)[1] for (preview,) in stored} == {1}
+    rows = await db.read(read_back, account, box)
+    assert [row[-1] for row in rows] == [message(number) for number in range(FIRST)]
 
 
 async def test_a_restarted_store_goes_on_with_what_was_learned(

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import zstandard
 
+from mailwright.message.parser import parse_message
+from mailwright.message.summary import summarize
 from mailwright.store.blobs import dictionaries, encodings
 from mailwright.store.blobs.api import BlobStore
+from mailwright.store.blobs.codec import FIRST, SAMPLE_OCTETS
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreError, StoreFailed
 from mailwright.store.model import ID_BITS
@@ -23,10 +26,8 @@ Samples = list[bytes | bytearray | memoryview]  # what zstandard asks for
 
 log = logging.getLogger(__name__)
 
-FIRST: Final = 256  # blobs that were kept before the first dictionary is learned
-GROWTH: Final = 16  # another is learned when there are so many times as many
-_SAMPLES: Final = 1024  # messages that one is learned from
-_SAMPLE_OCTETS: Final = 8192  # of each
+GROWTH: Final = 16  # another is learned when there are so many times as many blobs
+_SAMPLES: Final = 256  # messages that it is learned from
 _SIZE: Final = 160 * 1024  # octets of a dictionary
 _FRAGMENT: Final = 128  # octets
 _GRAIN: Final = 8  # octets that make two fragments alike
@@ -56,7 +57,8 @@ class Learner:
 
     def notice(self) -> None:
         """A message comes: begin to learn, beside everything else, if it is time."""
-        if self._blobs.newest >= self._at and (self._task is None or self._task.done()):
+        due = self._blobs.newest >= self._at or len(self._blobs.codec.samples) >= FIRST
+        if due and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._learn())
 
     async def _adopt_newest(self) -> None:
@@ -67,17 +69,20 @@ class Learner:
             self._at = max(FIRST, blobs * GROWTH)
 
     async def _learn(self) -> None:
-        blobs = self._blobs.newest
+        codec = self._blobs.codec
+        contents, codec.samples = codec.samples, []
+        blobs = max(self._blobs.newest, FIRST)
         self._at = blobs * 2  # when this fails
         try:
             await self._adopt_newest()  # another process may have learned it
             if self._at > blobs * 2:
                 return
-            samples = await self._db.read(read_samples)
-            data = await self._off_loop(train, samples)
+            if len(contents) < FIRST:
+                contents = await self._db.read(read_samples)
+            data = await self._off_loop(train, contents)
             if data is not None:
                 number = await self._db.write(dictionaries.keep, data, blobs, int(time.time()))
-                self._blobs.codec.adopt(number, data)  # durable now
+                codec.adopt(number, data)  # durable now
                 self._at = blobs * GROWTH
         except StoreError as error:
             log.warning("no dictionary was learned, mail takes more room than it could: %s", error)
@@ -85,27 +90,29 @@ class Learner:
             log.exception("no dictionary was learned; it will be tried again when there is more mail")
 
 
-def read_samples(tx: Transaction) -> Samples:
-    """What is kept of the newest messages, of as many accounts as there are, as it is before it is packed."""
+def read_samples(tx: Transaction) -> list[bytes]:
+    """The newest messages, of as many accounts as there are: how they begin."""
     accounts = [row[0] for row in tx.all("SELECT account FROM account_state WHERE messages > 0")]
     accounts = accounts[:: -(-len(accounts) // _SAMPLES) or 1]
-    samples: Samples = []
+    contents: list[bytes] = []
     for account in accounts:
-        for blob, size, *columns in tx.all(
-            "SELECT blob, size, envelope, bodystructure, structure, preview FROM messages WHERE id >= ? AND id < ?"
-            " ORDER BY id DESC LIMIT ?",
+        for blob, size in tx.all(
+            "SELECT blob, size FROM messages WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT ?",
             account << ID_BITS,
             account + 1 << ID_BITS,
             -(-_SAMPLES // len(accounts)),
         ):
-            content = b"".join(tx.blobs.read(tx, blob, 0, min(size, _SAMPLE_OCTETS)))
-            samples.append(encodings.shorten(content) or content)
-            samples += [tx.blobs.codec.unpack(tx, column) for column in columns]
-    return samples
+            contents.append(b"".join(tx.blobs.read(tx, blob, 0, min(size, SAMPLE_OCTETS))))
+    return contents
 
 
-def train(samples: Samples) -> bytes | None:
-    """A dictionary; None when the samples are too few or too small."""
+def train(contents: Sequence[bytes]) -> bytes | None:
+    """A dictionary for mail like this and for what is kept of it; None when it is too little."""
+    samples: Samples = []
+    for content in contents:
+        summary = summarize(parse_message(content))
+        samples += [encodings.shorten(content) or content, summary.envelope, summary.bodystructure]
+        samples += [summary.structure, summary.preview.encode("utf-8", "replace")]
     try:
         return zstandard.train_dictionary(_SIZE, samples, k=_FRAGMENT, d=_GRAIN).as_bytes()
     except zstandard.ZstdError as error:

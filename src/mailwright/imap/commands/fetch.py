@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
@@ -39,6 +40,7 @@ from mailwright.store.messages import store_flags
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
+_AHEAD: Final = 2  # slices that are read while one is sent
 _SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
 UID = Attribute("UID", b"UID")
 FLAGS = Attribute("FLAGS", b"FLAGS")
@@ -136,6 +138,40 @@ async def _mark_seen(
     return True
 
 
+class _Ahead:
+    """Portions of a FETCH in the order in which they are sent, some of them being read already."""
+
+    def __init__(self, read: Callable[[list[Run]], Awaitable[Slice]], portions: Iterator[list[Run]]) -> None:
+        self._read = read
+        self._portions = portions
+        self._waiting: deque[tuple[list[Run], asyncio.Future[Slice] | None]] = deque()
+
+    async def next(self) -> Slice | None:
+        """The next slice; None: that was all."""
+        self._fill(1)
+        if not self._waiting:
+            return None
+        runs, reading = self._waiting.popleft()
+        done = await (reading or self._read(runs))
+        if rest := _after(runs, done.covered):
+            self._waiting.appendleft((rest, None))
+        return done
+
+    def start(self, count: int) -> None:
+        """Have the next `count` slices read meanwhile."""
+        self._fill(count)
+        for place, (runs, reading) in enumerate(islice(self._waiting, count)):
+            self._waiting[place] = runs, reading or asyncio.ensure_future(self._read(runs))
+
+    def cancel(self) -> None:
+        for _, reading in self._waiting:
+            if reading is not None:
+                reading.cancel()
+
+    def _fill(self, count: int) -> None:
+        self._waiting += [(runs, None) for runs in islice(self._portions, max(0, count - len(self._waiting)))]
+
+
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
     """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
     if plan.only_uids:
@@ -147,25 +183,19 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
         read, size = read_lines, SLICE_LINES
     else:
         read, size = read_slice, SLICE_ROWS
-    batches = _batches(runs, size)
-    missing, rest, quick = False, next(batches, []), True
     store, clock = session.service.store, asyncio.get_running_loop().time
-    reading: asyncio.Future[Slice] | None = None
+    slices = _Ahead(lambda runs: store.read(read, selected.key, runs, plan), _batches(runs, size))
+    missing, quick = False, True
     try:
-        while rest:
-            done = await (reading or store.read(read, selected.key, rest, plan))
-            reading = None
+        while done := await slices.next():
             show_keywords(session, selected, plan.keywords)
             missing |= done.missing
-            rest = _after(rest, done.covered) or next(batches, [])
-            if rest and quick:  # is read while this is sent
-                reading = asyncio.ensure_future(store.read(read, selected.key, rest, plan))
+            slices.start(_AHEAD if quick else 0)
             began = clock()
             await _write(session, done.pieces)
-            quick = clock() - began < _SLOW  # else it would only lie in memory
+            quick = clock() - began < _SLOW  # else they would only lie in memory
     finally:
-        if reading is not None:
-            reading.cancel()
+        slices.cancel()
     return missing
 
 
@@ -180,10 +210,10 @@ async def _send_uids(session: Session, runs: list[Run], plan: Plan) -> None:
 
 async def _write(session: Session, pieces: list[Piece]) -> None:
     """Send the pieces; the list is empty afterwards, so that they need not stay until a slow client has them."""
-    joined = deque(_joined(pieces))
+    waiting = deque(pieces)
     pieces.clear()
-    while joined:
-        piece = joined.popleft()
+    while waiting:
+        piece = waiting.popleft()
         if isinstance(piece, Remote):
             await send_remote(session, piece)
         elif isinstance(piece, Encoded):
@@ -249,21 +279,6 @@ def _batches(runs: list[Run], size: int) -> Iterator[list[Run]]:
                 batch, room = [], size
     if batch:
         yield batch
-
-
-def _joined(pieces: list[Piece]) -> Iterator[Piece]:
-    """Octets that follow one another as one piece: each write has its price."""
-    waiting: list[bytes] = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            waiting.append(piece)
-            continue
-        if waiting:
-            yield b"".join(waiting)
-            waiting = []
-        yield piece
-    if waiting:
-        yield b"".join(waiting)
 
 
 def _after(runs: list[Run], covered: int) -> list[Run]:

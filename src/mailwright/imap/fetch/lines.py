@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Slice
+from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Slice, joined
 from mailwright.imap.syntax.fetch import Attribute
 from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.sequence import Range, intersect, to_ranges
@@ -80,7 +80,7 @@ def read_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Sl
         covered += high - low + 1
         if octets >= SLICE_OCTETS:
             break
-    return Slice(pieces, covered, found < covered)
+    return Slice(joined(pieces), covered, found < covered)
 
 
 def _spans(runs: Sequence[Run]) -> Iterator[tuple[int, int, int]]:

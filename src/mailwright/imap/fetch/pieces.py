@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from mailwright.imap.fetch.binary import Encoded
@@ -17,7 +18,9 @@ class Remote(NamedTuple):
     stop: int
 
 
-Piece = bytes | Remote | Encoded
+Later = Remote | Encoded  # what is read when the client takes it
+Piece = bytes | Later
+Unjoined = Piece | memoryview
 
 
 class Slice(NamedTuple):
@@ -26,3 +29,16 @@ class Slice(NamedTuple):
     pieces: list[Piece]
     covered: int
     missing: bool
+
+
+def joined(pieces: Iterable[Unjoined]) -> list[Piece]:
+    """Octets that follow one another as one piece: each write has its price."""
+    found: list[Piece] = []
+    waiting: list[bytes | memoryview] = []
+    for piece in pieces:
+        if not isinstance(piece, Later):
+            waiting.append(piece)
+            continue
+        found += (b"".join(waiting), piece)
+        waiting = []
+    return [*found, b"".join(waiting)]

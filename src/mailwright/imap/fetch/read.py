@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mailwright.imap.fetch.binary import decode_now, find_encoded, measure
-from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Remote, Slice
+from mailwright.imap.fetch.pieces import SLICE_OCTETS, Later, Piece, Remote, Slice, Unjoined, joined
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.sections import MAX_HEADER, choose_fields, cut, locate
 from mailwright.imap.syntax.fetch import Attribute, Section
@@ -14,7 +14,7 @@ from mailwright.imap.view import Key, Run
 from mailwright.message.content import UnknownEncoding
 from mailwright.message.part import Part
 from mailwright.message.structure import from_record
-from mailwright.store.blobs.api import CHUNK
+from mailwright.store.blobs.api import CHUNK, Pieces
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.reading import read_columns, read_joined, read_some_columns, read_some_joined
 
@@ -37,7 +37,7 @@ def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Sl
         octets += len(data)
         if octets >= SLICE_OCTETS:
             break
-    return Slice(pieces, covered, found < covered)
+    return Slice(joined(pieces), covered, found < covered)
 
 
 def _portions(runs: Sequence[Run]) -> Iterator[list[Run]]:
@@ -57,24 +57,24 @@ def _portions(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """As `read_slice`, for a plan that needs the messages themselves."""
-    pieces: list[Piece] = []
+    pieces: list[Unjoined] = []
     covered = found = octets = 0
     for run in runs:
         rows = _read_rows(tx, key, [run], plan)
         numbers, chosen = plan.select([run], rows)
-        wholes = _wholes(tx, plan, chosen)
-        for head, row in zip(plan.render(numbers, chosen), chosen, strict=True):
-            message = next(wholes, None) or _contents(tx, plan, row)
+        heads = plan.render(numbers, chosen)
+        for head, row, content in zip(heads, chosen, _read_small(tx, plan, chosen), strict=True):
+            message = _contents(tx, plan, row, content)
             pieces.append(head)
             pieces.extend(message)
-            octets += sum([len(piece) for piece in message if isinstance(piece, bytes)])
+            octets += sum([len(piece) for piece in message if not isinstance(piece, Later)])
             if octets >= SLICE_OCTETS:
                 passed = [uid for uid in run.uids if uid <= row[0]]
                 here = [other for other in rows if other[0] <= row[0]]
-                return Slice(pieces, covered + len(passed), found + len(here) < covered + len(passed))
+                return Slice(joined(pieces), covered + len(passed), found + len(here) < covered + len(passed))
         covered += len(run.uids)
         found += len(rows)
-    return Slice(pieces, covered, found < covered)
+    return Slice(joined(pieces), covered, found < covered)
 
 
 def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) -> list[Row]:
@@ -87,22 +87,20 @@ def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) ->
 
 
 class _Content:
-    """One message's octets: small ones read once for all sections."""
+    """One message's octets: `whole`, or read when they are asked for."""
 
     __slots__ = ("_given", "_tx", "_whole", "blob", "size")
 
-    def __init__(self, tx: Transaction, blob: int, size: int) -> None:
+    def __init__(self, tx: Transaction, blob: int, size: int, whole: bytes | None) -> None:
         self._tx = tx
         self.blob = blob
         self.size = size
-        self._whole: bytes | None = None
+        self._whole = whole
         self._given = 0
 
     def read(self, start: int, stop: int) -> bytes:
-        if self.size > CHUNK:
-            return b"".join(self._tx.blobs.read(self._tx, self.blob, start, stop))
         if self._whole is None:
-            self._whole = self._tx.blobs.read_whole(self._tx, self.blob)
+            return b"".join(self._tx.blobs.read(self._tx, self.blob, start, stop))
         return self._whole if stop - start == self.size else self._whole[start:stop]
 
     def piece(self, start: int, stop: int) -> bytes | Remote:
@@ -117,22 +115,34 @@ class _Content:
         return self._given <= 2 * CHUNK and size <= CHUNK
 
 
-def _wholes(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[list[Piece] | None]:
-    """What `_contents` gives, quickly, where nothing but whole messages is asked for; None for a large one."""
-    if not plan.whole:
-        return
-    places = [plan.content_columns(row) for row in rows]
-    contents = tx.blobs.read_each(tx, [blob for blob, size, _ in places if size <= CHUNK])
-    for _, size, _ in places:
-        yield [plan.whole % size, next(contents), b")\r\n"] if size <= CHUNK else None
+def _read_small(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[Pieces | None]:
+    """The octets of each message, many read together, but no more than a slice has room for; None: of a large one."""
+    blobs: list[int | None] = []
+    octets = 0
+    for row in rows:
+        blob, size, _ = plan.content_columns(row)
+        blobs.append(blob if size <= CHUNK else None)
+        octets += size if size <= CHUNK else 0
+        if octets >= SLICE_OCTETS:
+            yield from _read_together(tx, blobs)
+            blobs, octets = [], 0
+    yield from _read_together(tx, blobs)
 
 
-def _contents(tx: Transaction, plan: Plan, row: Row) -> list[Piece]:
+def _read_together(tx: Transaction, blobs: Sequence[int | None]) -> Iterator[Pieces | None]:
+    contents = iter(tx.blobs.read_each(tx, [blob for blob in blobs if blob is not None]))
+    return (None if blob is None else next(contents) for blob in blobs)
+
+
+def _contents(tx: Transaction, plan: Plan, row: Row, small: Pieces | None) -> list[Unjoined]:
     """The attributes with sections, and the end of the response."""
+    if plan.whole and small is not None:
+        return [plan.whole % sum(map(len, small)), *small, b")\r\n"]
+    whole = None if small is None else b"".join(small)
     blob, size, record = plan.content_columns(row)
-    content = _Content(tx, blob, size)
+    content = _Content(tx, blob, size, whole)
     root: Part | None = None
-    pieces: list[Piece] = []
+    pieces: list[Unjoined] = []
     separator = b" " if plan.has_items else b""
     for attribute in plan.contents:
         section = attribute.section

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 CHUNK = 256 * 1024  # octets of content in one chunk; a blob of at most this size is one row
 
+Pieces = Sequence[bytes | memoryview]  # octets that follow one another
+
 
 class Blob(NamedTuple):
     """Content that is ready to be kept: small ones carry it, large ones are uploaded already."""
@@ -63,8 +65,8 @@ class BlobStore(Protocol):
         """All the content: for blobs known to be small."""
         ...
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
-        """`read_whole` for one blob after another; quickest where their ids follow each other."""
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
+        """`read_whole` for many blobs of at most CHUNK octets; quickest where their ids follow each other."""
         ...
 
     def sweep(self, tx: Transaction, before: int) -> int:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import zstandard
 
 from mailwright.store.blobs import dictionaries, encodings
-from mailwright.store.blobs.api import CHUNK
+from mailwright.store.blobs.api import CHUNK, Pieces
 from mailwright.store.errors import StoreFailed
 
 if TYPE_CHECKING:
     from mailwright.store.db.api import Transaction
 
+FIRST: Final = 128  # messages that come before the first dictionary is learned, from them
+SAMPLE_OCTETS: Final = 8192  # of each message that a dictionary is learned from
+
+_MAGIC: Final = zstandard.FRAME_HEADER  # of zstd, which frames are kept without
 _RAW: Final = b"\x00"
 _FIRST: Final = b"\x01"  # a whole frame of zstd, with dictionary.txt: what the first versions wrote
 _ZSTD: Final = b"\x02"  # the number of a dictionary in one octet, then a frame without its magic number
@@ -31,6 +35,7 @@ _LEVEL: Final = 3
 _SHIPPED: Final = 0  # the number of dictionary.txt
 
 _Function = Callable[[bytes | memoryview], bytes]
+_Many = Callable[[Any], Any]  # frames to buffers
 
 
 class _Contexts(threading.local):
@@ -39,6 +44,7 @@ class _Contexts(threading.local):
     def __init__(self) -> None:
         self.compress: dict[tuple[int, bool], _Function] = {}
         self.decompress: dict[int, _Function] = {}
+        self.decompress_many: dict[int, _Many] = {}
         self.decompress_first = zstandard.ZstdDecompressor(dict_data=_shipped()).decompress
 
 
@@ -48,6 +54,7 @@ class Codec:
     def __init__(self) -> None:
         self._dictionaries = {_SHIPPED: _shipped()}
         self._newest = _SHIPPED
+        self.samples: list[bytes] = []
         self._contexts = _Contexts()
 
     def adopt(self, number: int, data: bytes) -> None:
@@ -56,6 +63,11 @@ class Codec:
         learned.precompute_compress(level=_LEVEL)
         self._dictionaries[number] = learned
         self._newest = number
+
+    def look_at(self, content: bytes) -> None:
+        """Remember how a message begins, until there is a dictionary of the store's own."""
+        if self._newest == _SHIPPED and len(self.samples) < FIRST:
+            self.samples.append(content[:SAMPLE_OCTETS])
 
     def pack(self, content: bytes) -> bytes:
         """The stored form of a small text, which the database can do without: it gets no checksum."""
@@ -81,7 +93,8 @@ class Codec:
             if method == _ZSTD:
                 return self._decompressor(tx, stored[1])(memoryview(stored)[2:])
             if method == _SHORT:
-                return encodings.restore(self._decompressor(tx, stored[1])(memoryview(stored)[2:]))
+                form = self._decompressor(tx, stored[1])(memoryview(stored)[2:])
+                return b"".join(encodings.restore(form))
             if method == _FIRST:
                 return self._contexts.decompress_first(stored[1:], CHUNK)
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError) as error:
@@ -104,6 +117,23 @@ class Codec:
             # One at a time, which loads a dictionary that is missing and tells what is damaged.
             return [unpack(tx, stored) for stored in column]
 
+    def unpack_chunks(self, tx: Transaction, column: Sequence[bytes]) -> list[Pieces]:
+        """`unpack` for many chunks, in pieces that are not copied; most of the time other threads can run."""
+        contents: list[Pieces] = [()] * len(column)
+        frames: dict[int, list[int]] = {}  # by their dictionary, where those lie that need one
+        try:
+            for place, stored in enumerate(column):
+                if stored[:1] in (_ZSTD, _SHORT):
+                    frames.setdefault(stored[1], []).append(place)
+            for number, places in frames.items():
+                unpacked = self._decompressor_of_many(tx, number)([_MAGIC + column[n][2:] for n in places])
+                for place, octets in zip(places, unpacked, strict=True):
+                    short = column[place][:1] == _SHORT
+                    contents[place] = encodings.restore(octets) if short else (memoryview(octets),)
+        except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError):
+            contents = [()] * len(column)  # one at a time, which tells what is damaged
+        return [pieces or (self.unpack(tx, stored),) for pieces, stored in zip(contents, column, strict=True)]
+
     def _compressor(self, number: int, check: bool) -> _Function:
         known = self._contexts.compress
         if (number, check) not in known:
@@ -122,12 +152,23 @@ class Codec:
     def _decompressor(self, tx: Transaction, number: int) -> _Function:
         known = self._contexts.decompress
         if number not in known:
-            if number not in self._dictionaries:  # another process learned it
-                self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionaries.read(tx, number))
             known[number] = zstandard.ZstdDecompressor(
-                dict_data=self._dictionaries[number], format=zstandard.FORMAT_ZSTD1_MAGICLESS
+                dict_data=self._dictionary(tx, number), format=zstandard.FORMAT_ZSTD1_MAGICLESS
             ).decompress
         return known[number]
+
+    def _decompressor_of_many(self, tx: Transaction, number: int) -> _Many:
+        """For whole frames: without their magic number zstd takes them one at a time."""
+        known = self._contexts.decompress_many
+        if number not in known:
+            dictionary = self._dictionary(tx, number)
+            known[number] = zstandard.ZstdDecompressor(dict_data=dictionary).multi_decompress_to_buffer
+        return known[number]
+
+    def _dictionary(self, tx: Transaction, number: int) -> zstandard.ZstdCompressionDict:
+        if number not in self._dictionaries:  # another process learned it
+            self._dictionaries[number] = zstandard.ZstdCompressionDict(dictionaries.read(tx, number))
+        return self._dictionaries[number]
 
 
 def _shipped() -> zstandard.ZstdCompressionDict:

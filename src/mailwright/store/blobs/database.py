@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
+from mailwright.store.blobs.api import CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.insert import insert
@@ -19,6 +19,20 @@ _CHUNK_BITS = 20  # a blob has at most 2**20 chunks: 256 GiB
 _IN_ROW = 2000  # octets of packed content that stand in the blob's own row
 _AT_ONCE = 64  # hashes that are looked up in one statement
 _PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a page of SQLite's
+
+# Blobs of one chunk with what they are packed into; the database puts pieces together.
+_PACKED = (
+    "SELECT b.id, b.size, CASE WHEN b.data IS NULL AND b.size <= {chunk} THEN"
+    " (SELECT {joined} FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits}))"
+    " ELSE b.data END FROM blobs b WHERE b.id >= ? AND b.id <= ?"
+)
+_JOINED = {
+    "sqlite": "CAST(string_agg(c.data, '' ORDER BY c.id) AS BLOB)",
+    "postgres": "string_agg(c.data, '' ORDER BY c.id)",
+}
+_SELECT = {
+    name: _PACKED.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
+}
 
 
 class DatabaseBlobs:
@@ -34,6 +48,7 @@ class DatabaseBlobs:
     def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
         if size <= CHUNK:
             content = b"".join(pieces)
+            self.codec.look_at(content)
             return Blob(hashlib.sha256(content).digest(), size, content)
         digest = hashlib.sha256()
         upload = write_now(_begin_upload, int(time.time()))
@@ -118,34 +133,21 @@ class DatabaseBlobs:
         size, data = _row(tx, blob_id)
         return self._unpack(tx, blob_id, size, data) if size <= CHUNK else b"".join(self.read(tx, blob_id))
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
         rows: dict[int, Row] = {}
         for first, last in ranges(set(blob_ids)):
-            for row in tx.rows("SELECT id, size, data FROM blobs WHERE id >= ? AND id <= ?", first, last):
+            for row in tx.all(_SELECT[tx.dialect.name], first, last):
                 rows[row[0]] = row
-        for blob_id in blob_ids:
-            row = rows.get(blob_id, ())
-            if row and row[1] <= CHUNK:
-                yield self._unpack(tx, *row)
-            else:
-                yield self.read_whole(tx, blob_id)
+        found = [_found(rows.get(blob_id), blob_id) for blob_id in blob_ids]
+        contents = self.codec.unpack_chunks(tx, [data for _, data in found])
+        for blob_id, (size, _), pieces in zip(blob_ids, found, contents, strict=True):
+            _check(blob_id, size, sum(map(len, pieces)))
+        return contents
 
-    def _unpack(self, tx: Transaction, blob_id: int, size: int, data: bytes | None) -> bytes:
-        """The content of a blob of one chunk, from what stands in its row."""
-        if data is None:
-            pieces = tx.all(
-                "SELECT data FROM chunks WHERE id >= ? AND id < ? ORDER BY id",
-                blob_id << _CHUNK_BITS,
-                blob_id + 1 << _CHUNK_BITS,
-            )
-            if not pieces:
-                raise StoreFailed(f"the content of blob {blob_id} is missing; run `mailwright doctor`")
-            data = b"".join([piece for (piece,) in pieces])
+    def _unpack(self, tx: Transaction, blob_id: int, size: int, data: bytes) -> bytes:
+        """The content of a blob of one chunk."""
         content = self.codec.unpack(tx, data)
-        if len(content) != size:
-            raise StoreFailed(
-                f"blob {blob_id} is damaged: it has {len(content)} octets, not {size}; run `mailwright doctor`"
-            )
+        _check(blob_id, size, len(content))
         return content
 
     def _read_chunk(self, tx: Transaction, blob_id: int, number: int) -> bytes:
@@ -161,11 +163,25 @@ class DatabaseBlobs:
         return len(stale)
 
 
-def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes | None]:
-    row = tx.one("SELECT size, data FROM blobs WHERE id = ?", blob_id)
+def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes]:
+    return _found(tx.one(_SELECT[tx.dialect.name], blob_id, blob_id), blob_id)
+
+
+def _found(row: Row | None, blob_id: int) -> tuple[int, bytes]:
+    """The size of a blob, and what it is packed into when it is of one chunk. Raises NotFound, StoreFailed."""
     if row is None:
         raise NotFound(f"no blob {blob_id}")
-    return row[0], row[1]
+    _, size, data = row
+    if data is None and size <= CHUNK:
+        raise StoreFailed(f"the content of blob {blob_id} is missing; run `mailwright doctor`")
+    return size, data or b""
+
+
+def _check(blob_id: int, size: int, found: int) -> None:
+    if found != size:
+        raise StoreFailed(
+            f"blob {blob_id} is damaged: it has {found} octets, not {size}; run `mailwright doctor`"
+        )
 
 
 def rechunk(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mailwright.store.blobs.api import CHUNK, Blob, WriteNow
+from mailwright.store.blobs.api import CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.blobs.database import add_references, insert_blobs, rechunk
 from mailwright.store.db.api import Transaction
@@ -40,6 +40,8 @@ class DiskBlobs:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file:
                 for chunk in rechunk(pieces):
+                    if size <= CHUNK:
+                        self.codec.look_at(chunk)
                     digest.update(chunk)
                     stored = self.codec.pack_chunk(chunk)
                     file.write(_LENGTH.pack(len(stored)) + stored)
@@ -90,8 +92,8 @@ class DiskBlobs:
     def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
         return b"".join(self.read(tx, blob_id))
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> Iterator[bytes]:
-        return (self.read_whole(tx, blob_id) for blob_id in blob_ids)
+    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
+        return [(self.read_whole(tx, blob_id),) for blob_id in blob_ids]
 
     def sweep(self, tx: Transaction, before: int) -> int:
         return tx.run("DELETE FROM blobs WHERE refs <= 0")

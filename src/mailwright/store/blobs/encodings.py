@@ -1,7 +1,7 @@
 """Bodies in base64 and quoted-printable, as the octets that they stand for.
 
 Encoded text is longer than what it encodes, and hides from compression that two parts say the same. A body is decoded
-only where to encode it again gives exactly the same octets, so `restore(shorten(content)) == content` whatever comes.
+only where to encode it again gives exactly the same octets: `restore` gives what `shorten` was given, whatever comes.
 
 The short form is the length of a msgpack array in two octets, the array, and the content with its bodies decoded. The
 array has three numbers for each of these: how many octets before it stand as they were, the length of its lines (0:
@@ -27,7 +27,7 @@ _DENSE: Final = (
 )
 _HEAD: Final = 2  # octets that hold the array's length
 
-_AT_ONCE: Final = 16  # lines that are cut at once
+_AT_ONCE: Final = 64  # lines that are cut at once
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(list[int])
@@ -54,19 +54,20 @@ def shorten(content: bytes) -> bytes | None:
     return b"".join((len(array).to_bytes(_HEAD, "big"), array, *pieces, content[done:]))
 
 
-def restore(form: bytes) -> bytes:
-    """The content of a short form. Raises ValueError when it is damaged."""
-    position = _HEAD + int.from_bytes(form[:_HEAD], "big")
-    plan = iter(_decoder.decode(form[_HEAD:position]))
-    octets = memoryview(form)  # what stands as it was is copied once
+def restore(form: bytes | memoryview) -> list[bytes | memoryview]:
+    """The content of a short form, in pieces. Raises ValueError when it is damaged."""
+    octets = memoryview(form)  # what stands as it was is not copied
+    position = _HEAD + int.from_bytes(octets[:_HEAD], "big")
+    plan = iter(_decoder.decode(octets[_HEAD:position]))
     pieces: list[bytes | memoryview] = []
     for gap, line, size in zip(plan, plan, plan, strict=True):
         start = position + gap
         pieces.append(octets[position:start])
         position = start + size
-        pieces.append(_to_base64(octets[start:position], line) if line else _to_quoted(form[start:position]))
+        body = octets[start:position]
+        pieces.append(_to_base64(body, line) if line else _to_quoted(body.tobytes()))
     pieces.append(octets[position:])
-    return b"".join(pieces)
+    return pieces
 
 
 def _bodies(content: bytes) -> Iterator[tuple[int, int, int]]:
@@ -128,23 +129,21 @@ def _from_base64(body: bytes, line: int) -> bytes | None:
 
 def _to_base64(data: bytes | memoryview, line: int) -> bytes:
     text = _to_text(data)
-    if len(text) - 2 <= line:
-        return text[1:-1]
-    cutter = _cutter(line)
-    lines: list[bytes] = []
     stop = len(text) - 1
+    lines: list[bytes] = []
     start = 1
-    while start + cutter.size <= stop:
-        lines += cutter.unpack_from(text, start)
-        start += cutter.size
-    lines += [text[n : min(n + line, stop)] for n in range(start, stop, line)]
+    while (count := min((stop - start) // line, _AT_ONCE)) > 0:
+        lines += _cutter(line, count).unpack_from(text, start)
+        start += count * line
+    if start < stop:
+        lines.append(text[start:stop])
     return b"\r\n".join(lines)
 
 
-@lru_cache(8)
-def _cutter(line: int) -> Struct:
-    """Cuts lines of this length in C."""
-    return Struct(f"{line}s" * _AT_ONCE)
+@lru_cache(4 * _AT_ONCE)
+def _cutter(line: int, count: int) -> Struct:
+    """Cuts so many lines of this length in C."""
+    return Struct(f"{line}s" * count)
 
 
 def _from_quoted(body: bytes) -> bytes | None:
