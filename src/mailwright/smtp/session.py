@@ -210,6 +210,8 @@ class Session:
             reply = await row.run(self, event)
         else:
             reply = row.fault(self.state)
+            if reply is replies.SAY_HELLO and self.info.role is Role.LMTP:
+                reply = replies.SAY_LHLO
             if isinstance(event, Bdat):
                 await content.receive(self, None)
         if reply is not None:
