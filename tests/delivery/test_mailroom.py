@@ -303,6 +303,45 @@ async def test_what_our_users_send_is_signed(house: House) -> None:
     assert b"DKIM-Signature" not in received
 
 
+@pytest.mark.parametrize(
+    ("author", "signer"),
+    [
+        (b"carol@other.example", b"example.org"),  # whose domain this server has too
+        (b"sales@other.example", b"other.example"),  # an alias that leads to alice
+        (b"bob@example.org", b"example.org"),
+        (b"x@elsewhere.example", b"example.org"),
+    ],
+)
+async def test_nobody_signs_as_a_domain_that_is_not_theirs(
+    house: House, author: bytes, signer: bytes
+) -> None:
+    for domain in ("example.org", "other.example"):
+        (house.keys / domain).mkdir(parents=True)
+        (house.keys / domain / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    await house.store.write(add_domain, "other.example", now=1)
+    await house.store.write(add_account, "carol@other.example", now=1)
+    await house.store.write(add_alias, "sales@other.example", ["alice@example.org"], now=1)
+    raw = b"From: " + author + b"\r\n\r\nhi\r\n"
+    await house.send(raw, "alice@example.org", "you@elsewhere.example", info=await alice(house))
+    ((_, _, content),) = await house.queue()
+    assert re.findall(rb"\bd=([\w.]+);", content) == [signer]
+
+
+async def test_addresses_elsewhere_that_we_would_not_give_out(house: House) -> None:
+    info = await alice(house)
+    for address in ("x@[192.0.2.1]", "x@[IPv6:2001:db8::1]", "v" * 70 + "@elsewhere.example"):
+        assert await house.check(address, info) is None
+        refusal = await house.check(address)
+        assert refusal is not None
+        assert (refusal.code, refusal.enhanced) == (550, "5.7.1")
+        assert codes(await house.send(MESSAGE, "alice@example.org", address, info=info)) == [250]
+    assert sorted(address for _, address, _ in await house.queue()) == [
+        "v" * 70 + "@elsewhere.example",
+        "x@[192.0.2.1]",
+        "x@[IPv6:2001:db8::1]",
+    ]
+
+
 async def test_a_large_message_is_mended_and_kept_whole(house: House) -> None:
     body = b"".join(b"%d\r\n" % number for number in range(100_000))
     raw = b"From: alice@example.org\r\nBcc: x@y.example\r\n\r\n" + body

@@ -19,7 +19,7 @@ from mailwright.delivery.permission import Permissions
 from mailwright.delivery.reception import Reception, Verdict, describe
 from mailwright.delivery.refusals import Refusals
 from mailwright.delivery.routing import Route, Router
-from mailwright.delivery.signing import KeyRing, author_domain
+from mailwright.delivery.signing import KeyRing, author
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend, own_id
 from mailwright.directory.resolve import Destination
 from mailwright.hooks import Delivered, RecipientGiven, SenderGiven
@@ -217,7 +217,7 @@ class DeliveryMailroom:
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
         head = judgement.fields + trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
         if info.role is Role.SUBMISSION:
-            domain = author_domain(header) or envelope.reverse_path.domain
+            domain = await self._signing_domain(info, envelope, header)
             head = await self._sign(domain, head, message, skip, now) + head
         content = await self._local_content(envelope, work, message, head, skip)
         outbound: list[Outbound] = []
@@ -383,6 +383,17 @@ class DeliveryMailroom:
             origin=f"{info.account.address if info.account else 'forwarded'} from {info.peer}",
         )
         return Outbound(content, message, self.dispatcher.lease(message))
+
+    async def _signing_domain(self, info: SessionInfo, envelope: Envelope, header: bytes) -> str:
+        """The author's domain if the author may be whoever logged in: nobody signs as another domain of this server."""
+        account, address = info.account, author(header)
+        own = envelope.reverse_path.domain.lower()
+        if not own and account is not None:
+            own = account.address.rpartition("@")[2]
+        domain = address.rpartition("@")[2].lower()
+        if domain in ("", own) or account is None or not await self._permissions.is_own(account.id, address):
+            return own
+        return domain
 
     async def _sign(self, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
         if not domain or self._keys.is_without(domain):

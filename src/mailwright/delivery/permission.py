@@ -42,6 +42,10 @@ class Permissions:
             return None
         return left
 
+    async def is_own(self, account: int, address: str) -> bool:
+        """Whether an address belongs to the account."""
+        return await self._store.read(may_send_as, account, address, self._separator)
+
     async def check_recipient(self, account: int, address: str) -> Reply | None:
         """An address that refused this account's mail for good is not tried again and again."""
         key = (account, "to", address)

@@ -119,8 +119,13 @@ def author_domain(header: bytes) -> str:
 
     It decides whose keys sign: DMARC compares it with the signature's domain (RFC 7489 3.1.1).
     """
+    return author(header).rpartition("@")[2].lower()
+
+
+def author(header: bytes) -> str:
+    """The first address in From; '' without one."""
     for field in header_fields(header):
         if field.name == b"from":
             addresses = parse_addresses(header[field.value_start : field.value_end])
-            return addresses[0].domain.lower() if addresses else ""
+            return addresses[0].addr_spec if addresses and addresses[0].domain else ""
     return ""

@@ -24,8 +24,13 @@ def normal_address(address: str) -> str:
         raise InvalidAddress(
             f"{address!r} has more than {MAX_LOCAL_PART} octets before the @ (RFC 5321 4.5.3.1.1)"
         )
+    return f"{normal_local(local)}@{normal_domain(domain)}"
+
+
+def normal_domain(domain: str) -> str:
+    """A domain in A-labels. Raises InvalidAddress."""
     try:
-        return f"{normal_local(local)}@{to_ascii(domain)}"
+        return to_ascii(domain)
     except InvalidDomain as error:
         raise InvalidAddress(str(error)) from error
 

@@ -209,6 +209,8 @@ class Session:
         if self.state & row.mask == row.want:
             return row.run(self, event)
         refusal = row.fault(self.state)
+        if refusal is replies.SAY_HELLO and self.info.role is Role.LMTP:
+            refusal = replies.SAY_LHLO
         return content.refuse_chunk(self, refusal) if isinstance(event, Bdat) else refusal
 
     def _other(self, event: Event) -> Reply | None:

@@ -16,7 +16,7 @@ from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.url import BadUrl, ImapUrl, parse_url
 from mailwright.imap.urlauth import find_signed
 from mailwright.message.content import UnknownEncoding
-from mailwright.message.structure import body
+from mailwright.message.structure import bodystructure
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoRight, NotFound
@@ -94,7 +94,7 @@ def _read(tx: Transaction, account: int, url: ImapUrl, items: tuple[str, ...], n
         elif item == "BINARY":
             pieces += [b" (BINARY ", *_binary(tx, source, url), b")"]
         else:
-            pieces.append(b" (BODYPARTSTRUCTURE %b)" % body(source.part))
+            pieces.append(b" (BODYPARTSTRUCTURE %b)" % bodystructure(source.part))
     return pieces
 
 
