@@ -51,11 +51,17 @@ def test_what_was_stored_is_read(stored: bytes) -> None:
 
 @given(st.binary(max_size=300) | st.builds(bytes.__mul__, st.binary(max_size=9), st.integers(0, 3000)))
 def test_any_octets_come_back(content: bytes) -> None:
-    for stored in (codec.pack(content), codec.pack_chunk(content)):
+    for stored in (codec.pack([content])[0], codec.pack_chunk(content)):
         assert len(stored) <= len(content) + 1
         assert codec.unpack(NO_DATABASE, stored) == content
         assert codec.unpack_all(NO_DATABASE, [stored, stored]) == [content, content]
         assert unpack_chunks(codec, [stored, b"\x00", stored]) == [content, b"", content]
+
+
+@given(st.lists(st.binary(max_size=60) | st.builds(bytes.__mul__, st.binary(max_size=3), st.integers(0, 99))))
+def test_many_are_packed_as_each_alone(contents: list[bytes]) -> None:
+    assert codec.pack(contents) == [codec.pack([content])[0] for content in contents]
+    assert codec.pack_chunks(contents) == [codec.pack_chunk(content) for content in contents]
 
 
 def test_a_chunk_with_encoded_bodies_is_smaller_for_it() -> None:
@@ -116,11 +122,11 @@ def learned() -> bytes:
 async def test_a_learned_dictionary_serves_other_processes_too(db: Database) -> None:
     text = b"99 green bottles, hanging on the wall"
     writer = Codec()
-    before = len(writer.pack(text))
+    before = len(writer.pack([text])[0])
     number = await db.write(dictionaries.keep, learned(), 300, 1_700_000_000)
     assert await db.read(dictionaries.read_newest) == (number, 300) == (1, 300)
     writer.adopt(number, learned())
-    stored = writer.pack(text)
+    stored = writer.pack([text])[0]
     assert stored[1] == number
     assert len(stored) < before
     assert await db.read(lambda tx: Codec().unpack(tx, stored)) == text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from mailwright.delivery import reception as receptions
@@ -13,11 +13,12 @@ from mailwright.directory.resolve import Destination, resolve
 from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
 from mailwright.queue.model import Rules
 from mailwright.queue.values import NewMessage, NewRecipient
-from mailwright.store.arrivals import Arrival, PreparedMessage, add, add_all
+from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
+from mailwright.store.db.insert import select
 from mailwright.store.incoming import prepare_small
-from mailwright.store.quota import read_room
+from mailwright.store.quota import Room, room_of
 
 
 class Outbound(NamedTuple):
@@ -55,12 +56,21 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
     for number, delivery in enumerate(deliveries):
         for destination in delivery.destinations:
             by_account.setdefault(destination.account, []).append(number)
-    for account in sorted(by_account):  # in one order, so that two writers never wait for each other
+    targets: list[Target] = []
+    inboxes = _read_inboxes(tx, by_account)
+    for account in sorted(by_account):
         numbers = by_account[account]
-        reasons = _deliver_to(tx, account, [deliveries[number] for number in numbers])
+        if account in inboxes:
+            mailbox, room = inboxes[account]
+            taken, reasons = _take([deliveries[number] for number in numbers], room)
+            targets.append(Target(account, mailbox, taken))
+        else:
+            reasons = ["gone"] * len(numbers)
         for number, reason in zip(numbers, reasons, strict=True):
             if reason:
                 outcomes[number].failed[account] = reason
+    if targets:
+        add_to_each(tx, targets, now=int(deliveries[0].now), enforce_quota=False)
     _enqueue(tx, deliveries, outcomes, rules)
     receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
     return outcomes
@@ -104,12 +114,19 @@ def _enqueue(
         outcome.queued.append(queued)
 
 
-def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -> list[str]:
-    """Put messages into an INBOX; for each why it could not be taken, or ''."""
-    inbox = _find_inbox(tx, account)
-    if inbox is None:
-        return ["gone"] * len(deliveries)
-    room = read_room(tx, account)
+def _read_inboxes(tx: Transaction, accounts: Iterable[int]) -> dict[int, tuple[int, Room]]:
+    """The INBOX of each account that is still there, and what it has room for."""
+    rows = select(
+        tx,
+        "SELECT s.account, m.id, s.quota_bytes - s.bytes, s.quota_messages - s.messages FROM account_state s"
+        " JOIN mailboxes m ON m.account = s.account AND m.name = 'INBOX' WHERE s.account IN",
+        list(accounts),
+    )
+    return {account: (mailbox, room_of(*left)) for account, mailbox, *left in rows}
+
+
+def _take(deliveries: Sequence[Delivery], room: Room) -> tuple[list[Arrival], list[str]]:
+    """What fits into an account, and for each message why it does not, or ''."""
     reasons: list[str] = []
     taken: list[Arrival] = []
     for delivery in deliveries:
@@ -121,8 +138,7 @@ def _deliver_to(tx: Transaction, account: int, deliveries: Sequence[Delivery]) -
             room = room.less(content.size)
             taken.append(Arrival(content, delivery.flags, delivery.keywords))
             reasons.append("")
-    add_all(tx, account, inbox, taken, now=int(deliveries[0].now), enforce_quota=False)
-    return reasons
+    return taken, reasons
 
 
 def _find_inbox(tx: Transaction, account: int) -> int | None:

@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 from mailwright.message.links import from_record
 from mailwright.message.summary import Summary
-from mailwright.store import bulk, changes
+from mailwright.store import changes
 from mailwright.store.blobs.api import Blob
-from mailwright.store.bulk import Counts
-from mailwright.store.db.api import Transaction
-from mailwright.store.db.insert import insert
+from mailwright.store.bulk import DELETED, SEEN, Counts
+from mailwright.store.db.api import Transaction, Value
+from mailwright.store.db.insert import insert, select
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
 from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Kind, Place
 
 PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"  # the columns of `model.Place`
+_PLACES = f"places (account, mailbox, {PLACE})"
 _MAX_THREAD_KEYS = 30  # message-ids of one message that are remembered
 
 
@@ -40,6 +41,14 @@ class Arrival(NamedTuple):
     flags: int = 0
     keywords: str = ""
     internal_date: int | None = None  # None: now
+
+
+class Target(NamedTuple):
+    """A mailbox and what comes into it."""
+
+    account: int
+    mailbox: int
+    arrivals: Sequence[Arrival]
 
 
 def add(
@@ -69,31 +78,52 @@ def add_all(
     enforce_quota: bool = True,
 ) -> list[Added]:
     """Put messages into a mailbox as one change, all or none. Raises NoSuchMailbox, OverQuota, NotAllowed."""
-    if not arrivals:
-        return []
+    return add_to_each(tx, [Target(account, mailbox, arrivals)], now=now, enforce_quota=enforce_quota)
+
+
+def add_to_each(
+    tx: Transaction, targets: Sequence[Target], *, now: int, enforce_quota: bool = True
+) -> list[Added]:
+    """`add_all` for several accounts, each named once and in rising order: so no two writers wait for each other."""
+    added: list[Added] = []
+    messages: list[PreparedMessage] = []
+    places: list[Sequence[Value]] = []
+    for target in targets:
+        if target.arrivals:
+            messages += [arrival.message for arrival in target.arrivals]
+            added += _count_in(tx, target, places, now, enforce_quota)
+    ids = [one.message for one in added]
+    blobs = tx.blobs.keep_all(tx, [message.blob for message in messages], now)
+    threads = find_threads(tx, [message.summary.links for message in messages], ids)
+    _insert_messages(tx, ids, blobs, threads, messages, now)
+    insert(tx, _PLACES, places)
+    return added
+
+
+def _count_in(
+    tx: Transaction, target: Target, places: list[Sequence[Value]], now: int, enforce_quota: bool
+) -> list[Added]:
+    """Count messages into their account and mailbox and log that; adds the rows of their places."""
+    account, mailbox, arrivals = target
     for arrival in arrivals:
         check_keywords(arrival.keywords)
+    count = len(arrivals)
     octets = sum([arrival.message.size for arrival in arrivals])
-    modseq, first = _count_in(tx, account, octets, len(arrivals), enforce_quota)
-    ids = [account << ID_BITS | number for number in range(first, first + len(arrivals))]
-    places = [
-        Place(0, message, modseq, flags, keywords, now if date is None else date, now)
-        for message, (_, flags, keywords, date) in zip(ids, arrivals, strict=True)
-    ]
-    uidvalidity, uid = take_uids(tx, account, mailbox, modseq, bulk.count(places, octets))
-    messages = [arrival.message for arrival in arrivals]
-    blobs = tx.blobs.keep_all(tx, [message.blob for message in messages], now)
-    threads = find_threads(tx, account, [message.summary.links for message in messages], ids)
-    _insert_messages(tx, ids, blobs, threads, messages, now)
-    uids = list(range(uid, uid + len(places)))
-    insert_places(
-        tx, account, mailbox, [place._replace(uid=at) for place, at in zip(places, uids, strict=True)]
-    )
+    modseq, first = _take_ids(tx, account, octets, count, enforce_quota)
+    unseen = sum([1 for arrival in arrivals if not arrival.flags & SEEN])
+    deleted = sum([1 for arrival in arrivals if arrival.flags & DELETED])
+    uidvalidity, uid = take_uids(tx, account, mailbox, modseq, Counts(count, unseen, deleted, octets))
+    ids = [account << ID_BITS | number for number in range(first, first + count)]
+    uids = list(range(uid, uid + count))
     changes.append(tx, account, modseq, mailbox, Kind.ARRIVED, uids, ids)
+    places += [
+        (account, mailbox, at, message, modseq, flags, keywords, now if date is None else date, now)
+        for at, message, (_, flags, keywords, date) in zip(uids, ids, arrivals, strict=True)
+    ]
     return [Added(mailbox, uidvalidity, at, message, modseq) for at, message in zip(uids, ids, strict=True)]
 
 
-def _count_in(tx: Transaction, account: int, octets: int, count: int, enforce_quota: bool) -> tuple[int, int]:
+def _take_ids(tx: Transaction, account: int, octets: int, count: int, enforce_quota: bool) -> tuple[int, int]:
     """Count messages into the account; its new modseq and the first of their numbers."""
     state = tx.one(
         "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + ?, bytes = bytes + ?,"
@@ -136,7 +166,7 @@ def take_uids(tx: Transaction, account: int, mailbox: int, modseq: int, counts: 
 
 
 def insert_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place]) -> None:
-    insert(tx, f"places (account, mailbox, {PLACE})", [(account, mailbox, *place) for place in places])
+    insert(tx, _PLACES, [(account, mailbox, *place) for place in places])
 
 
 def _insert_messages(
@@ -147,7 +177,12 @@ def _insert_messages(
     messages: Sequence[PreparedMessage],
     now: int,
 ) -> None:
-    pack = tx.blobs.codec.pack
+    texts: list[bytes] = []
+    for message in messages:
+        summary = message.summary
+        preview = summary.preview.encode("utf-8", "replace")
+        texts += (summary.envelope, summary.bodystructure, summary.structure, preview)
+    packed = tx.blobs.codec.pack(texts)
     insert(
         tx,
         "messages (id, blob, size, received_at, sent_at, sent_zone, thread, attachment, envelope, bodystructure,"
@@ -162,25 +197,27 @@ def _insert_messages(
                 message.summary.sent_zone,
                 thread,
                 int(message.summary.attachment),
-                pack(message.summary.envelope),
-                pack(message.summary.bodystructure),
-                pack(message.summary.structure),
-                pack(message.summary.preview.encode("utf-8", "replace")),
+                *packed[4 * n : 4 * n + 4],
                 message.summary.subject,
                 message.summary.senders,
                 message.summary.recipients,
                 message.summary.copies,
                 message.summary.links,
             )
-            for message_id, blob, thread, message in zip(ids, blobs, threads, messages, strict=True)
+            for n, (message_id, blob, thread, message) in enumerate(
+                zip(ids, blobs, threads, messages, strict=True)
+            )
         ],
     )
 
 
-def find_threads(tx: Transaction, account: int, links: Sequence[bytes], messages: Sequence[int]) -> list[int]:
+def find_threads(tx: Transaction, links: Sequence[bytes], messages: Sequence[int]) -> list[int]:
     """For each message the thread that one of its message-ids belongs to, else a new one, named by the message."""
-    hashed = [from_record(record).keys[:_MAX_THREAD_KEYS] for record in links]
-    known = _read_threads(tx, account, {key for keys in hashed for key in keys})
+    hashed = [
+        [(message >> ID_BITS, key) for key in from_record(record).keys[:_MAX_THREAD_KEYS]]
+        for record, message in zip(links, messages, strict=True)
+    ]
+    known = _read_threads(tx, {key for keys in hashed for key in keys})
     threads: list[int] = []
     new: list[tuple[int, int, int]] = []
     for keys, message in zip(hashed, messages, strict=True):
@@ -189,26 +226,15 @@ def find_threads(tx: Transaction, account: int, links: Sequence[bytes], messages
         for key in keys:
             if key not in known:
                 known[key] = thread
-                new.append((account, key, thread))
+                new.append((*key, thread))
     insert(tx, "threads (account, message_id, thread)", new, "ON CONFLICT (account, message_id) DO NOTHING")
     return threads
 
 
-def _read_threads(tx: Transaction, account: int, keys: set[int]) -> dict[int, int]:
-    if not keys:
-        return {}
-    wanted = list(keys)
-    wanted += wanted[-1:] * (
-        (1 << (len(wanted) - 1).bit_length()) - len(wanted)
-    )  # few statements are prepared
-    marks = ", ".join("?" * len(wanted))
-    return dict(
-        tx.all(
-            f"SELECT message_id, thread FROM threads WHERE account = ? AND message_id IN ({marks})",  # noqa: S608
-            account,
-            *wanted,
-        )
-    )
+def _read_threads(tx: Transaction, keys: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """The threads of those that are known of these accounts and message-ids."""
+    sql = "SELECT account, message_id, thread FROM threads WHERE (account, message_id) IN"
+    return {(account, key): thread for account, key, thread in select(tx, sql, list(keys))}
 
 
 def check_keywords(keywords: str) -> None:

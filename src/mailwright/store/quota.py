@@ -51,9 +51,14 @@ def read_room(tx: Transaction, account: int) -> Room:
     row = tx.one(
         "SELECT quota_bytes - bytes, quota_messages - messages FROM account_state WHERE account = ?", account
     )
-    if row is None:
-        return Room(0, 0)
-    return Room(*(None if left is None else max(0, int(left)) for left in row))
+    return Room(0, 0) if row is None else room_of(*row)
+
+
+def room_of(octets: int | None, messages: int | None) -> Room:
+    """What is left of two quotas, which may be less than nothing."""
+    return Room(
+        None if octets is None else max(0, int(octets)), None if messages is None else max(0, int(messages))
+    )
 
 
 def read_root_of(tx: Transaction, account: int, name: str) -> tuple[str, Quota]:

@@ -83,7 +83,7 @@ def _adopt_message(tx: Transaction, account: int, message: int) -> int:
         f"INSERT INTO messages (id, blob, thread, {_DESCRIPTION})"  # noqa: S608
         f" SELECT ?, blob, ?, {_DESCRIPTION} FROM messages WHERE id = ?",
         new,
-        arrivals.find_threads(tx, account, [links], [new])[0],
+        arrivals.find_threads(tx, [links], [new])[0],
         message,
     )
     return new

@@ -32,6 +32,7 @@ _ZSTD: Final = b"\x02"  # the number of a dictionary in one octet, then a frame 
 _SHORT: Final = b"\x03"  # the same, of the short form (`encodings`)
 _TEXT: Final = 0x20  # what begins with such an octet or a higher one stands as it is
 _LEVEL: Final = 3
+_TOGETHER: Final = 8  # contents that are compressed in one call, at least
 _SHIPPED: Final = 0  # the number of dictionary.txt
 
 _Function = Callable[[bytes | memoryview], bytes]
@@ -42,7 +43,7 @@ class _Contexts(threading.local):
     """zstd's contexts are cheap to use and dear to make, and belong to one thread."""
 
     def __init__(self) -> None:
-        self.compress: dict[tuple[int, bool], _Function] = {}
+        self.compress: dict[tuple[int, bool], zstandard.ZstdCompressor] = {}
         self.decompress: dict[int, _Function] = {}
         self.decompress_many: dict[int, _Many] = {}
         self.decompress_first = zstandard.ZstdDecompressor(dict_data=_shipped()).decompress
@@ -69,22 +70,36 @@ class Codec:
         if self._newest == _SHIPPED and len(self.samples) < FIRST:
             self.samples.append(content[:SAMPLE_OCTETS])
 
-    def pack(self, content: bytes) -> bytes:
-        """The stored form of a small text, which the database can do without: it gets no checksum."""
+    def pack(self, texts: Sequence[bytes]) -> list[bytes]:
+        """The stored forms of small texts, which the database can do without: they get no checksum."""
         number = self._newest
-        packed = self._compressor(number, False)(content)
-        if len(packed) + 2 < len(content):
-            return b"%b%c%b" % (_ZSTD, number, packed)
-        return content if content and content[0] >= _TEXT else _RAW + content
+        zstd = b"%b%c" % (_ZSTD, number)
+        return [
+            zstd + packed
+            if len(packed) + 2 < len(text)
+            else text
+            if text and text[0] >= _TEXT
+            else _RAW + text
+            for text, packed in zip(texts, self._compress(number, False, texts), strict=True)
+        ]
+
+    def pack_chunks(self, contents: Sequence[bytes]) -> list[bytes]:
+        """The stored forms of content, each at most CHUNK octets."""
+        number = self._newest
+        short = [encodings.shorten(content) for content in contents]
+        plain = [content if form is None else form for content, form in zip(contents, short, strict=True)]
+        return [
+            b"%b%c%b" % (_ZSTD if form is None else _SHORT, number, packed)
+            if len(packed) + 2 < len(content)
+            else _RAW + content
+            for content, form, packed in zip(
+                contents, short, self._compress(number, True, plain), strict=True
+            )
+        ]
 
     def pack_chunk(self, content: bytes) -> bytes:
         """The stored form of at most CHUNK octets of content."""
-        number = self._newest
-        short = encodings.shorten(content)
-        packed = self._compressor(number, True)(content if short is None else short)
-        if len(packed) + 2 < len(content):
-            return b"%b%c%b" % (_ZSTD if short is None else _SHORT, number, packed)
-        return _RAW + content
+        return self.pack_chunks((content,))[0]
 
     def unpack(self, tx: Transaction, stored: bytes) -> bytes:
         """What `pack` or `pack_chunk` was given. Raises StoreFailed when it is damaged."""
@@ -134,7 +149,16 @@ class Codec:
             contents = [()] * len(column)  # one at a time, which tells what is damaged
         return [pieces or (self.unpack(tx, stored),) for pieces, stored in zip(contents, column, strict=True)]
 
-    def _compressor(self, number: int, check: bool) -> _Function:
+    def _compress(self, number: int, check: bool, contents: Sequence[bytes]) -> list[bytes]:
+        """Many at once let other threads run once, and for long; few are not worth what that takes to prepare."""
+        compressor = self._compressor(number, check)
+        if len(contents) < _TOGETHER or not any(contents):
+            return [compressor.compress(content) for content in contents]
+        together: list[bytes | bytearray | memoryview] = list(contents)
+        packed = compressor.multi_compress_to_buffer(together)
+        return [packed[n].tobytes() for n in range(len(contents))]
+
+    def _compressor(self, number: int, check: bool) -> zstandard.ZstdCompressor:
         known = self._contexts.compress
         if (number, check) not in known:
             parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -146,7 +170,7 @@ class Codec:
             )
             known[number, check] = zstandard.ZstdCompressor(
                 compression_params=parameters, dict_data=self._dictionaries[number]
-            ).compress
+            )
         return known[number, check]
 
     def _decompressor(self, tx: Transaction, number: int) -> _Function:

@@ -65,7 +65,8 @@ class DatabaseBlobs:
         ids = {blob.hash: self._keep_upload(tx, blob) for blob in blobs if blob.upload is not None}
         small = [blob for blob in blobs if blob.upload is None]
         ids |= add_references(tx, small)
-        new = {blob.hash: self.codec.pack_chunk(blob.data or b"") for blob in small if blob.hash not in ids}
+        contents = {blob.hash: blob.data or b"" for blob in small if blob.hash not in ids}
+        new = dict(zip(contents, self.codec.pack_chunks(list(contents.values())), strict=True))
         ids |= insert_blobs(
             tx,
             [blob for blob in small if blob.hash in new],

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from mailwright.store.db.api import Row, Transaction, Value
 
-_MOST = 64  # rows in one statement, which has to stay below 32,766 parameters
+_MOST = 16  # rows in one statement: each number of them is a statement of its own, of which not too many are prepared
+_MOST_KEYS = 64
 
 
 def insert(tx: Transaction, into: str, rows: Sequence[Sequence[Value]], then: str = "") -> list[Row]:
@@ -18,8 +19,7 @@ def insert(tx: Transaction, into: str, rows: Sequence[Sequence[Value]], then: st
     found: list[Row] = []
     start = 0
     while start < len(rows):
-        # Powers of two, so that few statements are ever prepared.
-        count = min(_MOST, 1 << ((len(rows) - start).bit_length() - 1))
+        count = min(_MOST, len(rows) - start)
         values = [value for row in rows[start : start + count] for value in row]
         statement = _statement(into, len(rows[0]), count, then)
         if "RETURNING" in then:
@@ -42,9 +42,9 @@ def select(tx: Transaction, sql: str, keys: Sequence[Value | Sequence[Value]], t
     `sql` and `then` are SQL and never hold what a peer sent. It may be a DELETE with RETURNING in `then`.
     """
     found: list[Row] = []
-    for start in range(0, len(keys), _MOST):
-        part = list(keys[start : start + _MOST])
-        room = 1 << (len(part) - 1).bit_length()  # few statements again: the last key fills what is left
+    for start in range(0, len(keys), _MOST_KEYS):
+        part = list(keys[start : start + _MOST_KEYS])
+        room = 1 << (len(part) - 1).bit_length()  # few statements: the last key fills what is left
         part += part[-1:] * (room - len(part))
         if isinstance(part[0], Sequence) and not isinstance(part[0], str | bytes):
             key_marks = f"({', '.join('?' * len(part[0]))})"
