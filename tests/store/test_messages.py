@@ -10,8 +10,9 @@ from support.accounts import new_account, prepared
 from mailwright.store import arrivals, changes, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
-from mailwright.store.model import Added, Flag, Kind, Mailbox
+from mailwright.store.model import ID_BITS, Added, Flag, Kind, Mailbox
 from mailwright.store.sets import unpack
+from mailwright.store.verify import check_blobs
 
 NOW = 1_700_000_000
 
@@ -250,3 +251,26 @@ async def test_large_content_comes_back_whole_and_in_parts(db: Database, account
     again = await add(db, account, content)
     assert again.message != added.message
     assert await db.read(count, "blobs WHERE refs > 0") == 1
+
+
+@pytest.mark.parametrize("size", [100, 600_000])
+async def test_what_came_with_a_trace_of_its_own_is_kept_alone(db: Database, account: int, size: int) -> None:
+    """In its several mailboxes it is one content all the same; what comes later without a trace is shared."""
+    content = os.urandom(size)
+    box = await inbox(db, account)
+    other = await db.write(new_account, f"of{account}@example.net")
+    message = prepared(db, content)
+    targets = [
+        arrivals.Target(one, mailbox.id, [arrivals.Arrival(message)])
+        for one, mailbox in ((account, box), (other, await inbox(db, other)))
+    ]
+    added = await db.write(arrivals.add_to_each, targets, now=1, alone=True)
+    assert [one.message >> ID_BITS for one in added] == [account, other]
+    assert await db.read(lambda tx: tx.all("SELECT refs FROM blobs WHERE refs > 0")) == [(2,)]
+    for _ in range(2):
+        assert await db.read(content_of, (await add(db, account, content)).message) == content
+    assert await db.read(lambda tx: tx.all("SELECT refs FROM blobs WHERE refs > 0")) == [(2,), (2,)]
+    assert await db.read(check_blobs, 10) == []
+    for one, mailbox in ((account, box), (other, await inbox(db, other))):
+        await db.write(messages.expunge, one, mailbox.id, None)
+    assert await db.read(count, "blobs WHERE refs > 0") == 0

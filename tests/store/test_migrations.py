@@ -142,7 +142,7 @@ def fill_version_9(tx: Transaction) -> None:
     """Messages as they were before their zones were kept."""
     for message, date in enumerate(DATES, 1):
         envelope = b'("%b" "Hello" NIL)' % date if date else b'(NIL "Hello" NIL)'
-        packed = tx.blobs.codec.pack(envelope + b" " * 200) if message == 2 else envelope
+        packed = tx.blobs.codec.pack([envelope + b" " * 200])[0] if message == 2 else envelope
         tx.run(
             f"INSERT INTO messages ({OLD_COLUMNS}, sent_at) VALUES ({', '.join('?' * 15)})",
             *(message, 7, 1, 5, message, 0, packed, b"()", b"", b"", "hello", "", "", ""),

@@ -13,6 +13,7 @@ import click
 
 from mailwright.cli.options import json_option, with_config
 from mailwright.cli.output import echo_json, fail, progress
+from mailwright.store.blobs.api import ALONE
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -83,7 +84,7 @@ async def _import_folder(
     running: set[asyncio.Task[None]] = set()
     messages = read(folder)
     while (found := await asyncio.to_thread(next, messages, None)) is not None:
-        digest = hashlib.sha256(found.content).digest()
+        digest = hashlib.sha256(found.content).digest()[:ALONE]
         bars.advance(task)  # type: ignore[arg-type]
         if digest in known:
             counts["known"] += 1
@@ -134,4 +135,4 @@ def _hashes(tx: Transaction, account: int, mailbox: int) -> set[bytes]:
         account,
         mailbox,
     )
-    return {bytes(digest) for (digest,) in rows}
+    return {bytes(digest)[:ALONE] for (digest,) in rows}

@@ -70,7 +70,7 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
             if reason:
                 outcomes[number].failed[account] = reason
     if targets:
-        add_to_each(tx, targets, now=int(deliveries[0].now), enforce_quota=False)
+        add_to_each(tx, targets, now=int(deliveries[0].now), enforce_quota=False, alone=True)
     _enqueue(tx, deliveries, outcomes, rules)
     receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
     return outcomes
@@ -100,7 +100,7 @@ def _enqueue(
     if not going:
         return
     now = deliveries[0].now
-    blobs = tx.blobs.keep_all(tx, [item.content for item, _ in going], int(now))
+    blobs = tx.blobs.keep_all(tx, [item.content for item, _ in going], int(now), alone=True)
     languages = _languages(tx, {item.message.account for item, _ in going})
     entries = [
         Entry(

@@ -82,9 +82,12 @@ def add_all(
 
 
 def add_to_each(
-    tx: Transaction, targets: Sequence[Target], *, now: int, enforce_quota: bool = True
+    tx: Transaction, targets: Sequence[Target], *, now: int, enforce_quota: bool = True, alone: bool = False
 ) -> list[Added]:
-    """`add_all` for several accounts, each named once and in rising order: so no two writers wait for each other."""
+    """`add_all` for several accounts, each named once and in rising order: so no two writers wait for each other.
+
+    `alone` tells that the messages are like no others: see `BlobStore.keep_all`.
+    """
     added: list[Added] = []
     messages: list[PreparedMessage] = []
     places: list[Sequence[Value]] = []
@@ -93,7 +96,7 @@ def add_to_each(
             messages += [arrival.message for arrival in target.arrivals]
             added += _count_in(tx, target, places, now, enforce_quota)
     ids = [one.message for one in added]
-    blobs = tx.blobs.keep_all(tx, [message.blob for message in messages], now)
+    blobs = tx.blobs.keep_all(tx, [message.blob for message in messages], now, alone=alone)
     threads = find_threads(tx, [message.summary.links for message in messages], ids)
     _insert_messages(tx, ids, blobs, threads, messages, now)
     insert(tx, _PLACES, places)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from mailwright.store import search
+from mailwright.store.blobs.api import is_hash_of
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreError
 
@@ -24,7 +25,7 @@ def check_blobs(tx: Transaction, limit: int) -> list[str]:
         except StoreError as error:
             found.append(f"blob {blob}: {error}")
             continue
-        if length != size or digest.digest() != expected:
+        if length != size or not is_hash_of(bytes(expected), digest.digest()):
             found.append(f"blob {blob} is not what was kept: its content or its size differs")
     return found
 

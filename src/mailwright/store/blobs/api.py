@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from mailwright.store.blobs.codec import Codec
     from mailwright.store.db.api import Transaction
 
 CHUNK = 256 * 1024  # octets of content in one chunk; a blob of at most this size is one row
+ALONE: Final = 16  # octets of the hash that are kept of a blob that is like no other
 
 Pieces = Sequence[bytes | memoryview]  # octets that follow one another
 
@@ -22,6 +23,11 @@ class Blob(NamedTuple):
     data: bytes | None  # the content, for a blob of one chunk: compressed only when it turns out to be new
     upload: int | None = None  # the id of the row under which its chunks wait
     location: str | None = None  # where an adapter put it
+
+
+def is_hash_of(kept: bytes, digest: bytes) -> bool:
+    """Whether the hash that is kept of a blob, which may be only the first octets, is this SHA-256."""
+    return len(kept) >= ALONE and digest.startswith(kept)
 
 
 # Runs a store operation and waits until it is durable; from a worker thread.
@@ -42,8 +48,12 @@ class BlobStore(Protocol):
         """Add a reference to a blob, storing it when it is new; its id."""
         ...
 
-    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
-        """`keep` for many blobs, some of which may be the same."""
+    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int, *, alone: bool = False) -> list[int]:
+        """`keep` for many blobs, some of which may be the same.
+
+        `alone` tells that each carries an id of its own, in its trace: the like was never kept and will not come again,
+        so it is neither looked for nor found later.
+        """
         ...
 
     def release(self, tx: Transaction, blob_id: int) -> None:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mailwright.store.blobs.api import CHUNK, Blob, Pieces, WriteNow
+from mailwright.store.blobs.api import ALONE, CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.insert import insert
@@ -61,10 +61,11 @@ class DatabaseBlobs:
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
         return self.keep_all(tx, (blob,), now)[0]
 
-    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
-        ids = {blob.hash: self._keep_upload(tx, blob) for blob in blobs if blob.upload is not None}
+    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int, *, alone: bool = False) -> list[int]:
+        ids = {blob.hash: self._keep_upload(tx, blob, alone) for blob in blobs if blob.upload is not None}
         small = [blob for blob in blobs if blob.upload is None]
-        ids |= add_references(tx, small)
+        if not alone:
+            ids |= add_references(tx, small)
         contents = {blob.hash: blob.data or b"" for blob in small if blob.hash not in ids}
         new = dict(zip(contents, self.codec.pack_chunks(list(contents.values())), strict=True))
         ids |= insert_blobs(
@@ -72,6 +73,7 @@ class DatabaseBlobs:
             [blob for blob in small if blob.hash in new],
             now,
             {digest: packed for digest, packed in new.items() if len(packed) <= _IN_ROW},
+            alone=alone,
         )
         pieces = [
             ((ids[digest] << _CHUNK_BITS) + n, packed[start : start + _PIECE])
@@ -84,16 +86,17 @@ class DatabaseBlobs:
             self.newest = max(ids.values())
         return [ids[blob.hash] for blob in blobs]
 
-    def _keep_upload(self, tx: Transaction, blob: Blob) -> int:
+    def _keep_upload(self, tx: Transaction, blob: Blob, alone: bool) -> int:
         upload = blob.upload
         assert upload is not None
-        found = add_references(tx, (blob,))
+        found = {} if alone else add_references(tx, (blob,))
         if found:
             if found[blob.hash] != upload:  # the same content was kept before: ours is not needed
                 _remove(tx, upload)
             return found[blob.hash]
+        digest = blob.hash[:ALONE] if alone else blob.hash
         if not tx.run(
-            "UPDATE blobs SET hash = ?, size = ?, refs = 1 WHERE id = ?", blob.hash, blob.size, upload
+            "UPDATE blobs SET hash = ?, size = ?, refs = 1 WHERE id = ?", digest, blob.size, upload
         ):
             raise StoreFailed("an upload was swept away before it was finished; send it again")
         return upload
@@ -219,23 +222,33 @@ def _find(tx: Transaction, hashes: Sequence[bytes]) -> list[tuple[bytes, int]]:
         begins += begins[-1:] * ((1 << (len(begins) - 1).bit_length()) - len(begins))  # for few statements
         marks = ", ".join("?" * len(begins))
         found += tx.all(
-            f"SELECT hash, id FROM blobs WHERE substr(hash, 1, 8) IN ({marks}) AND refs > 0",  # noqa: S608
+            f"SELECT hash, id FROM blobs WHERE substr(hash, 1, 8) IN ({marks}) AND length(hash) = 32 AND refs > 0",  # noqa: S608
             *begins,
         )
     return sorted([(bytes(digest), int(blob_id)) for digest, blob_id in found])
 
 
 def insert_blobs(
-    tx: Transaction, blobs: Sequence[Blob], now: int, packed: Mapping[bytes, bytes] | None = None
+    tx: Transaction,
+    blobs: Sequence[Blob],
+    now: int,
+    packed: Mapping[bytes, bytes] | None = None,
+    *,
+    alone: bool = False,
 ) -> dict[bytes, int]:
     """Add blobs that are new, with a reference for each time that they are listed; their ids, by hash.
 
-    `packed` is what stands in their rows. On PostgreSQL two that come at the same time may have the same content.
+    `packed` is what stands in their rows; `alone`: see `BlobStore.keep_all`. On PostgreSQL two that come at the same
+    time may have the same content.
     """
     refs = Counter(blob.hash for blob in blobs)
     contents = packed or {}
+    kept = {digest[:ALONE] if alone else digest: digest for digest in refs}
     rows = {
-        blob.hash: (blob.hash, blob.size, refs[blob.hash], now, blob.location, contents.get(blob.hash))
+        blob.hash: (
+            blob.hash[:ALONE] if alone else blob.hash,
+            *(blob.size, refs[blob.hash], now, blob.location, contents.get(blob.hash)),
+        )
         for blob in blobs
     }
     found = insert(
@@ -244,7 +257,7 @@ def insert_blobs(
         list(rows.values()),
         "RETURNING hash, id",
     )
-    return {bytes(digest): int(blob_id) for digest, blob_id in found}
+    return {kept[bytes(digest)]: int(blob_id) for digest, blob_id in found}
 
 
 def _begin_upload(tx: Transaction, now: int) -> int:

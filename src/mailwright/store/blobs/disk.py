@@ -57,10 +57,10 @@ class DiskBlobs:
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
         return self.keep_all(tx, (blob,), now)[0]
 
-    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
+    def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int, *, alone: bool = False) -> list[int]:
         # A duplicate's own file is named by no row: `unlink_orphans` removes it.
-        ids = add_references(tx, blobs)
-        new = insert_blobs(tx, [blob for blob in blobs if blob.hash not in ids], now)
+        ids = {} if alone else add_references(tx, blobs)
+        new = insert_blobs(tx, [blob for blob in blobs if blob.hash not in ids], now, alone=alone)
         self.newest = max(new.values(), default=self.newest)
         ids |= new
         return [ids[blob.hash] for blob in blobs]
