@@ -18,6 +18,9 @@ from mailwright.message.part import Part
 HTML_LIMIT: Final = 1024 * 1024  # characters of HTML whose text is read
 
 _PADDING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?(?:\n|\Z))")
+_PADDED: Final = re.compile(
+    rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))"
+)  # found quickly, as it begins with a line end
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
 _META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _BREAKS: Final = re.compile(
@@ -57,7 +60,9 @@ def decode_octets(raw: bytes, encoding: str) -> bytes:
 
 def decode_quoted(raw: bytes) -> bytes:
     """`raw` without quoted-printable; white space at the end of a line was put there on the way (RFC 2045 6.7 (3))."""
-    return binascii.a2b_qp(_PADDING.sub(b"", raw))
+    if _PADDED.search(raw + b"\n") is not None:
+        raw = _PADDING.sub(b"", raw)
+    return binascii.a2b_qp(raw)
 
 
 def _base64(raw: bytes) -> bytes:

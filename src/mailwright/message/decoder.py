@@ -6,10 +6,9 @@ import binascii
 from typing import Final
 
 from mailwright.message.content import UnknownEncoding, decode_quoted
+from mailwright.message.header import NOT_BASE64
 
 _IDENTITY: Final = frozenset(("", "7bit", "8bit", "binary"))
-_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-_FOREIGN: Final = bytes([octet for octet in range(256) if octet not in _BASE64])
 _MAX_LINE: Final = 64 * 1024  # octets of quoted-printable without a line end that are kept waiting
 
 
@@ -32,7 +31,7 @@ class Base64Decoder(Decoder):
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        *closed, rest = (self._rest + data.translate(None, _FOREIGN)).split(b"=")
+        *closed, rest = (self._rest + data.translate(None, NOT_BASE64)).split(b"=")
         decoded = [_base64(run) for run in closed]
         whole = len(rest) & ~3
         self._rest = rest[whole:]

@@ -18,7 +18,8 @@ FIELD: Final = re.compile(
 _WORD: Final = re.compile(rb"=\?([^?\s]{1,80})\?([bBqQ])\?(.*?)\?=", re.DOTALL)
 _HEX: Final = re.compile(rb"=([0-9A-Fa-f]{2})")
 _CONTROLS: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]+")
-_NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+NOT_BASE64: Final = bytes([octet for octet in range(256) if octet not in _BASE64])
 
 
 class HeaderField(NamedTuple):
@@ -115,7 +116,7 @@ def _word_octets(encoding: bytes, text: bytes) -> bytes:
 def base64_octets(text: bytes) -> bytes:
     """Base64 with anything odd in it: foreign characters, padding in the middle or missing."""
     octets: list[bytes] = []
-    for run in _NOT_BASE64.sub(b"", text).split(b"="):
+    for run in text.translate(None, NOT_BASE64).split(b"="):
         if len(run) % 4 == 1:  # six bits say nothing
             run = run[:-1]
         if run:
