@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -140,6 +141,49 @@ def _fill(tx: Transaction, number: int) -> None:
         bytes(200_000),
     )
     tx.run("DELETE FROM chunks WHERE id % 3 = 0")
+
+
+async def test_readers_that_take_long_do_not_hold_up_the_others(db: SQLiteDatabase) -> None:
+    """Of three threads two may be at work for long."""
+    going_on = threading.Event()
+
+    def wait(tx: Transaction) -> bool:
+        return going_on.wait(30)
+
+    long = [asyncio.ensure_future(db.read(wait)) for _ in range(2)]
+    try:
+        assert await asyncio.gather(*(db.read(names) for _ in range(100))) == [[]] * 100
+        assert not any(one.done() for one in long)
+    finally:
+        going_on.set()
+    assert await asyncio.gather(*long) == [True, True]
+    assert await db.read(names) == []
+
+
+async def test_a_read_that_fails_and_one_that_nobody_waits_for(db: SQLiteDatabase) -> None:
+    def refuse(tx: Transaction) -> None:
+        raise KeyError("no")
+
+    results = asyncio.gather(db.read(refuse), db.read(names), return_exceptions=True)
+    left = asyncio.ensure_future(db.read(names))
+    await asyncio.sleep(0)
+    left.cancel()
+    failed, found = await results
+    assert isinstance(failed, KeyError)
+    assert found == []
+
+
+async def test_a_glance_sees_what_another_process_did_and_waits_for_nobody(
+    db: SQLiteDatabase, tmp_path: Path
+) -> None:
+    assert db.glance(names) == []
+    other = apsw.Connection(str(tmp_path / "mail.sqlite"))
+    other.execute("INSERT INTO settings (name, value) VALUES ('theirs', x'')")
+    other.execute("BEGIN IMMEDIATE")
+    assert db.glance(names) == ["theirs"]
+    other.close()
+    await db.close()
+    assert db.glance(names) is None
 
 
 async def test_a_long_reader_does_not_stop_the_writer(

@@ -180,9 +180,21 @@ def fetched(session: Session, number: int, uid: int, items: bytes, with_uid: boo
     return b"* %d FETCH (%b%b)\r\n" % (number, b"UID %d " % uid if with_uid else b"", items)
 
 
+async def _adopt(session: Session, selected: Selected) -> bool:
+    """Have all UIDs in the view if another session has them."""
+    view = selected.view
+    if not view.adopt():
+        return False
+    if session.notified > view.modseq:
+        _note(selected, await session.service.journal.news(selected.key, view.modseq, session.notified))
+    return True
+
+
 async def load_from_uid(session: Session, lowest: int) -> None:
     """Have the UIDs from `lowest` on in the view."""
     selected = session.open_mailbox()
+    if await _adopt(session, selected):
+        return
     account, mailbox = selected.key
     store = session.service.store
     news = await store.read(read_news_and_uids, account, mailbox, selected.view.modseq, lowest)
@@ -194,7 +206,7 @@ async def load_from_number(session: Session, lowest: int) -> None:
     """Have the sequence numbers from `lowest` on in the view."""
     selected = session.open_mailbox()
     view = selected.view
-    if not view.missing_number(lowest):
+    if not view.missing_number(lowest) or await _adopt(session, selected):
         return
     account, mailbox = selected.key
     if lowest * 4 < view.count:

@@ -34,6 +34,10 @@ class Recents:
             high = low
         return 1
 
+    def all_claimed(self, key: Key, uidnext: int) -> bool:
+        """Whether no message below `uidnext` is recent to the next session, as far as is known."""
+        return self._next.get(key, 0) >= uidnext
+
     def start(self, key: Key, first: int) -> None:
         """What `find_first` found, unless another session was quicker."""
         self._next.setdefault(key, first)

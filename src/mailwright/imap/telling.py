@@ -22,8 +22,10 @@ async def tell(session: Session, *, expunge: bool, read: bool = False, always: b
     if session.selected is not None and (always or watch is None or not watch.quiet):
         flags = always or watch is None or watch.tells_flags
         await tell_news(session, expunge=expunge, flags=flags, read=read)
-        await tell_contexts(session)
-    await tell_watched(session)
+        if session.selected.contexts:
+            await tell_contexts(session)
+    if watch is not None:
+        await tell_watched(session)
 
 
 async def tell_at_once(session: Session) -> None:

@@ -151,6 +151,16 @@ class View:
         """Whether sequence numbers from `lowest` on must be loaded before they can be used."""
         return lowest <= self._base
 
+    def adopt(self) -> bool:
+        """Load all UIDs from another view of this state, if there is one."""
+        if self._added or self._expunged:
+            return False
+        found = self._pool.get((self.key, self.uidnext, self.count, 0))
+        if found is None:
+            return False
+        self._base, self._uids = 0, found
+        return True
+
     def load(self, stored: Sequence[int], lowest: int) -> None:
         """Take all UIDs from `lowest` on that the store has in the state that was noted last, rising."""
         uids: Iterable[int] = stored

@@ -54,7 +54,7 @@ class Mailbox:
     unseen: int
     deleted: int
     bytes: int
-    subscribed: bool  # 0 or 1 from SQLite
+    subscribed: bool | int  # 0 or 1 from SQLite
 
 
 class Place(NamedTuple):

@@ -53,6 +53,10 @@ class Store:
         """See `Database.read`."""
         return self.db.read(operation, *args, **kwargs)
 
+    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """See `Database.glance`."""
+        return self.db.glance(operation, *args, **kwargs)
+
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.write`."""
         return self.db.write(operation, *args, **kwargs)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_changed
 from mailwright.imap.connection import Command
+from mailwright.imap.journal import Box
 from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import Since, read_resync
@@ -35,7 +36,7 @@ def parse(lexer: Lexer) -> SelectArgs:
 
 
 class Opened(NamedTuple):
-    """What is read in one go. `first_unseen` is a sequence number; 0: none, or too far back to be found."""
+    """What is known at once. `first_unseen` is a sequence number; 0: none, or too far back to be found."""
 
     access: Access
     modseq: int  # the owner's account's
@@ -73,7 +74,6 @@ def _find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> int:
 
 async def run(session: Session, command: Command) -> Reply:
     args: SelectArgs = command.args
-    service = session.service
     if args.resync is not None and "QRESYNC" not in session.enabled:
         raise Bad("ENABLE QRESYNC comes first")
     if args.resync is not None and args.resync.matches and "UIDONLY" in session.enabled:
@@ -82,11 +82,7 @@ async def run(session: Session, command: Command) -> Reply:
         # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
         session.selected = None
         session.write(session.untagged("OK", "The mailbox before this is closed", "CLOSED"))
-    owner = session.account_id
-    if acl.is_shared(args.mailbox):
-        owner, _ = await service.store.read(acl.locate, owner, args.mailbox)
-    session.watch(owner)
-    opened = await service.store.read(open_mailbox, session.account_id, args.mailbox, service, args.resync)
+    opened = await _open(session, args)
     if args.condstore:
         session.enabled |= {"CONDSTORE"}
     read_only = command.name == "EXAMINE"
@@ -115,6 +111,35 @@ async def run(session: Session, command: Command) -> Reply:
     # RFC 4314 5.2
     fixed = read_only or not any(right in opened.access.rights for right in "iewst")
     return Reply(f"{command.name} completed", "READ-ONLY" if fixed else "READ-WRITE")
+
+
+async def _open(session: Session, args: SelectArgs) -> Opened:
+    """Open the mailbox, from memory if it can be; from before that on we hear of its changes."""
+    service, account, name = session.service, session.account_id, args.mailbox
+    if acl.is_shared(name):
+        owner, _ = await service.store.read(acl.locate, account, name)
+        session.watch(owner)
+        return await service.store.read(open_mailbox, account, name, service, args.resync)
+    session.watch(account)
+    box = await service.journal.box(account, name) if args.resync is None else None
+    opened = None if box is None else _recall(service, box)
+    if opened is None:
+        opened = await service.store.read(open_mailbox, account, name, service, args.resync)
+        service.journal.keep(name, Box(opened.access, opened.modseq))
+    return opened
+
+
+def _recall(service: Service, box: Box) -> Opened | None:
+    """As `open_mailbox`; None when the store must be asked."""
+    access = box.access
+    mailbox, key = access.mailbox, (access.account, access.mailbox.id)
+    if key not in service.keywords or not service.recents.all_claimed(key, mailbox.uidnext):
+        return None
+    all_unseen = mailbox.unseen == mailbox.messages
+    if not all_unseen and 0 < mailbox.unseen <= _LOOKED_AT:
+        return None
+    first_unseen = min(1, mailbox.messages) if all_unseen else 0
+    return Opened(access, box.modseq, mailbox.uidnext, [], first_unseen, set(), None)
 
 
 async def _resync(session: Session, selected: Selected, since: Since) -> None:

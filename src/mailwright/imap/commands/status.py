@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
+from mailwright.imap.journal import Box
 from mailwright.imap.reply import Reply
 from mailwright.imap.service import Service
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox, parse_status_items
 from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.store import acl
+from mailwright.store.acl import Access
+from mailwright.store.changes import read_modseq
 from mailwright.store.db.api import Transaction
-from mailwright.store.model import Mailbox
 from mailwright.store.quota import read_deleted_size
 
 if TYPE_CHECKING:
@@ -34,35 +36,41 @@ def parse(lexer: Lexer) -> StatusArgs:
 
 async def run(session: Session, command: Command) -> Reply:
     args: StatusArgs = command.args
-    service = session.service
-    line = await service.store.read(
-        read_status, session.account_id, args.mailbox, args.items, service, session.utf8
-    )
+    account, name = session.account_id, args.mailbox
+    journal = session.service.journal
+    found = None if acl.is_shared(name) else await journal.box(account, name)
+    if found is not None and "DELETED-STORAGE" not in args.items:
+        box, deleted_size = found, 0
+    else:
+        box, deleted_size = await session.service.store.read(read_status, account, name, args.items)
+        if box.access.account == account:
+            journal.keep(name, box)
+    line = status_line(session.service, box.access, args.items, deleted_size, session.utf8)
     if "HIGHESTMODSEQ" in args.items:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: asking for it enables it
     session.write(line)
     return Reply("STATUS completed")
 
 
-def read_status(
-    tx: Transaction, account: int, name: str, items: tuple[str, ...], service: Service, utf8: bool = False
-) -> bytes:
-    """The STATUS response of a mailbox by its name. Raises NoSuchMailbox, NoRight."""
+def read_status(tx: Transaction, account: int, name: str, items: tuple[str, ...]) -> tuple[Box, int]:
+    """What STATUS tells of a mailbox by its name: see `status_line`. Raises NoSuchMailbox, NoRight."""
     access = acl.resolve(tx, account, name)
     access.need("r")
-    return status_line(tx, service, access.account, access.mailbox, items, access.name, utf8)
+    return Box(access, read_modseq(tx, access.account)), deleted_size_of(tx, access, items)
+
+
+def deleted_size_of(tx: Transaction, access: Access, items: tuple[str, ...]) -> int:
+    """The octets of messages flagged \\Deleted, if they are asked for."""
+    if "DELETED-STORAGE" not in items or not access.mailbox.deleted:
+        return 0
+    return read_deleted_size(tx, access.account, access.mailbox.id)
 
 
 def status_line(
-    tx: Transaction,
-    service: Service,
-    account: int,
-    mailbox: Mailbox,
-    items: tuple[str, ...],
-    name: str,
-    utf8: bool = False,
+    service: Service, access: Access, items: tuple[str, ...], deleted_size: int, utf8: bool = False
 ) -> bytes:
-    """The STATUS response with these items, of a mailbox of `account` that the client calls `name`."""
+    """The STATUS response with these items."""
+    account, mailbox, _, name = access
     values: dict[str, int | str] = {
         "MESSAGES": mailbox.messages,
         "UIDNEXT": mailbox.uidnext,
@@ -77,7 +85,6 @@ def status_line(
         "RECENT": min(
             mailbox.messages, mailbox.uidnext - service.recents.first((account, mailbox.id), mailbox.uidnext)
         ),
+        "DELETED-STORAGE": deleted_size,
     }
-    if "DELETED-STORAGE" in items:
-        values["DELETED-STORAGE"] = read_deleted_size(tx, account, mailbox.id) if mailbox.deleted else 0
     return responses.status(name, [(item, values[item]) for item in items], utf8)

@@ -88,6 +88,13 @@ class Database(Protocol):
         """Run a store operation that only reads, on one consistent snapshot."""
         ...
 
+    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """The result of looking up one row that each write touches, at once and in the event loop itself.
+
+        None: it cannot be had without waiting, so `read` it.
+        """
+        ...
+
     def write_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` for a worker thread: it blocks."""
         ...

@@ -119,6 +119,9 @@ class PostgresDatabase:
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(lambda: self.read_now(operation, *args, **kwargs))
 
+    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        return None
+
     async def _run(self, call: Callable[[], T]) -> T:
         if self._closing:
             raise StoreFailed("the store is closed")

@@ -140,6 +140,7 @@ class SQLiteDatabase:
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: apsw.Connection | None = None
+        self._glancing: apsw.Connection | None = None  # the event loop's own
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -210,6 +211,14 @@ class SQLiteDatabase:
         except apsw.Error as error:
             raise _as_store_error(error) from error
 
+    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        if self._glancing is None:
+            return None
+        try:
+            return operation(SQLiteTransaction(self._glancing, self.blobs), *args, **kwargs)
+        except apsw.Error:
+            return None
+
     # The writer's thread
 
     def _open(self) -> None:
@@ -223,6 +232,8 @@ class SQLiteDatabase:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+            self._glancing = self._connect(apsw.SQLITE_OPEN_READWRITE)
+            self._glancing.set_busy_timeout(0)
         except apsw.Error as error:
             raise _as_store_error(error) from error
 
@@ -400,7 +411,9 @@ class SQLiteDatabase:
         self._writer.join()
         self._checkpointer.join()
         self._readers.stop()
-        for connection in [*self._reader_connections, *([self._connection] if self._connection else [])]:
+        for connection in (*self._reader_connections, self._glancing, self._connection):
+            if connection is None:
+                continue
             try:
                 connection.close()
             except apsw.Error as error:  # the write-ahead log keeps what could not be copied back

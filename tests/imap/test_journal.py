@@ -1,0 +1,123 @@
+"""What sessions share of an account: it is never older than what any process has committed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from support.accounts import new_account, prepared
+from support.stores import open_store
+
+from mailwright.imap.commands.status import read_status
+from mailwright.imap.journal import Box, Journal
+from mailwright.store import arrivals, mailboxes, messages
+from mailwright.store.store import Store
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
+    """One file, opened as by two processes: neither is told of what the other does."""
+    async with open_store(tmp_path) as ours, open_store(tmp_path) as theirs:
+        yield ours, theirs
+
+
+class Desk:
+    """A journal over a store with an account of one message, and the boxes that it knows."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.journal = Journal(store)
+        self.account = 0
+
+    async def prepare(self) -> None:
+        self.account = await self.store.write(new_account, "ann@example.org")
+        await self.add(self.store)
+
+    async def add(self, store: Store, name: str = "INBOX") -> None:
+        mailbox = await store.read(mailboxes.find_mailbox, self.account, name)
+        message = prepared(store.db, b"a: b\r\n\r\n%d" % mailbox.uidnext)
+        await store.write(arrivals.add, self.account, mailbox.id, message, now=1)
+
+    async def read(self, name: str) -> Box:
+        """As STATUS does it: from the store, and kept."""
+        box, _ = await self.store.read(read_status, self.account, name, ())
+        self.journal.keep(name, box)
+        return box
+
+    async def count(self, name: str) -> int | None:
+        """What the journal knows of a mailbox's messages."""
+        box = await self.journal.box(self.account, name)
+        return None if box is None else box.access.mailbox.messages
+
+
+@pytest.fixture
+async def desk(stores: tuple[Store, Store]) -> Desk:
+    desk = Desk(stores[0])
+    await desk.prepare()
+    return desk
+
+
+async def test_what_was_read_is_known_until_it_changes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await desk.count("INBOX") is None
+    await desk.read("INBOX")
+    monkeypatch.setattr(desk.store, "read", None)  # nobody asks the store now
+    assert await desk.count("INBOX") == 1
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["ourselves", "another process"])
+async def test_what_anybody_adds_is_counted(desk: Desk, stores: tuple[Store, Store], who: int) -> None:
+    await desk.read("INBOX")
+    before = await desk.journal.box(desk.account, "INBOX")
+    await desk.add(stores[who])
+    assert await desk.count("INBOX") == 2
+    after = await desk.journal.box(desk.account, "INBOX")
+    assert before is not None
+    assert after is not None
+    assert after.modseq > before.modseq
+
+
+async def test_flags_are_counted(desk: Desk, stores: tuple[Store, Store]) -> None:
+    box = await desk.read("INBOX")
+    await stores[1].write(messages.store_flags, desk.account, box.access.mailbox.id, [1], "add", 1)
+    now = await desk.journal.box(desk.account, "INBOX")
+    assert now is not None
+    assert now.access.mailbox.unseen == 0
+
+
+async def test_a_change_elsewhere_changes_nothing(desk: Desk) -> None:
+    await desk.read("INBOX")
+    await desk.add(desk.store, "Sent")
+    assert await desk.count("INBOX") == 1
+
+
+async def test_a_name_may_come_to_mean_another_mailbox(desk: Desk, stores: tuple[Store, Store]) -> None:
+    await desk.add(desk.store, "Sent")
+    await desk.read("Sent")
+    await stores[1].write(mailboxes.rename_mailbox, desk.account, "Sent", "Posted")
+    await stores[1].write(mailboxes.create_mailbox, desk.account, "Sent")
+    assert await desk.count("Sent") is None
+    assert (await desk.read("Sent")).access.mailbox.messages == 0
+
+
+async def test_a_mailbox_that_is_gone_is_not_known(desk: Desk) -> None:
+    await desk.read("Junk")
+    await desk.store.write(mailboxes.delete_mailbox, desk.account, "Junk")
+    assert await desk.count("Junk") is None
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it(desk: Desk) -> None:
+    old = await desk.read("INBOX")
+    await desk.add(desk.store)
+    assert await desk.count("INBOX") == 2
+    desk.journal.keep("INBOX", old)
+    assert await desk.count("INBOX") == 2
+
+
+async def test_many_names_are_not_all_kept(desk: Desk) -> None:
+    for number in range(60):
+        await desk.store.write(mailboxes.create_mailbox, desk.account, f"Box{number}")
+    for number in range(60):
+        await desk.read(f"Box{number}")
+    known = [number for number in range(60) if await desk.count(f"Box{number}") is not None]
+    assert known == list(range(10, 60))
