@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal
 
 from mailwright.imap.commands.fetch import FLAGS, MODSEQ, UID, send_items
@@ -42,7 +44,9 @@ async def run(session: Session, command: Command) -> Reply:
     if not permitted or (args.mode and args.flags != Flags() and not mask and not keywords):
         raise Refused("You may not change these flags here; ask the owner of the mailbox", "NOPERM")
     runs, limit = limited(session, await find_messages(session, args.numbers, command.uid))
-    uids = [uid for run in runs for uid in run.uids]
+    uids = array("I")
+    for run in runs:
+        uids += run.uids
     work = session.service.store.write(
         store_flags,
         *selected.key,
@@ -103,7 +107,7 @@ async def _tell_many(
     if with_modseq:  # what others changed meanwhile may have been shown: it is told as news too
         session.notified = max(session.notified, selected.view.modseq + 1)
     if not silent:
-        selected.view.forget_flags([uid for run in runs for uid in run.uids])
+        selected.view.forget_flags(chain.from_iterable(run.uids for run in runs))
 
 
 def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:
