@@ -162,7 +162,7 @@ def _insert_messages(
                 thread,
                 int(message.summary.attachment),
                 pack(message.summary.envelope),
-                pack(message.summary.bodystructure),
+                message.summary.bodystructure,  # as it is sent: clients ask for all of a mailbox
                 pack(message.summary.structure),
                 pack(message.summary.preview.encode("utf-8", "replace")),
                 message.summary.subject,

@@ -111,7 +111,7 @@ def train(contents: Sequence[bytes]) -> bytes | None:
     samples: Samples = []
     for content in contents:
         summary = summarize(parse_message(content))
-        samples += [encodings.shorten(content) or content, summary.envelope, summary.bodystructure]
+        samples += [encodings.shorten(content) or content, summary.envelope]
         samples += [summary.structure, summary.preview.encode("utf-8", "replace")]
     try:
         return zstandard.train_dictionary(_SIZE, samples, k=_FRAGMENT, d=_GRAIN).as_bytes()

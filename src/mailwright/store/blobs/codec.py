@@ -110,7 +110,11 @@ class Codec:
         unpack, known, method = self.unpack, self._contexts.decompress, _ZSTD[0]
         try:
             return [
-                known[stored[1]](stored[2:]) if stored[0] == method else unpack(tx, stored)
+                stored
+                if stored[0] >= _TEXT
+                else known[stored[1]](stored[2:])
+                if stored[0] == method
+                else unpack(tx, stored)
                 for stored in column
             ]
         except (KeyError, IndexError, MemoryError, zstandard.ZstdError):
