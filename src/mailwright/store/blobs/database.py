@@ -20,18 +20,15 @@ _IN_ROW = 2000  # octets of packed content that stand in the blob's own row
 _AT_ONCE = 64  # hashes that are looked up in one statement
 _PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a page of SQLite's
 
-# Blobs of one chunk with what they are packed into; the database puts pieces together.
-_PACKED = (
-    "SELECT b.id, b.size, CASE WHEN b.data IS NULL AND b.size <= {chunk} THEN"
-    " (SELECT {joined} FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits}))"
-    " ELSE b.data END FROM blobs b WHERE b.id >= ? AND b.id <= ?"
+# Blobs of one chunk with what they are packed into; the database puts pieces together, in the order of the subquery.
+_SELECT = (
+    "SELECT b.id, b.size, CASE WHEN b.data IS NULL AND b.size <= {chunk} THEN (SELECT {joined} FROM"
+    " (SELECT c.data FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits})"
+    " ORDER BY c.id) AS p) ELSE b.data END FROM blobs b WHERE b.id >= ? AND b.id <= ?"
 )
-_JOINED = {
-    "sqlite": "CAST(string_agg(c.data, '' ORDER BY c.id) AS BLOB)",
-    "postgres": "string_agg(c.data, '' ORDER BY c.id)",
-}
-_SELECT = {
-    name: _PACKED.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
+_JOINED = {"sqlite": "CAST(string_agg(p.data, '') AS BLOB)", "postgres": "string_agg(p.data, '')"}
+_PACKED = {
+    name: _SELECT.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
 }
 
 
@@ -137,7 +134,7 @@ class DatabaseBlobs:
     def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
         rows: dict[int, Row] = {}
         for first, last in ranges(set(blob_ids)):
-            for row in tx.all(_SELECT[tx.dialect.name], first, last):
+            for row in tx.all(_PACKED[tx.dialect.name], first, last):
                 rows[row[0]] = row
         found = [_found(rows.get(blob_id), blob_id) for blob_id in blob_ids]
         contents = self.codec.unpack_chunks(tx, [data for _, data in found])
@@ -165,7 +162,7 @@ class DatabaseBlobs:
 
 
 def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes]:
-    return _found(tx.one(_SELECT[tx.dialect.name], blob_id, blob_id), blob_id)
+    return _found(tx.one(_PACKED[tx.dialect.name], blob_id, blob_id), blob_id)
 
 
 def _found(row: Row | None, blob_id: int) -> tuple[int, bytes]:
