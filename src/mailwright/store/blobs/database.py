@@ -24,11 +24,19 @@ _PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a
 _SELECT = (
     "SELECT b.id, b.size, CASE WHEN b.data IS NULL AND b.size <= {chunk} THEN (SELECT {joined} FROM"
     " (SELECT c.data FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits})"
-    " ORDER BY c.id) AS p) ELSE b.data END FROM blobs b WHERE b.id >= ? AND b.id <= ?"
+    " ORDER BY c.id) AS p) ELSE b.data END AS data FROM blobs b WHERE b.id >= ? AND b.id <= ? ORDER BY b.id"
+)
+# The same of many as one row: to step from row to row would halt other threads each time.
+_SELECT_TOGETHER = (
+    "SELECT string_agg(CAST(p.id AS TEXT), ','), string_agg(CAST(p.size AS TEXT), ','),"
+    " string_agg(CAST(coalesce(length(p.data), 0) AS TEXT), ','), {joined} FROM ({packed}) AS p"
 )
 _JOINED = {"sqlite": "CAST(string_agg(p.data, '') AS BLOB)", "postgres": "string_agg(p.data, '')"}
 _PACKED = {
     name: _SELECT.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
+}
+_TOGETHER = {
+    name: _SELECT_TOGETHER.format(joined=joined, packed=_PACKED[name]) for name, joined in _JOINED.items()
 }
 
 
@@ -134,7 +142,7 @@ class DatabaseBlobs:
     def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
         rows: dict[int, Row] = {}
         for first, last in ranges(set(blob_ids)):
-            for row in tx.all(_PACKED[tx.dialect.name], first, last):
+            for row in _read_together(tx, first, last):
                 rows[row[0]] = row
         found = [_found(rows.get(blob_id), blob_id) for blob_id in blob_ids]
         contents = self.codec.unpack_chunks(tx, [data for _, data in found])
@@ -163,6 +171,23 @@ class DatabaseBlobs:
 
 def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes]:
     return _found(tx.one(_PACKED[tx.dialect.name], blob_id, blob_id), blob_id)
+
+
+def _read_together(tx: Transaction, first: int, last: int) -> list[Row]:
+    """Id, size and packed data of the blobs from `first` to `last`."""
+    if first == last:
+        return tx.all(_PACKED[tx.dialect.name], first, last)
+    row = tx.one(_TOGETHER[tx.dialect.name], first, last)
+    if row is None or row[0] is None:
+        return []
+    numbers = [list(map(int, column.split(","))) for column in row[:3]]
+    rows: list[Row] = []
+    start = 0
+    for blob_id, size, length in zip(*numbers, strict=True):
+        stop = start + length
+        rows.append((blob_id, size, row[3][start:stop] or None))
+        start = stop
+    return rows
 
 
 def _found(row: Row | None, blob_id: int) -> tuple[int, bytes]:
