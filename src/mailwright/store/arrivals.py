@@ -183,9 +183,8 @@ def _insert_messages(
     texts: list[bytes] = []
     for message in messages:
         summary = message.summary
-        preview = summary.preview.encode("utf-8", "replace")
-        texts += (summary.envelope, summary.bodystructure, summary.structure, preview)
-    packed = tx.blobs.codec.pack(texts)
+        texts += (summary.envelope, summary.structure, summary.preview.encode("utf-8", "replace"))
+    packed = iter(tx.blobs.codec.pack(texts))
     insert(
         tx,
         "messages (id, blob, size, received_at, sent_at, sent_zone, thread, attachment, envelope, bodystructure,"
@@ -200,15 +199,18 @@ def _insert_messages(
                 message.summary.sent_zone,
                 thread,
                 int(message.summary.attachment),
-                *packed[4 * n : 4 * n + 4],
+                envelope,
+                message.summary.bodystructure,  # as it is sent: clients ask for all of a mailbox
+                structure,
+                preview,
                 message.summary.subject,
                 message.summary.senders,
                 message.summary.recipients,
                 message.summary.copies,
                 message.summary.links,
             )
-            for n, (message_id, blob, thread, message) in enumerate(
-                zip(ids, blobs, threads, messages, strict=True)
+            for message_id, blob, thread, message, envelope, structure, preview in zip(
+                ids, blobs, threads, messages, packed, packed, packed, strict=True
             )
         ],
     )

@@ -27,7 +27,7 @@ Samples = list[bytes | bytearray | memoryview]  # what zstandard asks for
 log = logging.getLogger(__name__)
 
 GROWTH: Final = 16  # another is learned when there are so many times as many blobs
-_SAMPLES: Final = 256  # messages that it is learned from
+_SAMPLES: Final = 512  # messages that it is learned from
 _SIZE: Final = 160 * 1024  # octets of a dictionary
 _FRAGMENT: Final = 128  # octets
 _GRAIN: Final = 8  # octets that make two fragments alike
@@ -111,7 +111,7 @@ def train(contents: Sequence[bytes]) -> bytes | None:
     samples: Samples = []
     for content in contents:
         summary = summarize(parse_message(content))
-        samples += [encodings.shorten(content) or content, summary.envelope, summary.bodystructure]
+        samples += [encodings.shorten(content) or content, summary.envelope]
         samples += [summary.structure, summary.preview.encode("utf-8", "replace")]
     try:
         return zstandard.train_dictionary(_SIZE, samples, k=_FRAGMENT, d=_GRAIN).as_bytes()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mailwright.store.db.api import Transaction
 
 FIRST: Final = 128  # messages that come before the first dictionary is learned, from them
-SAMPLE_OCTETS: Final = 8192  # of each message that a dictionary is learned from
+SAMPLE_OCTETS: Final = 4096  # of each message that a dictionary is learned from
 
 _MAGIC: Final = zstandard.FRAME_HEADER  # of zstd, which frames are kept without
 _RAW: Final = b"\x00"
@@ -125,7 +125,11 @@ class Codec:
         unpack, known, method = self.unpack, self._contexts.decompress, _ZSTD[0]
         try:
             return [
-                known[stored[1]](stored[2:]) if stored[0] == method else unpack(tx, stored)
+                stored
+                if stored[0] >= _TEXT
+                else known[stored[1]](stored[2:])
+                if stored[0] == method
+                else unpack(tx, stored)
                 for stored in column
             ]
         except (KeyError, IndexError, MemoryError, zstandard.ZstdError):

@@ -20,18 +20,23 @@ _IN_ROW = 2000  # octets of packed content that stand in the blob's own row
 _AT_ONCE = 64  # hashes that are looked up in one statement
 _PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a page of SQLite's
 
-# Blobs of one chunk with what they are packed into; the database puts pieces together.
-_PACKED = (
-    "SELECT b.id, b.size, CASE WHEN b.data IS NULL AND b.size <= {chunk} THEN"
-    " (SELECT {joined} FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits}))"
-    " ELSE b.data END FROM blobs b WHERE b.id >= ? AND b.id <= ?"
+# Blobs of one chunk with what they are packed into; the database puts pieces together, in the order of the subquery.
+_SELECT = (
+    "SELECT b.id, b.size, CASE WHEN b.data IS NULL AND b.size <= {chunk} THEN (SELECT {joined} FROM"
+    " (SELECT c.data FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits})"
+    " ORDER BY c.id) AS p) ELSE b.data END AS data FROM blobs b WHERE b.id >= ? AND b.id <= ? ORDER BY b.id"
 )
-_JOINED = {
-    "sqlite": "CAST(string_agg(c.data, '' ORDER BY c.id) AS BLOB)",
-    "postgres": "string_agg(c.data, '' ORDER BY c.id)",
+# The same of many as one row: to step from row to row would halt other threads each time.
+_SELECT_TOGETHER = (
+    "SELECT string_agg(CAST(p.id AS TEXT), ','), string_agg(CAST(p.size AS TEXT), ','),"
+    " string_agg(CAST(coalesce(length(p.data), 0) AS TEXT), ','), {joined} FROM ({packed}) AS p"
+)
+_JOINED = {"sqlite": "CAST(string_agg(p.data, '') AS BLOB)", "postgres": "string_agg(p.data, '')"}
+_PACKED = {
+    name: _SELECT.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
 }
-_SELECT = {
-    name: _PACKED.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
+_TOGETHER = {
+    name: _SELECT_TOGETHER.format(joined=joined, packed=_PACKED[name]) for name, joined in _JOINED.items()
 }
 
 
@@ -140,7 +145,7 @@ class DatabaseBlobs:
     def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
         rows: dict[int, Row] = {}
         for first, last in ranges(set(blob_ids)):
-            for row in tx.all(_SELECT[tx.dialect.name], first, last):
+            for row in _read_together(tx, first, last):
                 rows[row[0]] = row
         found = [_found(rows.get(blob_id), blob_id) for blob_id in blob_ids]
         contents = self.codec.unpack_chunks(tx, [data for _, data in found])
@@ -168,7 +173,24 @@ class DatabaseBlobs:
 
 
 def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes]:
-    return _found(tx.one(_SELECT[tx.dialect.name], blob_id, blob_id), blob_id)
+    return _found(tx.one(_PACKED[tx.dialect.name], blob_id, blob_id), blob_id)
+
+
+def _read_together(tx: Transaction, first: int, last: int) -> list[Row]:
+    """Id, size and packed data of the blobs from `first` to `last`."""
+    if first == last:
+        return tx.all(_PACKED[tx.dialect.name], first, last)
+    row = tx.one(_TOGETHER[tx.dialect.name], first, last)
+    if row is None or row[0] is None:
+        return []
+    numbers = [list(map(int, column.split(","))) for column in row[:3]]
+    rows: list[Row] = []
+    start = 0
+    for blob_id, size, length in zip(*numbers, strict=True):
+        stop = start + length
+        rows.append((blob_id, size, row[3][start:stop] or None))
+        start = stop
+    return rows
 
 
 def _found(row: Row | None, blob_id: int) -> tuple[int, bytes]:
