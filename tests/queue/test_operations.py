@@ -208,6 +208,9 @@ async def test_a_message_is_found_and_its_story_told(db: Database) -> None:
         assert trace.find(tx, "Carol@b.example") == [first]
         assert first in trace.find(tx, "<1@us.example>")
         assert not trace.find(tx, "nobody@nowhere.example")
+        assert not trace.find(tx, "arol@b.example"), "only the whole of a name"
+        assert not trace.find(tx, "c_rol@b.example"), "nothing stands for anything else"
+        assert not trace.find(tx, "%")
         record = trace.read(tx, first)
         assert record is not None
         story = trace.tell(record)
@@ -230,7 +233,7 @@ async def test_old_records_go_when_their_message_is_gone(db: Database) -> None:
         assert trace.purge(tx, NOW + 29 * 86_400) == 0
         assert trace.purge(tx, NOW + 31 * 86_400) == 3
         assert trace.read(tx, numbers[0]) is None
-        assert tx.one("SELECT COUNT(*) FROM trace_keys") == (0,)
+        assert tx.one("SELECT COUNT(*) FROM trace_events") == (0,)
         assert fill(tx)[0] > numbers[-1], "ids are never used twice"
 
     await db.write(run)

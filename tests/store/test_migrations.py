@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.postgres import PostgresServer
 
+from mailwright.queue import trace
 from mailwright.store import reading, schema
 from mailwright.store.blobs.api import Blob
 from mailwright.store.blobs.database import DatabaseBlobs
@@ -157,4 +158,33 @@ async def test_zones_of_older_mail_are_read_from_its_envelopes(
     db = await migrated(kind, place, monkeypatch, 9, fill_version_9)
     rows = await db.read(lambda tx: tx.all("SELECT sent_zone FROM messages ORDER BY id"))
     assert rows == [(-480,), (345,), (None,), (0,)]
+    await db.close()
+
+
+def fill_traces_of_version_9(tx: Transaction) -> None:
+    for number, names in ((1, ("1@a.example", "bob@b.example")), (2, ("bob@b.example",)), (3, ())):
+        tx.run(
+            "INSERT INTO traces (id, at, account, message_id, reverse_path) VALUES (?, 5, 1, '1@a.example', '')",
+            number,
+        )
+        tx.run(
+            "INSERT INTO trace_events (trace, n, at, kind, data) VALUES (?, 0, 5, 'accepted', ?)",
+            number,
+            '{"origin": "carol"}',
+        )
+        for name in names:
+            tx.run("INSERT INTO trace_keys (name, trace) VALUES (?, ?)", name, number)
+
+
+async def test_records_of_version_9_are_found_and_told(
+    kind: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = await migrated(kind, place, monkeypatch, 9, fill_traces_of_version_9)
+    assert await db.read(trace.find, "Bob@b.example") == [2, 1]
+    assert await db.read(trace.find, "<1@a.example>") == [1]
+    record = await db.read(trace.read, 2)
+    assert record is not None
+    assert [(event.at, event.kind, event.data) for event in record.events] == [
+        (5, "accepted", {"origin": "carol"})
+    ]
     await db.close()

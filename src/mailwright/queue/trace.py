@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -47,40 +47,27 @@ class Record:
 
 
 def begin_all(tx: Transaction, now: float, messages: Sequence[NewMessage]) -> list[int]:
-    """A new record for each message that has none yet; their ids, in the order of the messages."""
-    new = [message for message in messages if not message.trace]
+    """A new record for each message; their ids, in the order of the messages."""
     rows = insert(
         tx,
-        "traces (at, account, message_id, reverse_path)",
-        [(now, message.account, message.message_id, message.reverse_path) for message in new],
+        "traces (at, account, message_id, reverse_path, origin, names)",
+        [
+            (now, message.account, message.message_id, message.reverse_path, message.origin, _names(message))
+            for message in messages
+        ],
         "RETURNING id, message_id",
     )
     rows.sort()  # the ids grow in the order of the rows
-    if [message_id for _, message_id in rows] != [message.message_id for message in new]:
+    if [message_id for _, message_id in rows] != [message.message_id for message in messages]:
         raise AssertionError("the database numbers rows in another order than they were given")
-    begun = iter(rows)
-    numbers = [message.trace or int(next(begun)[0]) for message in messages]
-    insert(
-        tx,
-        _EVENTS,
-        [
-            (number, 0, now, "accepted", _encode({"origin": message.origin}))
-            for number, message in zip(numbers, messages, strict=True)
-            if not message.trace
-        ],
-    )
-    _add_keys(tx, zip(numbers, messages, strict=True))
-    return numbers
+    return [int(number) for number, _ in rows]
 
 
-def _add_keys(tx: Transaction, records: Iterable[tuple[int, NewMessage]]) -> None:
-    """Let the records be found by Message-ID and addresses."""
-    keys: set[tuple[str, int]] = set()
-    for number, message in records:
-        names = [message.message_id.strip("<>"), message.reverse_path]
-        names += [recipient.address for recipient in message.recipients]
-        keys.update((name.lower(), number) for name in names if name)
-    insert(tx, "trace_keys (name, trace)", sorted(keys), "ON CONFLICT (name, trace) DO NOTHING")
+def _names(message: NewMessage) -> str:
+    """What the record is found by: Message-ID and addresses, each between line ends."""
+    names = [message.message_id.strip("<>"), message.reverse_path]
+    names += [recipient.address for recipient in message.recipients]
+    return "\n".join(("", *names, "")).lower()
 
 
 _EVENTS: Final = "trace_events (trace, n, at, kind, data)"
@@ -125,7 +112,7 @@ def purge(tx: Transaction, now: float, kept_for: float = KEPT_FOR, limit: int = 
         now - kept_for,
         limit,
     )
-    for table, column in (("trace_events", "trace"), ("trace_keys", "trace"), ("traces", "id")):
+    for table, column in (("trace_events", "trace"), ("traces", "id")):
         tx.many(f"DELETE FROM {table} WHERE {column} = ?", rows)  # noqa: S608
     return len(rows)
 
@@ -136,7 +123,12 @@ def purge(tx: Transaction, now: float, kept_for: float = KEPT_FOR, limit: int = 
 def find(tx: Transaction, text: str, limit: int = _LOOKUP_LIMIT) -> list[int]:
     """The records that a queue id, a Message-ID or an address names, the latest first."""
     name = text.strip().strip("<>").lower()
-    rows = tx.all("SELECT trace FROM trace_keys WHERE name = ? ORDER BY trace DESC LIMIT ?", name, limit)
+    escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    rows = tx.all(
+        "SELECT id FROM traces WHERE names LIKE ? ESCAPE '\\' ORDER BY id DESC LIMIT ?",
+        f"%\n{escaped}\n%",
+        limit,
+    )
     if name.isascii() and name.isdigit() and len(name) < 19:
         rows = tx.all("SELECT id FROM traces WHERE id = ?", int(name)) + rows
     return [int(row[0]) for row in rows]
@@ -144,7 +136,7 @@ def find(tx: Transaction, text: str, limit: int = _LOOKUP_LIMIT) -> list[int]:
 
 def read(tx: Transaction, number: int) -> Record | None:
     """The record with this id."""
-    row = tx.one("SELECT id, at, account, message_id, reverse_path FROM traces WHERE id = ?", number)
+    row = tx.one("SELECT id, at, account, message_id, reverse_path, origin FROM traces WHERE id = ?", number)
     if row is None:
         return None
     events = tuple(
@@ -153,10 +145,12 @@ def read(tx: Transaction, number: int) -> Record | None:
             "SELECT at, kind, data FROM trace_events WHERE trace = ? ORDER BY n", number
         )
     )
+    number, at, account, message_id, reverse_path, origin = row
+    if origin is not None:
+        events = (Event(at, "accepted", {"origin": origin}), *events)
     counts = tx.one("SELECT COUNT(*), COALESCE(SUM(held), 0) FROM queue_recipients WHERE message = ?", number)
     waiting, held = map(int, counts or (0, 0))
-    stop = tx.one("SELECT reason FROM queue_stops WHERE account = ?", row[2]) if held else None
-    number, at, account, message_id, reverse_path = row
+    stop = tx.one("SELECT reason FROM queue_stops WHERE account = ?", account) if held else None
     reason = str(stop[0]) if stop is not None else ""
     return Record(number, at, account, message_id, reverse_path, events, waiting, held, reason)
 

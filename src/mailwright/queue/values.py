@@ -35,8 +35,7 @@ class NewRecipient(NamedTuple):
 class NewMessage(NamedTuple):
     """A message to be queued. `blob` is a reference that the queue takes over.
 
-    `account` is 0 for forwards and reports; `trace` continues a causal record that was begun before;
-    `expires_at` 0 means as the schedule says.
+    `account` is 0 for forwards and reports; `expires_at` 0 means as the schedule says.
     """
 
     blob: int
@@ -53,7 +52,6 @@ class NewMessage(NamedTuple):
     requiretls: bool = False
     language: str = "en"
     expires_at: float = 0.0
-    trace: int = 0
     origin: str = ""  # for the record: who handed it in, and how
 
 
