@@ -29,7 +29,7 @@ def maildir(path: Path, **messages: bytes) -> Path:
 
 def mbox(path: Path, text: bytes) -> list[mailfiles.Found]:
     path.write_bytes(text)
-    return list(read(Folder("INBOX", path, "mbox")))
+    return list(read(Folder("INBOX", path, "mbox"), pytest.fail))
 
 
 def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
@@ -48,6 +48,22 @@ def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
         ("old", "mbox"),
     ]
     assert folders(tmp_path / "mail", "Archive")[1].mailbox.startswith("Archive/")
+
+
+def test_folders_that_were_empty_may_be_missing(tmp_path: Path) -> None:
+    for name in ("cur", ".Only cur/cur", ".Only new/new", ".Only new/tmp", "new/new"):
+        (tmp_path / name).mkdir(parents=True)
+    found = [folder.mailbox for folder in folders(tmp_path, "INBOX")]
+    assert sorted(found) == ["INBOX", "Only cur", "Only new"]
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    box = maildir(tmp_path / "m", **{"1:2,S": MESSAGE})
+    (box / "cur" / "2:2,S").symlink_to(tmp_path / "nowhere")
+    (box / "cur" / "3").mkdir()
+    skipped: list[str] = []
+    assert len(list(read(Folder("INBOX", box, "maildir"), skipped.append))) == 1
+    assert skipped == [f"{box / 'cur' / '2:2,S'}: cannot be read: No such file or directory"]
 
 
 def test_what_is_neither_is_told(tmp_path: Path) -> None:
@@ -80,7 +96,7 @@ def test_maildir_messages_come_by_date_and_what_is_new_is_unseen(tmp_path: Path)
     (box / "cur" / ".hidden").write_bytes(MESSAGE)
     for n, path in enumerate([box / "new" / "3:2,S", box / "cur" / "1:2,F", box / "cur" / "2:2,S"]):
         os.utime(path, (1000 + n, 1000 + n))
-    found = list(read(Folder("INBOX", box, "maildir")))
+    found = list(read(Folder("INBOX", box, "maildir"), pytest.fail))
     assert [(message.date, message.flags) for message in found] == [
         (1000, 0),
         (1001, Flag.FLAGGED),

@@ -122,6 +122,26 @@ def test_a_message_over_quota_is_told_and_the_others_come_in(mailwright: Shell, 
     assert 0 < sum(len(messages) for messages in kept(mailwright).values()) < 5
 
 
+def test_a_message_that_cannot_be_read_is_told_and_the_others_come_in(
+    mailwright: Shell, maildir: Path
+) -> None:
+    (maildir / "cur" / "lost:2,").symlink_to(maildir / "nowhere")
+    done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
+    assert "lost:2,: cannot be read" in done.err
+
+
+def test_who_cannot_be_asked_must_say_it_beforehand(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    for words in (("restore", tmp_path / "b"), ("account", "remove", "alice@example.org")):
+        done = mailwright(*words)
+        assert done.code == Exit.USAGE
+        assert "give --yes" in done.err
+        assert mailwright(*words, stdin="n\n").code == Exit.FAILED
+    assert "give --hostname" in mailwright("init", "--config", tmp_path / "other.toml").err
+    assert mailwright("account", "list", "--json").json[0]["address"] == "alice@example.org"
+
+
 def test_an_account_that_is_not_there(mailwright: Shell, maildir: Path) -> None:
     done = mailwright("import", "bob@example.org", maildir)
     assert (done.code, done.err) == (Exit.FAILED, "mailwright: no account bob@example.org\n")

@@ -26,6 +26,15 @@ def test_an_empty_file_is_a_working_server() -> None:
     assert not config.auth.allow_plaintext_without_tls
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text('[log]\nlevel = "debug"\n', encoding="utf-8-sig")
+    assert load(path).log.level == "debug"
+    path.write_text('[log]\nlevl = "debug"\n', encoding="utf-8-sig")
+    with pytest.raises(ConfigError, match=r"m\.toml:2: .* did you mean 'level'"):
+        load(path)
+
+
 def test_what_is_given_replaces_only_itself() -> None:
     config = parse('[listeners.imap]\nproxy_networks = ["10.0.0.0/8"]\n[limits]\nrecipients = 200\n')
     assert [str(network) for network in config.listeners.imap.proxy_networks] == ["10.0.0.0/8"]

@@ -85,3 +85,14 @@ async def test_all_who_wait_are_told_that_the_store_fails(house: House) -> None:
     await house.store.close()
     told = await asyncio.gather(*(house.router.route(ALICE) for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in told] == [StoreFailed] * 3
+
+
+async def test_without_any_domain_nothing_is_refused_for_good(tmp_path: FilePath) -> None:
+    """A server whose data is not there, as on a disk that is not mounted, must not send everybody's mail back."""
+    async with open_store(tmp_path) as store:
+        house = House(store)
+        for path in (ALICE, Path("postmaster", "")):
+            assert (await house.router.route(path)).refusal == replies.NOT_SET_UP
+        assert replies.NOT_SET_UP.code == 451
+        await store.write(add_domain, "example.org", now=1)
+        assert (await house.after(2)).refusal == replies.NO_SUCH_USER

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mailwright.base.limits import Limits
-from mailwright.net.listener import Connections, Listener, Refusals, Session
+from mailwright.net.listener import CannotListen, Connections, Listener, Refusals, Session
 from mailwright.net.stream import StreamProtocol, connect
 from mailwright.tls.certificates import ensure_self_signed, server_context
 
@@ -298,3 +299,21 @@ def test_an_ipv6_host_cannot_take_all_its_addresses() -> None:
     assert connections.enter("2001:db8:1:3::1")
     connections.leave("2001:db8:1:2::1")
     assert connections.enter("2001:db8:1:2::ffff")
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "the port is in use; stop the program"),
+        ("192.0.2.1", "this machine has no such address; change it in"),
+    ],
+)
+async def test_why_an_address_cannot_be_had(host: str, why: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        limits = Limits()
+        listener = Listener(
+            "imap", host, port, lambda _: pytest.fail("nobody came"), REFUSALS, Connections(limits), limits
+        )
+        with pytest.raises(CannotListen, match=f"cannot listen on {host}:{port} for imap: .*{why}"):
+            await listener.start()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, fail, size, table
+from mailwright.cli.output import confirm, echo_json, fail, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -248,7 +248,7 @@ def remove(config: Config, address: str, yes: bool) -> None:
 
     found = read(config, find_account, address)
     if not yes:
-        click.confirm(f"Remove {found.address} and its {found.messages} messages for good?", abort=True)
+        confirm(f"Remove {found.address} and its {found.messages} messages for good?")
     write(config, remove_account, address)
     click.echo(f"Removed {found.address}.")
 

@@ -64,6 +64,7 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
     lmtp as host:port, accounts with address and password, and pid.
     """
     from mailwright.cli.running import AlreadyRunning, run_server, set_up_log
+    from mailwright.net.listener import CannotListen
 
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,8 +88,8 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
         run_server(config, ready)
     except AlreadyRunning as error:
         fail(str(error))
-    except OSError as error:
-        fail(f"cannot listen: {error.strerror or error}; take other ports with --base-port N")
+    except CannotListen as error:
+        fail(f"{error}; --base-port N takes others")
     if not as_json:
         click.echo(f"\nStopped. The mail is in {data}.")
 

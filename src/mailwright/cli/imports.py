@@ -82,7 +82,7 @@ async def _import_folder(
     mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
-    messages = read(folder)
+    messages = read(folder, lambda why: _fail(counts, why))
     while (found := await asyncio.to_thread(next, messages, None)) is not None:
         digest = hashlib.sha256(found.content).digest()[:ALONE]
         bars.advance(task)  # type: ignore[arg-type]
@@ -112,10 +112,14 @@ async def _import_one(store: Store, account: int, mailbox: int, found: Found, co
         )
         counts["imported"] += 1
     except StoreError as error:
-        counts["failed"] += 1
-        click.echo(f"{found.where}: {error}", err=True)
+        _fail(counts, f"{found.where}: {error}")
     finally:
         incoming.close()
+
+
+def _fail(counts: Counter[str], why: str) -> None:
+    counts["failed"] += 1
+    click.echo(why, err=True)
 
 
 def _ensure_mailbox(tx: Transaction, account: int, name: str) -> int:

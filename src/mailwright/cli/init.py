@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mailwright.cli.options import DEFAULT_CONFIG, json_option
-from mailwright.cli.output import echo_json, fail
+from mailwright.cli.output import answered, echo_json, fail
 
 TEMPLATE = """\
 # Mailwright. All settings: docs/configuration.md; the ones that are not here have good defaults.
@@ -78,10 +78,8 @@ def init(
 
     if config_path.exists() and not force:
         fail(f"{config_path} is there already; give another --config, or --force to replace it")
-    hostname = hostname or click.prompt("This server's name in DNS", default=socket.getfqdn())
-    assert hostname is not None
-    domain = domain or click.prompt("The first mail domain", default=hostname.partition(".")[2] or hostname)
-    assert domain is not None
+    hostname = hostname or _ask("This server's name in DNS", socket.getfqdn(), "--hostname")
+    domain = domain or _ask("The first mail domain", hostname.partition(".")[2] or hostname, "--domain")
     try:
         hostname, domain = to_ascii(hostname), to_ascii(domain)
     except InvalidDomain as error:
@@ -112,3 +110,7 @@ def init(
         f"\n\nNext:\n  mailwright account add you@{domain}{given}\n  mailwright doctor{given}"
         f"\n  mailwright serve{given}"
     )
+
+
+def _ask(question: str, default: str, option: str) -> str:
+    return str(answered(lambda: click.prompt(question, default=default), option))

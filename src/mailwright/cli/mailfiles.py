@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import email.utils
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -77,14 +77,21 @@ def count(folder: Folder) -> int:
         return sum(1 for _ in _mbox_texts(file))
 
 
-def read(folder: Folder) -> Iterator[Found]:
-    """The messages of a folder, in the order in which they came."""
+def read(folder: Folder, skipped: Callable[[str], None]) -> Iterator[Found]:
+    """The messages of a folder, in the order in which they came; `skipped` hears which cannot be read, and why."""
     if folder.kind == "maildir":
         for path in _maildir_files(folder.path):
-            status = path.stat()
-            if status.st_size <= _LARGEST:
-                flags = maildir_flags(path.name) if path.parent.name == "cur" else 0
-                yield Found(str(path), to_crlf(path.read_bytes()), flags, int(status.st_mtime))
+            try:
+                status = path.stat()
+                if status.st_size > _LARGEST:
+                    skipped(f"{path}: it has more than {_LARGEST} octets")
+                    continue
+                content = to_crlf(path.read_bytes())
+            except OSError as error:
+                skipped(f"{path}: cannot be read: {error.strerror}")
+                continue
+            flags = maildir_flags(path.name) if path.parent.name == "cur" else 0
+            yield Found(str(path), content, flags, int(status.st_mtime))
         return
     with folder.path.open("rb") as file:
         for number, (line, text) in enumerate(_mbox_texts(file), 1):
@@ -173,13 +180,14 @@ def _maildir_files(path: Path) -> Iterator[Path]:
     files = [
         file for part in ("cur", "new") for file in (path / part).glob("*") if not file.name.startswith(".")
     ]
-    yield from sorted(
-        (file for file in files if file.is_file()), key=lambda file: (file.stat().st_mtime, file.name)
-    )
+    # A link that leads nowhere is a message that was lost, of which the importer shall hear.
+    kept = (file for file in files if file.is_file() or file.is_symlink())
+    yield from sorted(kept, key=lambda file: (file.lstat().st_mtime, file.name))
 
 
 def _is_maildir(path: Path) -> bool:
-    return (path / "cur").is_dir() and (path / "new").is_dir()
+    """Copies often lack folders that were empty."""
+    return (path / "cur").is_dir() or ((path / "new").is_dir() and (path / "tmp").is_dir())
 
 
 def _is_mbox(path: Path) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import click
 
@@ -14,6 +15,8 @@ from mailwright.cli.exits import Exit
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+
+Answer = TypeVar("Answer")
 
 _WIDE: Final = 10_000  # columns
 
@@ -48,6 +51,22 @@ def fail(text: str, code: Exit = Exit.FAILED) -> NoReturn:
     """End the command with a message: what went wrong, and what to do."""
     click.echo(f"mailwright: {text}", err=True)
     raise SystemExit(int(code))
+
+
+def confirm(question: str) -> None:
+    """Ask before what cannot be undone; ends the command unless the answer is yes. Its option --yes avoids it."""
+    if not answered(lambda: click.confirm(question), "--yes"):
+        raise click.Abort
+
+
+def answered(ask: Callable[[], Answer], option: str) -> Answer:
+    """What a person answers; where nobody can, the command ends and names the option that says it."""
+    try:
+        return ask()
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError(f"nobody is there to ask; give {option}") from None
 
 
 def size(octets: float) -> str:

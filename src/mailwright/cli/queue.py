@@ -13,7 +13,7 @@ import click
 
 from mailwright.cli.exits import Exit
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, fail, size, table
+from mailwright.cli.output import confirm, echo_json, fail, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -213,7 +213,7 @@ def delete(config: Config, picked: Selection, yes: bool) -> tuple[str, int]:
     from mailwright.queue import operations
 
     if not yes:
-        click.confirm("Delete it? Nobody will be told.", abort=True)
+        confirm("Delete it? Nobody will be told.")
     return "Deleted", _repeat(config, operations.delete, picked)
 
 

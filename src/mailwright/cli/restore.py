@@ -13,7 +13,7 @@ import click
 
 from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, digest, verify_sqlite
 from mailwright.cli.options import with_config
-from mailwright.cli.output import fail
+from mailwright.cli.output import confirm, fail
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -44,7 +44,7 @@ def restore(config: Config, source: Path, yes: bool) -> None:
         if not config.is_postgres:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
         if not yes:
-            click.confirm(f"Replace the store by the backup of {manifest['made_at']}?", abort=True)
+            confirm(f"Replace the store by the backup of {manifest['made_at']}?")
         aside = None
         if config.is_postgres:
             _replace_postgres(config, source)

@@ -25,7 +25,17 @@ def serve(config: Config) -> None:
 
     set_up_log(config.log)
 
+    from mailwright.directory.domains import list_domains
+
+    log = logging.getLogger("mailwright")
+
     async def ready(app: App) -> None:
-        logging.getLogger("mailwright").info("ready")
+        if not await app.store.read(list_domains):
+            log.warning(
+                "no domain is set up in %s, so all mail is put off: add one with `mailwright domain add`,"
+                " or see that the disk with the data is mounted",
+                config.server.data,
+            )
+        log.info("ready")
 
     run_server(config, ready)

@@ -51,7 +51,7 @@ def load(path: Path) -> Config:
     Raises ConfigError.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin with a mark
     except FileNotFoundError:
         advice = "there is no such file; `mailwright init` writes one, --config names another"
         raise ConfigError(str(path), [Problem(0, advice)]) from None

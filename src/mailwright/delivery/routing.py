@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mailwright.base.clock import Clock
-from mailwright.directory.errors import AccountDisabled, AliasLoop, InvalidAddress, NoSuchUser, NotLocal
+from mailwright.directory.errors import (
+    AccountDisabled,
+    AliasLoop,
+    InvalidAddress,
+    NoSuchUser,
+    NotLocal,
+    NotSetUp,
+)
 from mailwright.directory.resolve import Destination, Resolution, resolve
 from mailwright.queue.srs import InvalidAddress as InvalidRewriting
 from mailwright.queue.srs import Rewriter
@@ -107,6 +114,8 @@ class Router:
             return Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (address,)))
+        except NotSetUp:
+            return Route(refusal=replies.NOT_SET_UP)
         except NoSuchUser:
             return self._reverse(address) or Route(local=True, refusal=replies.NO_SUCH_USER)
         except AccountDisabled:
@@ -149,12 +158,21 @@ class Router:
 def _look_up(tx: Transaction, address: str, separator: str, bare: bool) -> tuple[Resolution, int | None]:
     """Where an address leads, and how much room there is; `bare`: for `<postmaster>` without a domain."""
     if bare:  # RFC 5321 4.5.1; we take that of our oldest domain
-        row = tx.one("SELECT name FROM domains ORDER BY created_at, name LIMIT 1")
-        if row is None:
-            raise NoSuchUser("no domain is set up here")
-        address = f"{address.rpartition('@')[0]}@{row[0]}"
-    resolution = resolve(tx, address, separator)
+        address = f"{address.rpartition('@')[0]}@{_oldest_domain(tx)}"
+    try:
+        resolution = resolve(tx, address, separator)
+    except NotLocal:
+        _oldest_domain(tx)
+        raise
     rooms = [read_room(tx, destination.account) for destination in resolution.accounts]
     if any(room.messages is not None and room.messages <= 0 for room in rooms):
         return resolution, 0
     return resolution, min((room.octets for room in rooms if room.octets is not None), default=None)
+
+
+def _oldest_domain(tx: Transaction) -> str:
+    """Raises NotSetUp: without its data (a disk that is not mounted) a server must not send everybody's mail back."""
+    row = tx.one("SELECT name FROM domains ORDER BY created_at, name LIMIT 1")
+    if row is None:
+        raise NotSetUp("no domain is set up here")
+    return str(row[0])

@@ -17,6 +17,10 @@ class NotLocal(DirectoryError):
     """The address belongs to a domain that is not ours."""
 
 
+class NotSetUp(DirectoryError):
+    """This server has no domain at all: not yet, or its data is not where it should be."""
+
+
 class NoSuchUser(NotFound):
     """A domain of ours has no such address (5.1.1)."""
 
@@ -43,4 +47,5 @@ __all__ = [
     "NoSuchUser",
     "NotFound",
     "NotLocal",
+    "NotSetUp",
 ]

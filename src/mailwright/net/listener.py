@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import functools
 import ipaddress
 import logging
@@ -35,6 +36,21 @@ SessionFactory = Callable[[StreamProtocol], Session]
 
 _PROXY_TIMEOUT = 5.0
 _BACKLOG = 1024
+_REASONS = {
+    errno.EADDRINUSE: (
+        "the port is in use",
+        "stop the program that has it (ss -ltnp), or choose another port",
+    ),
+    errno.EACCES: (
+        "this user may not",
+        "ports below 1024 need root, or AmbientCapabilities=CAP_NET_BIND_SERVICE",
+    ),
+    errno.EADDRNOTAVAIL: ("this machine has no such address", "change it in [listeners]"),
+}
+
+
+class CannotListen(OSError):
+    """An address that cannot be had; the text names it, and says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -99,21 +115,18 @@ class Listener:
     _sessions: dict[StreamProtocol, Session] = field(default_factory=dict)
 
     async def start(self) -> None:
-        """Listen. Raises OSError whose text names the address."""
+        """Listen. Raises CannotListen."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
                 self._new_stream, self.host, self.port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot listen on {Peer(self.host, self.port)} for {self.name}: {error.strerror}; "
-                "is another server running there?",
-            ) from error
-        sockets: Sequence[socket.socket] = cast(
-            "Any", self._server
-        ).sockets  # uvloop's is not of the type declared
+            what, advice = _REASONS.get(error.errno or 0, (error.strerror, "change it in [listeners]"))
+            where = f"{Peer(self.host, self.port)} for {self.name}"
+            raise CannotListen(f"cannot listen on {where}: {what}; {advice}") from error
+        # uvloop's server is not of the type declared
+        sockets: Sequence[socket.socket] = cast("Any", self._server).sockets
         for sock in sockets:  # what is accepted there inherits it
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self.port == 0:

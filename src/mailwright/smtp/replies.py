@@ -151,6 +151,7 @@ BARE_LINE_END: Final = reply(
     "The message holds a bare CR or LF; lines must end in CR LF (RFC 5321 2.3.8): mend the sending program",
 )
 STORAGE_FULL: Final = reply(452, "4.3.1", "The server has no room at the moment; try again later")
+NOT_SET_UP: Final = reply(451, "4.3.5", "This server has no domain yet; try again later")
 LOCAL_ERROR: Final = reply(451, "4.3.0", "Something went wrong on this server; try again later")
 
 LOGIN_UNAVAILABLE: Final = reply(454, "4.7.0", "The login cannot be checked at the moment; try again later")
