@@ -191,7 +191,7 @@ class SQLiteDatabase:
         A commit has its price however little it keeps, so what some turns of a busy loop bring shares one.
         """
         now = time.monotonic()
-        if now - self._turned < _REST or now - self._gathering > _GATHER:
+        if self._closing or now - self._turned < _REST or now - self._gathering > _GATHER:
             self._hand_over()
         else:
             self._turned = now
