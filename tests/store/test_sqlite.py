@@ -71,6 +71,48 @@ async def test_writes_that_wait_share_a_commit(db: SQLiteDatabase) -> None:
     assert len(await db.read(names)) == 500
 
 
+async def test_writes_share_a_commit_while_the_loop_has_other_work(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = 0
+
+    def count() -> bool:
+        nonlocal commits
+        commits += 1
+        return False
+
+    assert db._connection is not None
+    db._connection.set_commit_hook(count)
+    monkeypatch.setattr(sqlite, "_REST", 0.0)  # the loop never rests,
+    monkeypatch.setattr(sqlite, "_GATHER", 3600.0)  # and has an hour
+    writes = []
+    for number in range(10):
+        writes.append(asyncio.create_task(db.write(put, f"n{number}")))
+        await asyncio.sleep(0)  # a turn of the loop
+    assert commits == 0
+    monkeypatch.setattr(sqlite, "_REST", 3600.0)  # now it rests
+    await asyncio.gather(*writes)
+    assert commits == 1
+
+
+async def test_a_busy_loop_keeps_no_write_for_long(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_REST", 0.0)  # it never rests, and after 2 ms hands over all the same
+    assert await db.write(put, "kept") == "kept"
+
+
+async def test_the_end_of_a_busy_loop_loses_no_write(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_REST", 0.0)
+    monkeypatch.setattr(sqlite, "_GATHER", 3600.0)
+    write = asyncio.create_task(db.write(put, "kept"))
+    await asyncio.sleep(0)
+    await db.close()
+    assert await write == "kept"
+
+
 async def test_changes_are_announced_after_the_commit(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     database = SQLiteDatabase(

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 DIALECT = Dialect("sqlite", skip_locked="", for_update="")
 _BATCH = 256  # operations in one transaction at most
-_GATHER = 0.0002  # seconds to wait for more to share a commit, when the last one was shared
+_GATHER = 0.002  # seconds for which a busy event loop may gather what shares a commit
+_REST = 0.0001  # seconds; a turn of the event loop that took less had nothing else to do
 _CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
 _RESTART_WAIT = 0.2  # seconds that a commit waits for readers, then
 _RESTART_PAUSE = 2.0  # seconds without waiting again
@@ -126,7 +127,9 @@ class SQLiteDatabase:
         self._vfs = vfs
         self._busy_timeout = busy_timeout
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
-        self._pending: list[_Job] = []  # what this turn of the event loop will hand to the writer
+        self._pending: list[_Job] = []  # what the event loop will hand to the writer
+        self._gathering = 0.0  # since when
+        self._turned = 0.0  # when the last turn of the loop began
         self._readers = Readers(readers)
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
@@ -175,11 +178,26 @@ class SQLiteDatabase:
 
     def _enqueue(self, job: _Job) -> None:
         if not self._pending and self._loop is not None:
-            self._loop.call_soon(self._hand_over)
+            self._loop.call_soon(self._gather, self._loop)
         self._pending.append(job)
 
+    def _gather(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._gathering = self._turned = time.monotonic()
+        loop.call_soon(self._turn, loop)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand over at once when the loop has nothing else to do; while it works, nobody is kept waiting by it.
+
+        A commit has its price however little it keeps, so what some turns of a busy loop bring shares one.
+        """
+        now = time.monotonic()
+        if self._closing or now - self._turned < _REST or now - self._gathering > _GATHER:
+            self._hand_over()
+        else:
+            self._turned = now
+            loop.call_soon(self._turn, loop)
+
     def _hand_over(self) -> None:
-        """Wake the writer once for all that this turn of the loop has brought."""
         if self._pending:
             jobs, self._pending = self._pending, []
             self._jobs.put(jobs)
@@ -255,10 +273,7 @@ class SQLiteDatabase:
         return connection
 
     def _write_loop(self) -> None:
-        shared = False
         while (jobs := self._jobs.get()) is not None:
-            if shared:
-                time.sleep(_GATHER)
             batch = jobs
             while len(batch) < _BATCH:
                 try:
@@ -269,7 +284,6 @@ class SQLiteDatabase:
                     self._jobs.put(None)
                     break
                 batch += waiting
-            shared = len(batch) > 1
             self._answer(batch, self._run_batch(batch))
 
     def _run_batch(self, batch: list[_Job]) -> dict[int, int]:
