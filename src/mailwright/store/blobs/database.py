@@ -67,7 +67,7 @@ class DatabaseBlobs:
         return self.keep_all(tx, (blob,), now)[0]
 
     def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int, *, alone: bool = False) -> list[int]:
-        ids = {blob.hash: self._keep_upload(tx, blob, alone) for blob in blobs if blob.upload is not None}
+        ids = self._keep_uploads(tx, [blob for blob in blobs if blob.upload is not None], alone)
         small = [blob for blob in blobs if blob.upload is None]
         if not alone:
             ids |= add_references(tx, small)
@@ -91,20 +91,26 @@ class DatabaseBlobs:
             self.newest = max(ids.values())
         return [ids[blob.hash] for blob in blobs]
 
-    def _keep_upload(self, tx: Transaction, blob: Blob, alone: bool) -> int:
-        upload = blob.upload
-        assert upload is not None
-        found = {} if alone else add_references(tx, (blob,))
-        if found:
-            if found[blob.hash] != upload:  # the same content was kept before: ours is not needed
+    def _keep_uploads(self, tx: Transaction, blobs: Sequence[Blob], alone: bool) -> dict[bytes, int]:
+        """Add references to blobs that are uploaded; their ids, by hash."""
+        ids = {} if alone else add_references(tx, blobs)
+        wanted = Counter(blob.hash for blob in blobs)
+        for blob in blobs:
+            digest, upload = blob.hash, blob.upload
+            assert upload is not None
+            if digest not in ids:
+                ids[digest] = upload
+                if not tx.run(
+                    "UPDATE blobs SET hash = ?, size = ?, refs = ? WHERE id = ? AND refs = 0",
+                    digest[:ALONE] if alone else digest,
+                    blob.size,
+                    wanted[digest],
+                    upload,
+                ):
+                    raise StoreFailed("an upload was swept away before it was finished; send it again")
+            elif ids[digest] != upload:  # the same content was kept before: ours is not needed
                 _remove(tx, upload)
-            return found[blob.hash]
-        digest = blob.hash[:ALONE] if alone else blob.hash
-        if not tx.run(
-            "UPDATE blobs SET hash = ?, size = ?, refs = 1 WHERE id = ?", digest, blob.size, upload
-        ):
-            raise StoreFailed("an upload was swept away before it was finished; send it again")
-        return upload
+        return ids
 
     def release(self, tx: Transaction, blob_id: int) -> None:
         self.release_all(tx, (blob_id,))
