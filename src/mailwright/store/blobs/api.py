@@ -22,6 +22,7 @@ class Blob(NamedTuple):
     data: bytes | None  # the content, for a blob of one chunk: compressed only when it turns out to be new
     upload: int | None = None  # the id of the row under which its chunks wait
     location: str | None = None  # where an adapter put it
+    brief: bool = False  # it will be gone in a moment: to compress it costs more than it saves
 
 
 # Runs a store operation and waits until it is durable; from a worker thread.
@@ -44,6 +45,10 @@ class BlobStore(Protocol):
 
     def keep_all(self, tx: Transaction, blobs: Sequence[Blob], now: int) -> list[int]:
         """`keep` for many blobs, some of which may be the same."""
+        ...
+
+    def settle(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        """Compress what was kept as `brief` and stays after all. Raises StoreFailed when it is damaged."""
         ...
 
     def release(self, tx: Transaction, blob_id: int) -> None:
