@@ -19,6 +19,7 @@ from mailwright.store.sets import ranges
 _TOGETHER = 50  # UIDs that lie apart, in one statement
 _MARKS = ", ".join("?" * _TOGETHER)
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
+NUMBERS = frozenset(("p.uid", "p.modseq", "p.flags", "p.internal_date", "p.message", "m.blob", "m.size"))
 _PACKED = frozenset(("envelope", "bodystructure", "structure", "preview"))  # see `blobs.codec`
 _NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
 
@@ -77,6 +78,23 @@ def read_joined(
 ) -> Iterator[Row]:
     """Columns of places (`p.`) and their messages (`m.`) from UID `first` to `last`, rising; for bulk reading."""
     return _read_joined(tx, columns, "p.uid >= ? AND p.uid <= ?", account, mailbox, first, last)
+
+
+def read_numbers(
+    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: Sequence[str]
+) -> list[Row]:
+    """As `read_joined`, for some of `NUMBERS`, `p.uid` first: in one step, since each one halts other threads."""
+    row = " || ',' || ".join(columns)
+    found = tx.one(
+        f"SELECT string_agg('' || {row}, ',') FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
+        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
+        account,
+        mailbox,
+        first,
+        last,
+    )
+    numbers = iter(msgspec.json.decode(f"[{found[0] or ''}]" if found else "[]", type=list[int]))
+    return sorted(zip(*[numbers] * len(columns), strict=True))
 
 
 def read_some_joined(

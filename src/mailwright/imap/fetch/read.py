@@ -16,7 +16,14 @@ from mailwright.message.part import Part
 from mailwright.message.structure import from_record
 from mailwright.store.blobs.api import CHUNK, Pieces
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.reading import read_columns, read_joined, read_some_columns, read_some_joined
+from mailwright.store.reading import (
+    NUMBERS,
+    read_columns,
+    read_joined,
+    read_numbers,
+    read_some_columns,
+    read_some_joined,
+)
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
 CONTENT_ROWS: Final = 50  # where the messages themselves are sent: what finds no room is read again
@@ -78,6 +85,9 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
 
 
 def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) -> list[Row]:
+    if plan.contents and len(portion) == 1 and NUMBERS.issuperset(plan.columns):
+        uids = portion[0].uids
+        return read_numbers(tx, *key, uids[0], uids[-1], plan.columns)
     columns = ", ".join(plan.columns)
     if len(portion) == 1:
         read, uids = read_joined if plan.joined else read_columns, portion[0].uids
