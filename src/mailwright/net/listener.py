@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from mailwright.base.limits import Limits
 from mailwright.net.api import Peer
@@ -125,12 +125,10 @@ class Listener:
             what, advice = _REASONS.get(error.errno or 0, (error.strerror, "change it in [listeners]"))
             where = f"{Peer(self.host, self.port)} for {self.name}"
             raise CannotListen(f"cannot listen on {where}: {what}; {advice}") from error
-        # uvloop's server is not of the type declared
-        sockets: Sequence[socket.socket] = cast("Any", self._server).sockets
-        for sock in sockets:  # what is accepted there inherits it
+        for sock in self._server.sockets:  # what is accepted there inherits it
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self.port == 0:
-            self.port = sockets[0].getsockname()[1]
+            self.port = self._server.sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
