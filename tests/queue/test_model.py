@@ -85,6 +85,32 @@ async def test_a_deferred_recipient_comes_back_in_the_other_tier(db: Database) -
     await db.write(run)
 
 
+async def test_content_that_could_not_be_sent_at_once_is_compressed(db: Database) -> None:
+    content = b"Subject: x\r\n\r\n" + b"All work and no play.\r\n" * 200
+
+    def stored(tx: Transaction) -> int:
+        rows = tx.all("SELECT COALESCE(length(data), 0) FROM blobs") + tx.all(
+            "SELECT length(data) FROM chunks"
+        )
+        return sum(length for (length,) in rows)
+
+    def run(tx: Transaction) -> None:
+        blob = tx.blobs.prepare((content,), len(content), pytest.fail)._replace(brief=True)
+        number = tx.blobs.keep(tx, blob, int(NOW))
+        message = NewMessage(number, len(content), "", (NewRecipient("bob@b.example"),), NOW)
+        lease = intake.Lease("me", NOW + 900, frozenset({"b.example"}))
+        ((claimed,), _) = intake.enqueue_all(tx, [intake.Entry(message, lease, content)], NOW, RULES)[0][1:]
+        assert stored(tx) > len(content)
+        record(tx, claimed, LATER, NOW, NOW + 300)
+        assert stored(tx) < len(content) // 2
+        (again,) = claim_all(tx, NOW + 300)
+        assert again.message.content == content
+        record(tx, again, SENT, NOW + 300)
+        assert empty(tx)
+
+    await db.write(run)
+
+
 async def test_a_lease_ends_by_itself_and_a_late_final_result_still_counts(db: Database) -> None:
     def run(tx: Transaction) -> None:
         enqueue(tx, NOW, "bob@b.example")

@@ -274,3 +274,28 @@ async def test_what_came_with_a_trace_of_its_own_is_kept_alone(db: Database, acc
     for one, mailbox in ((account, box), (other, await inbox(db, other))):
         await db.write(messages.expunge, one, mailbox.id, None)
     assert await db.read(count, "blobs WHERE refs > 0") == 0
+
+
+@pytest.mark.parametrize("size", [30, 3_000, 30_000])
+async def test_what_was_to_be_gone_in_a_moment_and_stays_is_compressed(db: Database, size: int) -> None:
+    content = (b"All work and no play makes Jack a dull boy.\r\n" * 1000)[:size]
+
+    def stored(tx: Transaction) -> int:
+        rows = tx.all("SELECT COALESCE(length(data), 0) FROM blobs") + tx.all(
+            "SELECT length(data) FROM chunks"
+        )
+        return sum(length for (length,) in rows)
+
+    def run(tx: Transaction) -> None:
+        blob = tx.blobs.prepare((content,), size, pytest.fail)._replace(brief=True)
+        number = tx.blobs.keep(tx, blob, NOW)
+        before = stored(tx)
+        assert tx.blobs.read_whole(tx, number) == content
+        for _ in range(2):
+            tx.blobs.settle(tx, (number,))
+            assert tx.blobs.read_whole(tx, number) == content
+        assert stored(tx) < before or size == 30 or not before, "files are compressed at once"
+        tx.blobs.release(tx, number)
+        assert stored(tx) == 0
+
+    await db.write(run)

@@ -11,7 +11,7 @@ from mailwright.delivery.reception import Kept, Reception
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination, resolve
 from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
-from mailwright.queue.model import Rules
+from mailwright.queue.model import IN_MEMORY, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each
 from mailwright.store.blobs.api import Blob
@@ -100,7 +100,7 @@ def _enqueue(
     if not going:
         return
     now = deliveries[0].now
-    blobs = tx.blobs.keep_all(tx, [item.content for item, _ in going], int(now), alone=True)
+    blobs = tx.blobs.keep_all(tx, [_as_kept(item) for item, _ in going], int(now), alone=True)
     languages = _languages(tx, {item.message.account for item, _ in going})
     entries = [
         Entry(
@@ -112,6 +112,12 @@ def _enqueue(
     ]
     for (_, outcome), queued in zip(going, enqueue_all(tx, entries, now, rules), strict=True):
         outcome.queued.append(queued)
+
+
+def _as_kept(item: Outbound) -> Blob:
+    """What is small and about to be sent is not compressed, unless it has to wait (`queue.model.record`)."""
+    content = item.content
+    return content._replace(brief=True) if item.lease is not None and content.size <= IN_MEMORY else content
 
 
 def _read_inboxes(tx: Transaction, accounts: Iterable[int]) -> dict[int, tuple[int, Room]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -192,6 +193,7 @@ def record(
     """Keep the results of attempts, in the causal record too, and have the reports made that they ask for."""
     deferred: list[tuple[Lane, float]] = []
     ended: list[Notice] = []
+    stays: set[int] = set()  # blobs of what could not be sent at once
     for finding in findings:
         final: list[tuple[Recipient, Result]] = []
         for recipient, result, retry_at in finding.results:
@@ -199,6 +201,8 @@ def record(
                 final.append((recipient, result))
             elif _defer(tx, owner, finding, recipient, result, retry_at):
                 deferred.append((Lane(RETRY, finding.lane.account, finding.lane.destination), retry_at))
+                if not recipient.attempts and finding.message.size <= IN_MEMORY:
+                    stays.add(finding.message.blob)
         if final:
             ended.append(Notice(finding.message, tuple(final)))
     if findings:
@@ -206,7 +210,14 @@ def record(
         events = [(finding.message.id, finding.at, finding.event) for finding in findings if finding.event]
         trace.add_all(tx, "attempt", events)
         _finish(tx, ended, now, rules, report)
+    _settle(tx, stays)
     lanes.touch(tx, deferred)
+
+
+def _settle(tx: Transaction, blobs: set[int]) -> None:
+    for blob in sorted(blobs):
+        with contextlib.suppress(StoreError):  # what is damaged is told by its next attempt
+            tx.blobs.settle(tx, (blob,))
 
 
 def _finish(

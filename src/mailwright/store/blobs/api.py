@@ -23,6 +23,7 @@ class Blob(NamedTuple):
     data: bytes | None  # the content, for a blob of one chunk: compressed only when it turns out to be new
     upload: int | None = None  # the id of the row under which its chunks wait
     location: str | None = None  # where an adapter put it
+    brief: bool = False  # it will be gone in a moment: to compress it costs more than it saves
 
 
 def is_hash_of(kept: bytes, digest: bytes) -> bool:
@@ -54,6 +55,10 @@ class BlobStore(Protocol):
         `alone` tells that each carries an id of its own, in its trace: the like was never kept and will not come again,
         so it is neither looked for nor found later.
         """
+        ...
+
+    def settle(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        """Compress what was kept as `brief` and stays after all. Raises StoreFailed when it is damaged."""
         ...
 
     def release(self, tx: Transaction, blob_id: int) -> None:

@@ -101,6 +101,14 @@ class Codec:
         """The stored form of at most CHUNK octets of content."""
         return self.pack_chunks((content,))[0]
 
+    def leave(self, content: bytes) -> bytes:
+        """The stored form of content that is not worth the time to compress it."""
+        return _RAW + content
+
+    def is_left(self, stored: bytes) -> bool:
+        """Whether a stored form is not compressed."""
+        return stored.startswith(_RAW)
+
     def unpack(self, tx: Transaction, stored: bytes) -> bytes:
         """What `pack` or `pack_chunk` was given. Raises StoreFailed when it is damaged."""
         method = stored[:1]

@@ -71,8 +71,10 @@ class DatabaseBlobs:
         small = [blob for blob in blobs if blob.upload is None]
         if not alone:
             ids |= add_references(tx, small)
-        contents = {blob.hash: blob.data or b"" for blob in small if blob.hash not in ids}
+        missing = [blob for blob in small if blob.hash not in ids]
+        contents = {blob.hash: blob.data or b"" for blob in missing if not blob.brief}
         new = dict(zip(contents, self.codec.pack_chunks(list(contents.values())), strict=True))
+        new |= {blob.hash: self.codec.leave(blob.data or b"") for blob in missing if blob.brief}
         ids |= insert_blobs(
             tx,
             [blob for blob in small if blob.hash in new],
@@ -80,16 +82,24 @@ class DatabaseBlobs:
             {digest: packed for digest, packed in new.items() if len(packed) <= _IN_ROW},
             alone=alone,
         )
-        pieces = [
-            ((ids[digest] << _CHUNK_BITS) + n, packed[start : start + _PIECE])
-            for digest, packed in new.items()
-            if len(packed) > _IN_ROW
-            for n, start in enumerate(range(0, len(packed), _PIECE))
-        ]
-        insert(tx, "chunks (id, data)", pieces)
+        large = ((ids[digest], packed) for digest, packed in new.items() if len(packed) > _IN_ROW)
+        insert(tx, "chunks (id, data)", [row for item in large for row in _pieces(*item)])
         if new:
             self.newest = max(ids.values())
         return [ids[blob.hash] for blob in blobs]
+
+    def settle(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        for blob_id in blob_ids:
+            tx.all(f"SELECT 1 FROM blobs WHERE id = ?{tx.dialect.for_update}", blob_id)  # noqa: S608
+            size, stored = _row(tx, blob_id)
+            if size > CHUNK or not self.codec.is_left(stored):
+                continue
+            packed = self.codec.pack_chunk(self.codec.unpack(tx, stored))
+            _remove_chunks(tx, blob_id, blob_id)
+            in_row = packed if len(packed) <= _IN_ROW else None
+            tx.run("UPDATE blobs SET data = ? WHERE id = ?", in_row, blob_id)
+            if in_row is None:
+                insert(tx, "chunks (id, data)", _pieces(blob_id, packed))
 
     def _keep_upload(self, tx: Transaction, blob: Blob, alone: bool) -> int:
         upload = blob.upload
@@ -170,6 +180,12 @@ class DatabaseBlobs:
         for (blob_id,) in stale:
             _remove(tx, blob_id)
         return len(stale)
+
+
+def _pieces(blob_id: int, packed: bytes) -> list[tuple[int, bytes]]:
+    """The rows of chunks for what does not stand in the blob's row."""
+    starts = range(0, len(packed), _PIECE)
+    return [((blob_id << _CHUNK_BITS) + n, packed[start : start + _PIECE]) for n, start in enumerate(starts)]
 
 
 def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes]:

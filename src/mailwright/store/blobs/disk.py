@@ -65,6 +65,9 @@ class DiskBlobs:
         ids |= new
         return [ids[blob.hash] for blob in blobs]
 
+    def settle(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
+        pass  # all is compressed when its file is written
+
     def release(self, tx: Transaction, blob_id: int) -> None:
         tx.run("UPDATE blobs SET refs = refs - 1 WHERE id = ?", blob_id)
 
