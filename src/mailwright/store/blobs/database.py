@@ -71,11 +71,10 @@ class DatabaseBlobs:
         small = [blob for blob in blobs if blob.upload is None]
         if not alone:
             ids |= add_references(tx, small)
-        fresh = {blob.hash: blob for blob in small if blob.hash not in ids}
-        new = {digest: self.codec.leave(blob.data or b"") for digest, blob in fresh.items() if blob.brief}
-        packed_ones = [digest for digest in fresh if digest not in new]
-        contents = [fresh[digest].data or b"" for digest in packed_ones]
-        new |= zip(packed_ones, self.codec.pack_chunks(contents), strict=True)
+        missing = [blob for blob in small if blob.hash not in ids]
+        contents = {blob.hash: blob.data or b"" for blob in missing if not blob.brief}
+        new = dict(zip(contents, self.codec.pack_chunks(list(contents.values())), strict=True))
+        new |= {blob.hash: self.codec.leave(blob.data or b"") for blob in missing if blob.brief}
         ids |= insert_blobs(
             tx,
             [blob for blob in small if blob.hash in new],
