@@ -101,6 +101,19 @@ def test_a_damaged_database(mailwright: Shell) -> None:
     assert any("damaged" in check["text"] for check in findings(mailwright, Level.WRONG))
 
 
+def test_a_database_that_this_user_may_not_open_is_not_called_damaged(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    database = Path(load(mailwright.config).database)
+    database.rename(database.with_name("aside"))
+    database.mkdir()
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert "cannot be opened or written" in wrong["text"]
+    assert "as the user of the server" in wrong["remedy"]
+    done = mailwright("account", "list")
+    assert done.code == Exit.TEMPORARY
+    assert "is this user's" in done.err
+
+
 def test_a_port_that_another_program_has(mailwright: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

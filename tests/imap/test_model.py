@@ -29,6 +29,10 @@ FLAGS = ("\\Seen", "\\Flagged", "\\Deleted", "\\Answered", "$Work", "$Home")
 ACTIONS = 60
 
 
+def literal(content: bytes) -> str:
+    return f"{{{len(content)}+}}\r\n{content.decode()}"
+
+
 class Letter:
     """What a client knows of a message; None is what it was never told."""
 
@@ -63,6 +67,18 @@ class Watcher:
             if response.startswith(f"{tag} "):
                 return response
             self.take(response)
+
+    async def pipeline(self, *texts: str) -> None:
+        """Commands sent at once; all but the last use sequence numbers, which forbid EXPUNGE (RFC 3501 5.5)."""
+        self.tags += 1
+        tags = [f"p{self.tags}.{n}" for n in range(len(texts))]
+        self.log += [f"C: {text}" for text in texts]
+        self.client.say("".join(f"{tag} {text}\r\n" for tag, text in zip(tags, texts, strict=True)).encode())
+        for tag in tags:
+            self.may_expunge = tag == tags[-1]
+            while not (response := await self.client.response()).startswith(f"{tag} "):
+                self.log.append(f"S: {response}")
+                self.take(response)
 
     def take(self, response: str) -> None:
         number, _, rest = response.removeprefix("* ").partition(" ")
@@ -110,13 +126,31 @@ class Watcher:
             "expunge",
             "idle",
             "reselect",
+            "uid expunge",
+            "partial",
+            "saved",
         ]
         if self.letters:
-            kinds += ["fetch", "store", "search", "copy", "move"] * 2
+            kinds += ["fetch", "store", "search", "copy", "move", "replace", "pipeline"] * 2
         kind = rng.choice(kinds)
+        message = f" ({flags}) {literal(sample(rng.randint(1, 9)))}"
         if kind == "append":
-            body = sample(rng.randint(1, 9)).decode()
-            await self.command(f"APPEND INBOX ({flags}) {{{len(body)}+}}\r\n{body}")
+            await self.command(f"APPEND INBOX{message * rng.randint(1, 2)}")
+        elif kind == "replace":
+            await self.command(f"REPLACE {rng.randint(1, len(self.letters))} INBOX{message}")
+        elif kind == "uid expunge":
+            await self.command(f"UID EXPUNGE {self.uids()}")
+        elif kind == "partial":
+            await self.command(f"UID FETCH 1:* (FLAGS) (PARTIAL -1:-{rng.randint(1, 5)})")
+        elif kind == "saved":
+            await self.command("SEARCH RETURN (SAVE) UNSEEN", uses_numbers=True)
+            await self.command(f"STORE $ {store}", uses_numbers=True)
+            self.forget(silent)
+        elif kind == "pipeline":
+            number = rng.randint(1, len(self.letters))
+            await self.pipeline(
+                f"STORE {number} +FLAGS ({flags})", f"FETCH {self.numbers()} (UID FLAGS)", "NOOP"
+            )
         elif kind == "noop":
             await self.command("NOOP")
         elif kind == "fetch":

@@ -102,7 +102,7 @@ def store(config: Config, deep: bool) -> list[Check]:
     try:
         faults, messages, accounts = read(config, _consistency)
     except StoreError as error:
-        return [*found, Check("store", Level.WRONG, str(error), "see above; else restore a backup")]
+        return found or [Check("store", Level.WRONG, str(error), "check the disk; else restore a backup")]
     for fault in faults:
         found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
     if deep:
@@ -133,6 +133,9 @@ def _structure(path: Path, deep: bool) -> list[Check]:
         pragma = "integrity_check(5)" if deep else "quick_check(5)"
         told = [str(text) for (text,) in connection.execute(f"PRAGMA {pragma}") if text != "ok"]
         connection.close()
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        remedy = "run this as the user of the server, and see that the folder is not mounted read-only"
+        return [Check("store", Level.WRONG, f"{path} cannot be opened or written: {error}", remedy)]
     except apsw.Error as error:
         told = [str(error)]
     remedy = "check the disk, then `mailwright restore` a backup"

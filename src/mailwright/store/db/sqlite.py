@@ -465,6 +465,11 @@ def _fail(job: _Job, error: apsw.Error) -> None:
 
 
 def _as_store_error(error: apsw.Error) -> Exception:
+    if isinstance(error, _NO_ACCESS):
+        return StoreFailed(
+            f"the database cannot be opened or written ({error}); see that its folder is there, is not mounted"
+            " read-only, and is this user's: commands run as the user of the server"
+        )
     for kind, meaning in _FAILURES:
         if isinstance(error, kind):
             return meaning(_EXPLAIN[meaning].format(error))
@@ -475,6 +480,7 @@ def _as_store_error(error: apsw.Error) -> Exception:
     )
 
 
+_NO_ACCESS = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError)
 _EXPLAIN: dict[type[TemporaryFailure], str] = {
     StoreFull: "the disk is full ({}); free some space, nothing needs a restart",
     StoreBusy: "another process holds the database ({}); stop it, or wait until it is done",
