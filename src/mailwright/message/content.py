@@ -18,9 +18,8 @@ from mailwright.message.part import Part
 HTML_LIMIT: Final = 1024 * 1024  # characters of HTML whose text is read
 
 _PADDING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?(?:\n|\Z))")
-_PADDED: Final = re.compile(
-    rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))"
-)  # found quickly, as it begins with a line end
+# Whether there is such, found quickly, as it begins with a line end.
+_PADDED: Final = re.compile(rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))")
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
 _META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
 _BREAKS: Final = re.compile(
