@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from mailwright.base.limits import Limits
-from mailwright.net.listener import CannotListen, Connections, Listener, Refusals, Session
+from mailwright.net.errors import CannotListen
+from mailwright.net.listener import Connections, Listener, Refusals, Session
 from mailwright.net.stream import StreamProtocol, connect
 from mailwright.tls.certificates import ensure_self_signed, server_context
 

@@ -64,7 +64,7 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
     lmtp as host:port, accounts with address and password, and pid.
     """
     from mailwright.cli.running import AlreadyRunning, run_server, set_up_log
-    from mailwright.net.listener import CannotListen
+    from mailwright.net.errors import CannotListen
 
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)

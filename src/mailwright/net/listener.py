@@ -12,10 +12,11 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from mailwright.base.limits import Limits
 from mailwright.net.api import Peer
+from mailwright.net.errors import CannotListen
 from mailwright.net.proxy import BadProxyHeader, parse_proxy_header
 from mailwright.net.stream import StreamProtocol
 
@@ -47,10 +48,6 @@ _REASONS = {
     ),
     errno.EADDRNOTAVAIL: ("this machine has no such address", "change it in [listeners]"),
 }
-
-
-class CannotListen(OSError):
-    """An address that cannot be had; the text names it, and says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +122,11 @@ class Listener:
             what, advice = _REASONS.get(error.errno or 0, (error.strerror, "change it in [listeners]"))
             where = f"{Peer(self.host, self.port)} for {self.name}"
             raise CannotListen(f"cannot listen on {where}: {what}; {advice}") from error
-        for sock in self._server.sockets:  # what is accepted there inherits it
+        sockets = cast("Any", self._server).sockets  # uvloop's are not of the declared type
+        for sock in sockets:  # what is accepted there inherits it
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self.port == 0:
-            self.port = self._server.sockets[0].getsockname()[1]
+            self.port = sockets[0].getsockname()[1]
 
     def stop_accepting(self) -> None:
         """Take no new connections."""
