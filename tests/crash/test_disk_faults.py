@@ -18,7 +18,7 @@ from crash.work import Work
 from support.accounts import new_account
 
 from mailwright.store.blobs.database import DatabaseBlobs
-from mailwright.store.db import sqlite
+from mailwright.store.db import checkpoints, sqlite
 from mailwright.store.errors import TemporaryFailure
 
 FAULTS: dict[Kind, type[apsw.Error]] = {
@@ -32,8 +32,8 @@ _names = itertools.count()
 @pytest.fixture(autouse=True)
 def _checkpoint_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The database file itself is written often, not the write-ahead log alone."""
-    monkeypatch.setattr(sqlite, "_CHECKPOINT_PAGES", 15)
-    monkeypatch.setattr(sqlite, "_RESTART_PAGES", 60)
+    monkeypatch.setattr(checkpoints, "_PAGES", 15)
+    monkeypatch.setattr(checkpoints, "_RESTART_PAGES", 60)
 
 
 @pytest.fixture

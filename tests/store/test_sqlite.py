@@ -13,7 +13,7 @@ from support.accounts import new_account, prepared
 
 from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
-from mailwright.store.db import sqlite
+from mailwright.store.db import checkpoints, sqlite
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.errors import StoreBusy, StoreFailed
@@ -232,7 +232,7 @@ async def test_a_long_reader_does_not_stop_the_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a backup is one: the write-ahead log cannot begin anew meanwhile, and no commit may wait for that."""
-    monkeypatch.setattr(sqlite, "_RESTART_PAGES", 4)
+    monkeypatch.setattr(checkpoints, "_RESTART_PAGES", 4)
     database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs(), busy_timeout=60)
     await database.start()
     reader = apsw.Connection(str(tmp_path / "mail.sqlite"))

@@ -12,8 +12,9 @@ from typing import NamedTuple, Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
+from mailwright.delivery.admission import Admission
 from mailwright.delivery.inbound import Step
-from mailwright.delivery.judging import FINE, Judge
+from mailwright.delivery.judging import Judge
 from mailwright.delivery.local import Delivery, Outbound, deliver
 from mailwright.delivery.permission import Permissions
 from mailwright.delivery.reception import Reception, Verdict, describe
@@ -22,7 +23,7 @@ from mailwright.delivery.routing import Route, Router
 from mailwright.delivery.signing import KeyRing, author
 from mailwright.delivery.submission import MAX_HEADER, header_section, mend, own_id
 from mailwright.directory.resolve import Destination
-from mailwright.hooks import Delivered, RecipientGiven, SenderGiven
+from mailwright.hooks import Delivered
 from mailwright.hooks import Queued as QueuedEvent
 from mailwright.hooks.caller import Hooks
 from mailwright.message.header import iterate_fields
@@ -109,67 +110,20 @@ class DeliveryMailroom:
         self._judge = Judge(rules.steps, self._hooks)
         self.refusals = Refusals(store)
         self._permissions = Permissions(store, clock, rules.separator, rules.sending)
+        self._admission = Admission(router, self._permissions, self._judge, self._hooks, self.note_refusal)
         self._run = secrets.token_hex(4)  # tells the messages of this run from those of others
         self._numbers = itertools.count(0x100)
         self.dispatcher: Dispatcher = _NoDispatcher()
 
     def check_sender(self, info: SessionInfo, reverse_path: Path, parameters: MailParameters) -> Answer:
-        """On submission the sender must belong to the account (RFC 6409 6.1), which must be within its limits."""
-        if info.account is None and not self._hooks.wants(SenderGiven):
-            return None
-        return self._judge_sender(info, reverse_path)
-
-    async def _judge_sender(self, info: SessionInfo, reverse_path: Path) -> Reply | None:
-        refusal: Reply | None = None
-        judgement = FINE
-        if info.role is Role.SUBMISSION and info.account is not None:
-            address = ""
-            if reverse_path.local or reverse_path.domain:
-                address = f"{reverse_path.local}@{reverse_path.domain}"
-            refusal = await self._permissions.check_sender(info.account.id, address)
-        if refusal is None:
-            judgement = await self._judge.of_sender(info, reverse_path)
-            refusal = judgement.refusal
-        if refusal is not None:
-            self.note_refusal(info, Envelope(reverse_path), refusal, judgement.verdicts)
-        return refusal
+        """See `smtp.api.Mailroom`."""
+        return self._admission.check_sender(info, reverse_path)
 
     def check_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path, parameters: RcptParameters
     ) -> Answer:
-        """Only our users relay, and only on submission; what cannot be delivered is refused here, not bounced."""
-        route = self._router.known(forward_path)
-        if (
-            route is None
-            or not route.local
-            or self._hooks.wants(RecipientGiven)
-            or _refuse_route(info, envelope, route) is not None
-        ):
-            return self._judge_recipient(info, envelope, forward_path)
-        return None
-
-    async def _judge_recipient(
-        self, info: SessionInfo, envelope: Envelope, forward_path: Path
-    ) -> Reply | None:
-        refusal = await self._refuse_recipient(info, envelope, forward_path)
-        judgement = FINE
-        if refusal is None:
-            judgement = await self._judge.of_recipient(info, envelope, forward_path)
-            refusal = judgement.refusal
-        if refusal is not None:
-            refused = envelope._replace(recipients=(Recipient(forward_path),))
-            self.note_refusal(info, refused, refusal, judgement.verdicts)
-        return refusal
-
-    async def _refuse_recipient(
-        self, info: SessionInfo, envelope: Envelope, forward_path: Path
-    ) -> Reply | None:
-        route = await self._router.route(forward_path)
-        refusal = _refuse_route(info, envelope, route)
-        if refusal is None and not route.local and info.account is not None:
-            for address in route.remote:
-                refusal = refusal or await self._permissions.check_recipient(info.account.id, address)
-        return refusal
+        """See `smtp.api.Mailroom`."""
+        return self._admission.check_recipient(info, envelope, forward_path)
 
     def open_message(self) -> IncomingMessage:
         """See `smtp.api.Mailroom`."""
@@ -406,17 +360,6 @@ def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, ski
     if not keys.signers(domain):
         return b""
     return keys.sign(domain, head, message.pieces(skip), now)
-
-
-def _refuse_route(info: SessionInfo, envelope: Envelope, route: Route) -> Reply | None:
-    """What is wrong with a recipient, by where it leads."""
-    if route.refusal is not None:
-        return route.refusal
-    if not route.local and (info.role is not Role.SUBMISSION or info.account is None):
-        return replies.RELAY_DENIED
-    if route.room is not None and route.room < max(envelope.size, 1):
-        return replies.OVER_QUOTA
-    return None
 
 
 def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:

@@ -23,6 +23,7 @@ import apsw
 from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Dialect, Item, Operation, P, Row, T, Value
+from mailwright.store.db.checkpoints import Checkpointer
 from mailwright.store.db.readers import Readers
 from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull, TemporaryFailure
 
@@ -32,10 +33,6 @@ DIALECT = Dialect("sqlite", skip_locked="", for_update="")
 _BATCH = 256  # operations in one transaction at most
 _GATHER = 0.002  # seconds for which a busy event loop may gather what shares a commit
 _REST = 0.0001  # seconds; a turn of the event loop that took less had nothing else to do
-_CHECKPOINT_PAGES = 2_000  # let the checkpointer copy the WAL back from this size on
-_RESTART_WAIT = 0.2  # seconds that a commit waits for readers, then
-_RESTART_PAUSE = 2.0  # seconds without waiting again
-_RESTART_PAGES = 8_000  # make the writer wait for a whole checkpoint, so that the WAL stays bounded
 
 _FAILURES: tuple[tuple[type[apsw.Error], type[TemporaryFailure]], ...] = (
     (apsw.FullError, StoreFull),
@@ -134,12 +131,7 @@ class SQLiteDatabase:
         self._reader = threading.local()
         self._reader_connections: list[apsw.Connection] = []
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
-        self._checkpointer = threading.Thread(
-            target=self._checkpoint_loop, name="store-checkpoint", daemon=True
-        )
-        self._checkpoint_wanted = threading.Event()
-        self._wal_pages = 0
-        self._restart_at = 0.0
+        self._checkpointer = Checkpointer(lambda: self._connect(apsw.SQLITE_OPEN_READWRITE), busy_timeout)
         self._closing = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: apsw.Connection | None = None
@@ -158,7 +150,7 @@ class SQLiteDatabase:
         self._closing = True
         self._hand_over()
         self._jobs.put(None)
-        self._checkpoint_wanted.set()
+        self._checkpointer.close()
         await asyncio.to_thread(self._stop)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -269,7 +261,7 @@ class SQLiteDatabase:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if flags & apsw.SQLITE_OPEN_CREATE:
-            connection.set_wal_hook(self._after_commit)
+            connection.set_wal_hook(self._checkpointer.after_commit)
         return connection
 
     def _write_loop(self) -> None:
@@ -379,47 +371,6 @@ class SQLiteDatabase:
         if self._on_change is not None:
             for account, modseq in changed.items():
                 self._on_change(account, modseq)
-
-    # Checkpoints run beside the writer, so that no commit waits for one
-
-    def _after_commit(self, connection: apsw.Connection, name: str, pages: int) -> int:
-        self._wal_pages = pages
-        if pages >= _RESTART_PAGES and time.monotonic() >= self._restart_at:
-            self._restart(connection)
-        elif pages >= _CHECKPOINT_PAGES:
-            self._checkpoint_wanted.set()
-        return apsw.SQLITE_OK
-
-    def _restart(self, connection: apsw.Connection) -> None:
-        """A whole checkpoint, unless a reader such as a backup is long in the way: then the WAL grows meanwhile."""
-        began = time.monotonic()
-        connection.set_busy_timeout(int(_RESTART_WAIT * 1000))
-        self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_RESTART)
-        connection.set_busy_timeout(int(self._busy_timeout * 1000))
-        now = time.monotonic()
-        if now - began >= _RESTART_WAIT:
-            self._restart_at = now + _RESTART_PAUSE
-
-    def _checkpoint_loop(self) -> None:
-        try:
-            connection = self._connect(apsw.SQLITE_OPEN_READWRITE)
-        except apsw.Error:
-            log.exception("no checkpointer; the writer will checkpoint by itself")
-            return
-        while not self._closing:
-            self._checkpoint_wanted.wait()
-            self._checkpoint_wanted.clear()
-            if not self._closing:
-                self._checkpoint(connection, apsw.SQLITE_CHECKPOINT_PASSIVE)
-        connection.close()
-
-    def _checkpoint(self, connection: apsw.Connection, mode: int) -> None:
-        try:
-            connection.wal_checkpoint(mode=mode)
-        except apsw.BusyError:
-            pass  # the other thread is at it
-        except apsw.Error as error:
-            log.warning("checkpoint failed, it will be tried again: %s", error)
 
     def _stop(self) -> None:
         self._writer.join()
