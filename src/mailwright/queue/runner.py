@@ -33,7 +33,7 @@ _PORTION: Final = 0.05  # between claims of what was tried before, while new mai
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
 _QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
 _RECORD_BATCH: Final = 256
-_GATHER: Final = 0.01  # between records, when results come so fast that several are recorded at once
+_GATHER: Final = 0.005  # between records, when results come so fast that several are recorded at once
 _UNRECORDED: Final = 2000  # findings that may wait before the couriers do
 
 

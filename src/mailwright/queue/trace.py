@@ -12,7 +12,7 @@ import msgspec
 
 from mailwright.queue.values import NewMessage
 from mailwright.store.db.api import Transaction, Value
-from mailwright.store.db.insert import insert, select
+from mailwright.store.db.insert import insert, insert_numbered, select
 
 KEPT_FOR: Final = 30 * 86_400.0  # seconds
 MAX_DATA: Final = 16 * 1024  # characters of one event
@@ -48,19 +48,11 @@ class Record:
 
 def begin_all(tx: Transaction, now: float, messages: Sequence[NewMessage]) -> list[int]:
     """A new record for each message; their ids, in the order of the messages."""
-    rows = insert(
-        tx,
-        "traces (at, account, message_id, reverse_path, origin, names)",
-        [
-            (now, message.account, message.message_id, message.reverse_path, message.origin, _names(message))
-            for message in messages
-        ],
-        "RETURNING id, message_id",
-    )
-    rows.sort()  # the ids grow in the order of the rows
-    if [message_id for _, message_id in rows] != [message.message_id for message in messages]:
-        raise AssertionError("the database numbers rows in another order than they were given")
-    return [int(number) for number, _ in rows]
+    rows = [
+        (message.message_id, now, message.account, message.reverse_path, message.origin, _names(message))
+        for message in messages
+    ]
+    return insert_numbered(tx, "traces (message_id, at, account, reverse_path, origin, names)", rows)
 
 
 def _names(message: NewMessage) -> str:

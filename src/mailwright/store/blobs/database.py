@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from mailwright.store.blobs.api import ALONE, CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.db.insert import insert
+from mailwright.store.db.insert import insert, insert_numbered
 from mailwright.store.errors import NotFound, StoreFailed
 from mailwright.store.sets import ranges
 
@@ -287,21 +287,16 @@ def insert_blobs(
     """
     refs = Counter(blob.hash for blob in blobs)
     contents = packed or {}
-    kept = {digest[:ALONE] if alone else digest: digest for digest in refs}
-    rows = {
-        blob.hash: (
-            blob.hash[:ALONE] if alone else blob.hash,
-            *(blob.size, refs[blob.hash], now, blob.location, contents.get(blob.hash)),
+    new = {blob.hash: blob for blob in blobs}
+    rows = [
+        (
+            digest[:ALONE] if alone else digest,
+            *(blob.size, refs[digest], now, blob.location, contents.get(digest)),
         )
-        for blob in blobs
-    }
-    found = insert(
-        tx,
-        "blobs (hash, size, refs, created_at, location, data)",
-        list(rows.values()),
-        "RETURNING hash, id",
-    )
-    return {kept[bytes(digest)]: int(blob_id) for digest, blob_id in found}
+        for digest, blob in new.items()
+    ]
+    ids = insert_numbered(tx, "blobs (hash, size, refs, created_at, location, data)", rows)
+    return dict(zip(new, ids, strict=True))
 
 
 def _begin_upload(tx: Transaction, now: int) -> int:

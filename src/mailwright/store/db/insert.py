@@ -30,6 +30,22 @@ def insert(tx: Transaction, into: str, rows: Sequence[Sequence[Value]], then: st
     return found
 
 
+def insert_numbered(tx: Transaction, into: str, rows: Sequence[Sequence[Value]]) -> list[int]:
+    """`insert` into a table that numbers its rows; their ids, in the order of the rows.
+
+    By the first column it is checked that the database numbered them so.
+    """
+    if tx.dialect.name == "sqlite":  # it has one writer, so nobody else takes a number meanwhile
+        insert(tx, into, rows)
+        ((last,),) = tx.all("SELECT last_insert_rowid()")
+        return list(range(last - len(rows) + 1, last + 1))
+    column = into[into.index("(") + 1 : into.index(",")]
+    found = sorted(insert(tx, into, rows, f"RETURNING id, {column}"))
+    if [value for _, value in found] != [row[0] for row in rows]:
+        raise AssertionError("the database numbers rows in another order than they were given")
+    return [number for number, _ in found]
+
+
 @functools.lru_cache(maxsize=256)
 def _statement(into: str, columns: int, rows: int, then: str) -> str:
     row = f"({', '.join('?' * columns)})"
