@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -53,6 +55,27 @@ def test_all_rooms_that_are_pure_are_compiled_and_no_others() -> None:
 def _homes(module: str) -> list[Path]:
     path = Path(module).with_suffix("")
     return [path, *path.parents]
+
+
+def test_no_compiled_coroutine_waits_while_it_handles_an_exception() -> None:
+    """mypyc keeps no exception for each coroutine: what others raise meanwhile would be mixed up with this one."""
+    hot = hook.find_modules(ROOT / "src", SETTINGS["hot"], SETTINGS["interpret"])
+    waits = [
+        f"{module}:{node.lineno}"
+        for module in [*compiled(), *hot]
+        for handled in _handling(ast.parse((ROOT / "src" / module).read_text()))
+        for node in ast.walk(handled)
+        if isinstance(node, (ast.Await, ast.Yield, ast.AsyncFor, ast.AsyncWith))
+    ]
+    assert waits == []
+
+
+def _handling(tree: ast.AST) -> Iterator[ast.stmt]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            yield from node.finalbody
+            for handler in node.handlers:
+                yield from handler.body
 
 
 def test_each_pattern_is_in_use() -> None:

@@ -161,6 +161,15 @@ class Listener:
 
     async def _run(self, stream: StreamProtocol) -> None:
         try:
+            await self._serve(stream)
+            with contextlib.suppress(Exception):
+                await stream.close()
+        finally:
+            self._sessions.pop(stream, None)
+            self._tasks.pop(stream, None)
+
+    async def _serve(self, stream: StreamProtocol) -> None:
+        try:
             if self.proxies and within(stream.peer.address, self.proxies):
                 await _read_proxy_header(stream)
             address = stream.peer.address
@@ -182,11 +191,6 @@ class Listener:
             stream.write(self.refusals.shutting_down)
         except Exception:
             log.exception("%s: the session of %s failed", self.name, stream.peer)
-        finally:
-            with contextlib.suppress(Exception):
-                await stream.close()
-            self._sessions.pop(stream, None)
-            self._tasks.pop(stream, None)
 
 
 @functools.lru_cache(maxsize=4096)

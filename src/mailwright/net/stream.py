@@ -302,20 +302,23 @@ class StreamProtocol:
         self._outgoing = outgoing
         loop = self._loop
         deadline = loop.time() + timeout
-        while True:
-            try:
-                session.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush_tls()
-                await self._more(incoming, deadline - loop.time())
-            except ssl.SSLError as error:
-                self._flush_tls()  # the alert
-                raise ConnectionResetError(f"TLS handshake failed: {_reason(error)}") from error
-            else:
-                break
+        while not self._is_shaken(session):
+            await self._more(incoming, deadline - loop.time())
         self._ssl, self._incoming = session, incoming
         self._flush_tls()
         self.tls = _describe(session, context)
+
+    def _is_shaken(self, session: ssl.SSLObject) -> bool:
+        """Go on with the handshake; False when the peer must say more first."""
+        try:
+            session.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLError as error:
+            raise ConnectionResetError(f"TLS handshake failed: {_reason(error)}") from error
+        finally:
+            self._flush_tls()  # the alert too
+        return True
 
     async def _more(self, incoming: ssl.MemoryBIO, timeout: float) -> None:
         while not self._received:

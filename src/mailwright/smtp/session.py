@@ -109,8 +109,7 @@ class Session:
         except TimeoutError:
             self.write(replies.IDLE)
         except asyncio.CancelledError:
-            self.write(replies.SHUTTING_DOWN)
-            raise
+            self.write(replies.SHUTTING_DOWN)  # and the task ends
         except ConnectionError as error:
             log.debug("%s: connection lost: %s", self.info.id, error)
             self._written.clear()
@@ -121,7 +120,7 @@ class Session:
             self.end_transaction()
             self._forget_login()
             self.send_written()
-            await self.stream.close()
+        await self.stream.close()
 
     # Octets
 
