@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import gc
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -247,6 +249,28 @@ async def test_a_tls_connection_that_breaks_off_ends(certificate: tuple[Path, Pa
         stream.write(b"half a l")
         stream.abort()
         await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_many_handshakes_at_once_leave_nothing_behind(
+    certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = server_context(*certificate)
+
+    async def visit(port: int) -> None:
+        stream = await connect("127.0.0.1", port)
+        await stream.start_client_tls(client_context(certificate[0]), "localhost")
+        stream.write(b"hello")
+        assert await stream.read(5) == b"hello"
+        stream.abort()
+
+    async with serving(echo, tls=lambda: server) as listener:
+        await asyncio.gather(*(visit(listener.port) for _ in range(30)))
+        while listener.connections.total:
+            await asyncio.sleep(0.01)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert sys.exc_info() == (None, None, None)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_too_many_connections_from_one_address_are_refused() -> None:
