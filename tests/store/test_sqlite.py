@@ -56,43 +56,40 @@ async def test_one_refused_write_leaves_the_others_in_the_batch(db: SQLiteDataba
     )
 
 
-async def test_writes_that_wait_share_a_commit(db: SQLiteDatabase) -> None:
-    commits = 0
+def count_commits(db: SQLiteDatabase) -> list[None]:
+    """A list that is as long as there are commits from now on."""
+    commits: list[None] = []
 
     def count() -> bool:
-        nonlocal commits
-        commits += 1
+        commits.append(None)
         return False
 
     assert db._connection is not None
     db._connection.set_commit_hook(count)
+    return commits
+
+
+async def test_writes_that_wait_share_a_commit(db: SQLiteDatabase) -> None:
+    commits = count_commits(db)
     await asyncio.gather(*(db.write(put, f"n{number}") for number in range(500)))
-    assert commits < 100
+    assert len(commits) < 100
     assert len(await db.read(names)) == 500
 
 
 async def test_writes_share_a_commit_while_the_loop_has_other_work(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits = 0
-
-    def count() -> bool:
-        nonlocal commits
-        commits += 1
-        return False
-
-    assert db._connection is not None
-    db._connection.set_commit_hook(count)
+    commits = count_commits(db)
     monkeypatch.setattr(sqlite, "_REST", 0.0)  # the loop never rests,
     monkeypatch.setattr(sqlite, "_GATHER", 3600.0)  # and has an hour
     writes = []
     for number in range(10):
         writes.append(asyncio.create_task(db.write(put, f"n{number}")))
         await asyncio.sleep(0)  # a turn of the loop
-    assert commits == 0
+    assert len(commits) == 0
     monkeypatch.setattr(sqlite, "_REST", 3600.0)  # now it rests
     await asyncio.gather(*writes)
-    assert commits == 1
+    assert len(commits) == 1
 
 
 async def test_a_busy_loop_keeps_no_write_for_long(

@@ -18,6 +18,7 @@ from mailwright.store.sets import ranges
 
 _TOGETHER = 50  # UIDs that lie apart, in one statement
 _MARKS = ", ".join("?" * _TOGETHER)
+_IN_RANGE = "FROM places p WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?"
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
 NUMBERS = frozenset(("p.uid", "p.modseq", "p.flags", "p.internal_date", "p.message", "m.blob", "m.size"))
 _PACKED = frozenset(("envelope", "bodystructure", "structure", "preview"))  # see `blobs.codec`
@@ -125,14 +126,7 @@ def read_columns(
     tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str
 ) -> list[Row]:
     """As `read_joined`, for columns of places (`p.`) alone."""
-    return tx.all(
-        f"SELECT {columns} FROM places p"  # noqa: S608
-        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid",
-        account,
-        mailbox,
-        first,
-        last,
-    )
+    return tx.all(f"SELECT {columns} {_IN_RANGE} ORDER BY p.uid", account, mailbox, first, last)
 
 
 def read_some_columns(
@@ -150,15 +144,7 @@ def read_all(
     tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str, *params: int
 ) -> list[Row]:
     """As `read_columns`, in no order: for aggregates of places (`p.`). `params` are those in `columns`."""
-    return tx.all(
-        f"SELECT {columns} FROM places p"  # noqa: S608
-        " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
-        *params,
-        account,
-        mailbox,
-        first,
-        last,
-    )
+    return tx.all(f"SELECT {columns} {_IN_RANGE}", *params, account, mailbox, first, last)
 
 
 def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int) -> set[str]:
