@@ -54,6 +54,15 @@ async def test_our_broken_signature_is_replaced(tmp_path: Path) -> None:
     assert (await results(again, resolver))["example.org"] == "pass"
 
 
+@pytest.mark.parametrize("claimed", [b"", OTHERS.replace(b"list.example", b"example.org")])
+def test_what_was_not_signed_here_for_its_author_is_not_later(tmp_path: Path, claimed: bytes) -> None:
+    """Somebody of another domain wrote as alice@example.org, and perhaps a signature of hers too."""
+    keys, _ = ring(tmp_path)
+    signed_for_the_sender = OTHERS.replace(b"list.example", b"neighbour.example")
+    for content in (b"Received: from a\r\n" + claimed + MESSAGE, signed_for_the_sender + claimed + MESSAGE):
+        assert keys.sign_again(content, NOW) == content
+
+
 @pytest.mark.parametrize(
     "domain",
     [

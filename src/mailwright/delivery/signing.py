@@ -68,14 +68,15 @@ class KeyRing:
         """A whole message whose body was changed on its way, with new signatures in place of our own broken ones.
 
         Those of others stay, broken as they are: they are trace, and nothing counts against a message for them
-        (RFC 6376 6.1).
+        (RFC 6376 6.1). Whose keys sign was decided when the message came (`mailroom`), and is not asked again.
         """
         header = header_section(content) or content
-        domain = author_domain(header)
+        domain = _signed_here_for(header)
         if not self.signers(domain):
             return content
-        content = _without_signatures(header, domain) + content[len(header) :]
-        return self.sign_message(content, now) + content
+        body = content[len(header) :]
+        header = _without_signatures(header, domain)
+        return self.sign(domain, header, (body,), now) + header + body
 
     def _load(self, domain: str) -> list[Signer]:
         try:
@@ -105,6 +106,19 @@ def _without_signatures(header: bytes, domain: str) -> bytes:
         if field.name != b"dkim-signature" or _signing_domain(raw) != domain:
             kept += raw
     return bytes(kept) + header[position:]
+
+
+def _signed_here_for(header: bytes) -> str:
+    """The domain of our own signature, which stands above all Received fields; '' without one.
+
+    What stands below our Received field came with the message, and may claim anything.
+    """
+    for field in header_fields(header):
+        if field.name == b"received":
+            break
+        if field.name == b"dkim-signature":
+            return _signing_domain(header[field.start : field.end])
+    return ""
 
 
 def _signing_domain(field: bytes) -> str:
