@@ -13,7 +13,7 @@ from support.accounts import new_account, prepared
 
 from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
-from mailwright.store.db import checkpoints, sqlite
+from mailwright.store.db import checkpoints, gather
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.errors import StoreBusy, StoreFailed
@@ -80,14 +80,14 @@ async def test_writes_share_a_commit_while_the_loop_has_other_work(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commits = count_commits(db)
-    monkeypatch.setattr(sqlite, "_REST", 0.0)  # the loop never rests,
-    monkeypatch.setattr(sqlite, "_GATHER", 3600.0)  # and has an hour
+    monkeypatch.setattr(gather, "_REST", 0.0)  # the loop never rests,
+    monkeypatch.setattr(gather, "_GATHER", 3600.0)  # and has an hour
     writes = []
     for number in range(10):
         writes.append(asyncio.create_task(db.write(put, f"n{number}")))
         await asyncio.sleep(0)  # a turn of the loop
     assert len(commits) == 0
-    monkeypatch.setattr(sqlite, "_REST", 3600.0)  # now it rests
+    monkeypatch.setattr(gather, "_REST", 3600.0)  # now it rests
     await asyncio.gather(*writes)
     assert len(commits) == 1
 
@@ -95,15 +95,15 @@ async def test_writes_share_a_commit_while_the_loop_has_other_work(
 async def test_a_busy_loop_keeps_no_write_for_long(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_REST", 0.0)  # it never rests, and after 2 ms hands over all the same
+    monkeypatch.setattr(gather, "_REST", 0.0)  # it never rests, and after 2 ms hands over all the same
     assert await db.write(put, "kept") == "kept"
 
 
 async def test_the_end_of_a_busy_loop_loses_no_write(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_REST", 0.0)
-    monkeypatch.setattr(sqlite, "_GATHER", 3600.0)
+    monkeypatch.setattr(gather, "_REST", 0.0)
+    monkeypatch.setattr(gather, "_GATHER", 3600.0)
     write = asyncio.create_task(db.write(put, "kept"))
     await asyncio.sleep(0)
     await db.close()

@@ -19,7 +19,7 @@ from mailwright.queue.runner import Runner
 from mailwright.queue.values import Outcome, Result
 from mailwright.store import schema
 from mailwright.store.blobs.database import DatabaseBlobs
-from mailwright.store.db.sqlite import DIALECT, SQLiteTransaction
+from mailwright.store.db.file import DIALECT, SQLiteTransaction
 
 T = TypeVar("T")
 START = 1_800_000_000.0

@@ -98,7 +98,7 @@ def verify_sqlite(path: Path, blobs: Path, *, content: bool) -> dict[str, Any]:
     from mailwright.store.blobs.api import is_hash_of
     from mailwright.store.blobs.database import DatabaseBlobs
     from mailwright.store.blobs.disk import DiskBlobs
-    from mailwright.store.db.sqlite import SQLiteTransaction
+    from mailwright.store.db.file import SQLiteTransaction
 
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     wrong = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(10)") if text != "ok"]

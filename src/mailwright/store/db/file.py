@@ -1,0 +1,188 @@
+"""One SQLite file in WAL mode: how it is opened and read, and what its errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from mailwright.store.blobs.api import BlobStore
+from mailwright.store.db.api import Dialect, Operation, P, Row, T, Value
+from mailwright.store.db.readers import Readers
+from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull, TemporaryFailure
+
+log = logging.getLogger(__name__)
+
+DIALECT: Final = Dialect("sqlite", skip_locked="", for_update="")
+
+_FAILURES: tuple[tuple[type[apsw.Error], type[TemporaryFailure]], ...] = (
+    (apsw.FullError, StoreFull),
+    (apsw.BusyError, StoreBusy),
+    (apsw.LockedError, StoreBusy),
+    (apsw.IOError, StoreFailed),
+    (apsw.CantOpenError, StoreFailed),
+    (apsw.ReadOnlyError, StoreFailed),
+    (apsw.CorruptError, StoreFailed),
+    (apsw.NotADBError, StoreFailed),
+    (apsw.NoMemError, StoreFailed),
+    (apsw.ProtocolError, StoreBusy),
+)
+STORAGE_ERRORS = tuple(error for error, _ in _FAILURES)
+
+
+class SQLiteTransaction:
+    """A transaction on one connection."""
+
+    __slots__ = ("_calls", "_connection", "announced", "blobs", "dialect")
+
+    def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
+        self.dialect = DIALECT
+        self.blobs = blobs
+        self.announced: dict[int, int] = {}
+        self._calls = 0
+        self._connection = connection
+
+    def all(self, sql: str, *params: Value) -> list[Row]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def rows(self, sql: str, *params: Value) -> Iterator[Row]:
+        return iter(self._connection.execute(sql, params))
+
+    def one(self, sql: str, *params: Value) -> Row | None:
+        # All rows are fetched: a statement with RETURNING is done only when it has run to its end.
+        rows = self._connection.execute(sql, params).fetchall()
+        return rows[0] if rows else None
+
+    def run(self, sql: str, *params: Value) -> int:
+        self._connection.execute(sql, params)
+        return self._connection.changes()
+
+    def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        self._connection.executemany(sql, rows)
+
+    def announce(self, account: int, modseq: int) -> int:
+        self.announced[account] = modseq
+        self._calls += 1
+        return self._calls - 1
+
+
+class SQLiteFile:
+    """The file as it is read: by a small pool of threads, and at a glance by the event loop."""
+
+    dialect = DIALECT
+
+    def __init__(
+        self,
+        path: Path | str,
+        blobs: BlobStore,
+        *,
+        readers: int = 3,
+        vfs: str | None = None,
+        busy_timeout: float = 5.0,
+    ) -> None:
+        self.blobs = blobs
+        self._path = str(path)
+        self._vfs = vfs
+        self._busy_timeout = busy_timeout
+        self._readers = Readers(readers)
+        self._reader = threading.local()
+        self._connections: list[apsw.Connection] = []  # those that read
+        self._glancing: apsw.Connection | None = None  # the event loop's own
+
+    async def start_reading(self) -> None:
+        """Read from now on: the file is there. Raises TemporaryFailure."""
+        try:
+            self._glancing = await asyncio.to_thread(self._connect_reader)
+        except apsw.Error as error:
+            raise as_store_error(error) from error
+        self._glancing.set_busy_timeout(0)
+        self._readers.start()
+
+    def stop_reading(self) -> None:
+        """Finish what is being read; it blocks."""
+        self._readers.stop()
+        for connection in self._connections:
+            close(connection)
+
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._readers.run(lambda: self.read_now(operation, *args, **kwargs))
+
+    def read_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read` for a thread: it blocks."""
+        connection = getattr(self._reader, "connection", None)
+        try:
+            if connection is None:
+                connection = self._reader.connection = self._connect_reader()
+            connection.execute("BEGIN")
+            try:
+                return operation(SQLiteTransaction(connection, self.blobs), *args, **kwargs)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            raise as_store_error(error) from error
+
+    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        if self._glancing is None:
+            return None
+        try:
+            return operation(SQLiteTransaction(self._glancing, self.blobs), *args, **kwargs)
+        except apsw.Error:
+            return None
+
+    def _connect_reader(self) -> apsw.Connection:
+        connection = self.connect(apsw.SQLITE_OPEN_READWRITE)
+        self._connections.append(connection)
+        return connection
+
+    def connect(self, flags: int) -> apsw.Connection:
+        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=300)
+        connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        # Else statements are prepared again and again, since the plan might have to follow the values of parameters.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        if flags & apsw.SQLITE_OPEN_CREATE:
+            connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        return connection
+
+
+def close(connection: apsw.Connection) -> None:
+    """Close it; what fails is left to the write-ahead log, which keeps what could not be copied back."""
+    try:
+        connection.close()
+    except apsw.Error as error:
+        log.warning("the database did not close cleanly: %s", error)
+
+
+def as_store_error(error: apsw.Error) -> Exception:
+    if isinstance(error, _NO_ACCESS):
+        return StoreFailed(
+            f"the database cannot be opened or written ({error}); see that its folder is there, is not mounted"
+            " read-only, and is this user's: commands run as the user of the server"
+        )
+    for kind, meaning in _FAILURES:
+        if isinstance(error, kind):
+            return meaning(_EXPLAIN[meaning].format(error))
+    return (
+        StoreError(f"the database refused a statement: {error}")
+        if isinstance(error, apsw.SQLError)
+        else error
+    )
+
+
+_NO_ACCESS = (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError)
+_EXPLAIN: dict[type[TemporaryFailure], str] = {
+    StoreFull: "the disk is full ({}); free some space, nothing needs a restart",
+    StoreBusy: "another process holds the database ({}); stop it, or wait until it is done",
+    StoreFailed: "the disk or the database file reported an error ({}); check the disk, then run `mailwright doctor`",
+}
