@@ -1,4 +1,4 @@
-"""Two servers on one PostgreSQL database: each hears at once of what the other did."""
+"""Two processes on one database: each hears of what the other did, at once or (SQLite) within a second."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ def database(postgres: PostgresServer) -> str:
     return postgres.new_database()
 
 
-@pytest.fixture
-async def pair(tmp_path: Path, database: str) -> AsyncIterator[Pair]:
+@pytest.fixture(params=["sqlite", "postgres"])
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    database = (
+        request.getfixturevalue("database") if request.param == "postgres" else str(tmp_path / "mail.db")
+    )
     async with running(tmp_path / "one", database) as one, running(tmp_path / "two", database) as two:
         yield one, two
 
@@ -85,6 +88,7 @@ async def test_notify_hears_of_mailboxes_and_annotations_through_the_other(pair:
     assert await here.until("* METADATA Work /private/comment")
 
 
+@pytest.mark.parametrize("pair", ["postgres"], indirect=True)
 async def test_what_happened_while_the_line_was_cut_is_told_afterwards(pair: Pair, database: str) -> None:
     here, there = await pair[0].imap(), await pair[1].imap()
     here.say("b SELECT INBOX\r\nc IDLE")

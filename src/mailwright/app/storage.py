@@ -10,7 +10,7 @@ from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Database
 from mailwright.store.notify.api import Notifier
-from mailwright.store.notify.local import LocalNotifier
+from mailwright.store.notify.file import FileNotifier
 from mailwright.store.store import Store
 
 
@@ -30,8 +30,10 @@ def open_store(config: Config) -> Store:
     else:
         from mailwright.store.db.sqlite import SQLiteDatabase
 
-        notify = LocalNotifier()
-        database = SQLiteDatabase(config.database, blobs, on_change=notify.publish)
+        notify = file = FileNotifier()
+        database = SQLiteDatabase(
+            config.database, blobs, on_change=notify.publish, on_others=lambda: file.others_wrote(database)
+        )
     return Store(
         database, blobs, notify, config.server.data, memory_per_message=config.limits.memory_per_message
     )

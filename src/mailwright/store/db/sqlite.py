@@ -11,6 +11,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from mailwright.store.errors import StoreFailed
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 256  # operations in one transaction at most
+_LOOK: Final = 1.0  # seconds between two looks whether another process has written
 
 
 class _Refused(Exception):
@@ -51,7 +53,10 @@ _Unit = list[_Job]  # jobs that are one call of their operation; alone, but for 
 
 
 class SQLiteDatabase(SQLiteFile):
-    """The embedded database. `on_change(account, modseq)` is called in the event loop after each commit."""
+    """The embedded database. `on_change(account, modseq)` is called in the event loop after each commit.
+
+    `on_others()` is called there when another process, such as a command, has written: within a second.
+    """
 
     def __init__(
         self,
@@ -59,12 +64,16 @@ class SQLiteDatabase(SQLiteFile):
         blobs: BlobStore,
         *,
         on_change: Callable[[int, int], None] | None = None,
+        on_others: Callable[[], None] | None = None,
         readers: int = 3,
         vfs: str | None = None,
         busy_timeout: float = 5.0,
     ) -> None:
         super().__init__(path, blobs, readers=readers, vfs=vfs, busy_timeout=busy_timeout)
         self._on_change = on_change
+        self._on_others = on_others
+        self._version = 0  # as the writer's connection last saw it: others' commits change it, its own do not
+        self._looked = 0.0
         self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._gatherer: Gatherer[_Job] = Gatherer(self._jobs.put)
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
@@ -134,7 +143,7 @@ class SQLiteDatabase(SQLiteFile):
             raise as_store_error(error) from error
 
     def _write_loop(self) -> None:
-        while (jobs := self._jobs.get()) is not None:
+        while (jobs := self._next_jobs()) is not None:
             batch = jobs
             while len(batch) < _BATCH:
                 try:
@@ -146,6 +155,26 @@ class SQLiteDatabase(SQLiteFile):
                     break
                 batch += waiting
             self._answer(batch, self._run_batch(batch))
+
+    def _next_jobs(self) -> list[_Job] | None:
+        while True:
+            if time.monotonic() - self._looked >= _LOOK:
+                self._look_for_others()
+            try:
+                return self._jobs.get(timeout=_LOOK)
+            except queue.Empty:
+                pass
+
+    def _look_for_others(self) -> None:
+        self._looked = time.monotonic()
+        assert self._connection is not None
+        try:
+            version = self._connection.pragma("data_version")
+        except apsw.Error:  # a write will tell what is wrong
+            return
+        others, self._version = version != self._version, version
+        if others and self._on_others is not None and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_others)
 
     def _run_batch(self, batch: list[_Job]) -> dict[int, int]:
         """Run and commit the jobs, or give each its error; the changed accounts with their counters."""

@@ -28,6 +28,10 @@ class LocalNotifier:
 
         return unsubscribe
 
+    def has_subscribers(self, account: int) -> bool:
+        """Whether anybody would be told."""
+        return account in self._subscribers
+
     def subjects(self) -> list[int]:
         """All that somebody has subscribed to."""
         return list(self._subscribers)
