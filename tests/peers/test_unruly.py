@@ -6,6 +6,7 @@ import asyncio
 import base64
 import resource
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,7 +28,9 @@ from peers.house import (
 from peers.test_safety import context
 from support.peer import EXTENSIONS, Peer, Taken
 
-from mailwright.queue import opening
+from mailwright.cli.opening import write
+from mailwright.queue import opening, operations
+from mailwright.queue.operations import Selection
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -73,6 +76,19 @@ async def test_greylisting(house: House, world: World) -> None:
     story = await house.story("1@us.test")
     assert story.index("deferred at rcpt, 451 4.7.1 Greylisted") < story.index("bob@peer.test: sent")
     assert await house.inbox() == []
+
+
+async def test_a_command_that_makes_mail_due_is_heard_of_at_once(world: World, tmp_path: Path) -> None:
+    replies = [b"451 4.7.1 later\r\n", b"250 2.1.5 ok\r\n"]
+    async with (
+        open_house(world, tmp_path, patient(world, retries=(3600.0,))) as house,
+        peer(world, replies={"RCPT": lambda line: replies.pop(0)}),
+    ):
+        await send(house, 20)
+        await house.result("20@us.test", "deferred")
+        await asyncio.to_thread(write, house.config, operations.retry, Selection(), time.time())
+        await until(lambda: not replies, seconds=10)  # it looks by itself every half minute
+        await house.result("20@us.test", "sent")
 
 
 async def test_busy_on_connect(house: House, world: World) -> None:

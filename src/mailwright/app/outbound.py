@@ -27,6 +27,7 @@ from mailwright.queue.schedule import Schedule
 from mailwright.queue.sts import Policies, fetch
 from mailwright.queue.tlsreports import TLSReports, post
 from mailwright.store.db.api import Transaction
+from mailwright.store.notify.api import QUEUE
 from mailwright.store.store import Store
 
 
@@ -77,6 +78,7 @@ class Outbound:
             return keep_report(tx, address, content, rules, now, config.delivery.separator)
 
         self._db, self._clock = store.db, clock
+        self._subscribe = partial(store.notify.subscribe, QUEUE, self._heard)
         https = HTTPS(self.resolver)
         self._reports = reports = Reports(rules, origin, keep_local, sign)
         self.tls_reports = (
@@ -118,11 +120,16 @@ class Outbound:
         )
 
     async def start(self) -> None:
-        """Begin to send."""
+        """Begin to send; what commands make due goes out at once."""
         await self.runner.start()
+        self._unsubscribe = self._subscribe()
+
+    def _heard(self, subject: int, modseq: int) -> None:
+        self.runner.wake()
 
     async def stop(self) -> None:
         """Let what is on its way come to an end, then stop."""
+        self._unsubscribe()
         await self.runner.stop()
         await self.flush()
         await self.resolver.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from mailwright.queue.model import Reporter, Rules
 from mailwright.queue.planner import Lane
 from mailwright.queue.values import Outcome, Recipient, Result
 from mailwright.store.db.api import Transaction, Value
+from mailwright.store.notify.api import QUEUE
 
 BATCH: Final = 500  # recipients changed in one transaction
 
@@ -166,6 +167,12 @@ def _note(tx: Transaction, picked: Sequence[tuple[int, int, Lane, str]], now: fl
         trace.add(tx, number, now, kind, {"recipients": addresses})
 
 
+def _make_due(tx: Transaction, due: Iterable[tuple[Lane, float]]) -> None:
+    """Let these lanes be looked at, by whoever sends the queue: at once."""
+    lanes.touch(tx, due)
+    tx.announce(QUEUE, 0)
+
+
 def hold(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
     """Keep them in the queue without trying, without a limit in time."""
     picked = _pick(tx, selection, limit, " AND r.held = 0")
@@ -186,7 +193,7 @@ def release(tx: Transaction, selection: Selection, now: float, limit: int = BATC
         "UPDATE queue_recipients SET held = 0, due_at = ? WHERE message = ? AND n = ?",
         [(now, m, n) for m, n, _, _ in picked],
     )
-    lanes.touch(tx, ((lane, now) for _, _, lane, _ in picked))
+    _make_due(tx, ((lane, now) for _, _, lane, _ in picked))
     _note(tx, picked, now, "released")
     _end_stops(tx, picked)
     return len(picked)
@@ -210,7 +217,7 @@ def retry(tx: Transaction, selection: Selection, now: float, limit: int = BATCH)
         [(now, m, n) for m, n, _, _ in picked],
     )
     resting = {lane for _, _, lane, _ in picked} | _resting_lanes(tx, selection, now)
-    lanes.touch(tx, ((lane, now) for lane in resting))
+    _make_due(tx, ((lane, now) for lane in resting))
     return len(picked)
 
 
@@ -248,7 +255,7 @@ def _reroute(
         "UPDATE queue_recipients SET destination = ?, due_at = ? WHERE message = ? AND n = ?",
         [(lane.destination, now, number, n) for number, n, lane, _ in moved],
     )
-    lanes.touch(tx, ((lane, now) for _, _, lane, _ in moved))
+    _make_due(tx, ((lane, now) for _, _, lane, _ in moved))
     _note(tx, moved, now, "rerouted")
     return len(moved)
 

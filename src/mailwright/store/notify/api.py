@@ -1,7 +1,7 @@
 """The contract of a notifier.
 
 What can be subscribed to is named by a number: an account's id for its change log, `logins_of` it for its passwords,
-and SERVER for what belongs to all.
+SERVER for what belongs to all, and QUEUE for mail that is to be sent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from typing import Final, Protocol
 Subscriber = Callable[[int, int], None]  # subject, modseq
 
 SERVER: Final = 0  # the server's annotations, and who may use whose mailboxes; its modseq means nothing
+
+
+QUEUE: Final = -(1 << 62)  # a command made mail due; its modseq means nothing
 
 
 def logins_of(account: int) -> int:
