@@ -88,13 +88,21 @@ def _own_words(text: str) -> str:
 
 def _squeeze(text: str) -> str:
     """The beginning of a text on one line, without what fills space unseen (mailers pad previews with it)."""
-    line = " ".join(text[:_MOSTLY].split())
+    line = _one_line(text[:_MOSTLY])
     if len(line) <= MAX_PREVIEW < len(text):
         line = " ".join(text[:_TEXT_OCTETS].split())
     if line.isprintable() or (not _INVISIBLE.search(line, 0, _ENOUGH) and "\u200c" not in line):
         return line
     line = _INVISIBLE.sub("", " ".join(text[:_TEXT_OCTETS].split()))
     return " ".join(_LONE_JOINER.sub("", line).split())
+
+
+def _one_line(text: str) -> str:
+    """The words with one space between them. Mostly there is no other white space than line ends and spaces."""
+    line = text.replace("\r\n", " ").strip(" ")
+    while "  " in line:
+        line = line.replace("  ", " ")
+    return line if line.isprintable() else " ".join(text.split())
 
 
 def _cut(text: str) -> str:
