@@ -66,7 +66,7 @@ class Admission:
     def _may_send_to(self, info: SessionInfo, addresses: Sequence[str]) -> bool:
         account = info.account
         return account is not None and all(
-            [self._permissions.may_send_to(account.id, address) for address in addresses]
+            self._permissions.may_send_to(account.id, address) for address in addresses
         )
 
     async def _judge_recipient(
