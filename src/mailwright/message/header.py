@@ -10,7 +10,9 @@ from mailwright.message import charset
 
 LF: Final = 10  # `LF in octets` is ten times as quick as `b"\n" in octets`
 _NAME: Final = rb"[!-9;-~]++"
-NAME_OCTETS: Final = bytes([octet for octet in range(33, 127) if octet != 58])  # those of `_NAME`
+NO_NAME: Final = 58  # a colon
+# Makes a field's name lower-case, and a colon of what no name holds.
+AS_NAME: Final = bytes([octet if 32 < octet < 127 else NO_NAME for octet in bytes(range(256)).lower()])
 _VALUE: Final = rb".*+(?:\n[ \t].*+)*+"
 # One field with its folded lines, or else a line that is none. Possessive: linear whatever comes.
 _FIELD: Final = re.compile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailwright.message.envelope import render_envelope
-from mailwright.message.header import LF, NAME_OCTETS
+from mailwright.message.header import AS_NAME, LF, NO_NAME
 from mailwright.message.mime import (
     Params,
     decode_params,
@@ -298,8 +298,10 @@ def _read_fields(block: bytes, at: int, body_start: int) -> tuple[dict[bytes, by
         line = lines[number]
         number += 1
         colon = line.find(b":")
-        name = line[:colon].rstrip(b" \t").lower() if colon > 0 else b""
-        if not name or name.translate(None, NAME_OCTETS):
+        name = line[:colon].translate(AS_NAME) if colon > 0 else b""
+        if NO_NAME in name:  # perhaps only white space before the colon
+            name = line[:colon].rstrip(b" \t").translate(AS_NAME)
+        if not name or NO_NAME in name:
             if junk < 0 and line not in (b"", b"\r"):
                 junk = number - 1
             continue

@@ -88,7 +88,12 @@ def _own_words(text: str) -> str:
 
 def _squeeze(text: str) -> str:
     """The beginning of a text on one line, without what fills space unseen (mailers pad previews with it)."""
-    line = _one_line(text[:_MOSTLY])
+    line = _spaced(text[:_MOSTLY])
+    if len(line) <= MAX_PREVIEW < len(text):
+        line = _spaced(text[:_TEXT_OCTETS])
+    if line.isprintable():  # so there is no other white space
+        return line
+    line = " ".join(text[:_MOSTLY].split())
     if len(line) <= MAX_PREVIEW < len(text):
         line = " ".join(text[:_TEXT_OCTETS].split())
     if line.isprintable() or (not _INVISIBLE.search(line, 0, _ENOUGH) and "\u200c" not in line):
@@ -97,12 +102,12 @@ def _squeeze(text: str) -> str:
     return " ".join(_LONE_JOINER.sub("", line).split())
 
 
-def _one_line(text: str) -> str:
-    """The words with one space between them. Mostly there is no other white space than line ends and spaces."""
-    line = text.replace("\r\n", " ").strip(" ")
-    while "  " in line:
-        line = line.replace("  ", " ")
-    return line if line.isprintable() else " ".join(text.split())
+def _spaced(text: str) -> str:
+    """The text with one space for each run of line ends and spaces."""
+    text = text.replace("\r\n", " ").strip(" ")
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
 
 
 def _cut(text: str) -> str:
