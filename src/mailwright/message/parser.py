@@ -297,16 +297,16 @@ def _read_fields(block: bytes, at: int, body_start: int) -> tuple[dict[bytes, by
     while number < len(lines):
         line = lines[number]
         number += 1
-        colon = line.find(b":")
-        name = line[:colon].translate(AS_NAME) if colon > 0 else b""
+        before, colon, value = line.partition(b":")
+        name = before.translate(AS_NAME) if colon else b""
         if NO_NAME in name:  # perhaps only white space before the colon
-            name = line[:colon].rstrip(b" \t").translate(AS_NAME)
+            name = before.rstrip(b" \t").translate(AS_NAME)
         if not name or NO_NAME in name:
             if junk < 0 and line not in (b"", b"\r"):
                 junk = number - 1
             continue
         junk = -1
-        value = line[colon + 1 :].lstrip(b" \t")
+        value = value.lstrip(b" \t")
         first = number
         while number < len(lines) and _is_folded(lines[number]):
             number += 1
