@@ -327,6 +327,31 @@ async def test_nobody_signs_as_a_domain_that_is_not_theirs(
     assert re.findall(rb"\bd=([\w.]+);", content) == [signer]
 
 
+@pytest.mark.parametrize(
+    ("with_key", "author", "signers"),
+    [
+        ("other.example", b"sales@other.example", [b"other.example"]),
+        ("other.example", b"carol@other.example", []),
+        ("example.org", b"sales@other.example", []),  # it is alice's, and its domain does not sign
+        ("example.org", b"x@elsewhere.example", [b"example.org"]),
+    ],
+)
+async def test_who_signs_where_only_one_domain_has_a_key(
+    house: House, with_key: str, author: bytes, signers: list[bytes]
+) -> None:
+    (house.keys / with_key).mkdir(parents=True)
+    (house.keys / with_key / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    await house.store.write(add_domain, "other.example", now=1)
+    await house.store.write(add_account, "carol@other.example", now=1)
+    await house.store.write(add_alias, "sales@other.example", ["alice@example.org"], now=1)
+    raw = b"From: " + author + b"\r\n\r\nhi\r\n"
+    info = await alice(house)
+    for _ in range(2):  # the keys are looked for, then remembered
+        await house.send(raw, "alice@example.org", "you@elsewhere.example", info=info)
+    found = [re.findall(rb"\bd=([\w.]+);", content) for _, _, content in await house.queue()]
+    assert found == [signers, signers]
+
+
 async def test_addresses_elsewhere_that_we_would_not_give_out(house: House) -> None:
     info = await alice(house)
     for address in ("x@[192.0.2.1]", "x@[IPv6:2001:db8::1]", "v" * 70 + "@elsewhere.example"):

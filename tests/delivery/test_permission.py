@@ -70,3 +70,17 @@ async def test_a_suppressed_address_is_found_after_a_second(store: Store) -> Non
     refusal = await permissions.check_recipient(account, "bob@b.example")
     assert refusal is not None
     assert "no such user" in refusal.lines[0]
+
+
+async def test_what_is_remembered_is_told_without_waiting(store: Store) -> None:
+    account, clock = await alice(store), ManualClock()
+    permissions = Permissions(store, clock, "+", SendingLimits(2, 0, 0, 0))
+    assert not permissions.may_send(account, ALICE)
+    assert not permissions.may_send_to(account, "bob@b.example")
+    assert await permissions.check_sender(account, ALICE) is None
+    assert await permissions.check_recipient(account, "bob@b.example") is None
+    assert permissions.may_send(account, ALICE), "the second of two that the limit allows"
+    assert not permissions.may_send(account, ALICE)
+    assert permissions.may_send_to(account, "bob@b.example")
+    clock.advance(1.1)
+    assert not permissions.may_send_to(account, "bob@b.example")

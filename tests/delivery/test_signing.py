@@ -94,3 +94,14 @@ def test_what_is_remembered_of_domains_is_bounded(tmp_path: Path) -> None:
 def test_without_keys_nothing_is_touched(tmp_path: Path) -> None:
     content = OTHERS.replace(b"list.example", b"other.example") + b"From: x@other.example\r\n\r\nx\r\n"
     assert ring(tmp_path)[0].sign_again(content, NOW) == content
+
+
+def test_whether_a_domain_has_a_key_is_known_once_its_folder_was_read(tmp_path: Path) -> None:
+    keys, _ = ring(tmp_path)
+    assert keys.has_key("example.org") is None
+    assert keys.has_key("other.example") is None
+    keys.signers("example.org")
+    keys.signers("other.example")
+    assert keys.has_key("example.org") is True
+    assert keys.has_key("other.example") is False
+    assert KeyRing(tmp_path, enabled=False).has_key("example.org") is False

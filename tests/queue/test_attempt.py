@@ -67,7 +67,7 @@ class Net:
         try:
             return await carrier.deliver(claimed(*addresses or ("bob@b.example",), **changes))
         finally:
-            await carrier.close()
+            carrier.close()
 
 
 def claimed(*addresses: str, notify: int = 0, orcpt: str = "", **changes: Any) -> Claimed:
@@ -142,7 +142,7 @@ async def test_when_every_recipient_is_refused_the_next_message_still_goes(
             Outcome.SENT,
             Outcome.RELAYED,
         )
-        await carrier.close()
+        carrier.close()
         assert peer.connections == 1
 
 
@@ -670,7 +670,7 @@ async def test_tls_required_no_puts_arriving_first(authority: Authority) -> None
         done = await carrier.deliver(claimed("bob@b.example"))
         assert outcomes(done) == [("deferred", "tls", "4.7.5")], "not over the same connection"
         assert not says_optional(b"From: x\r\n\r\nTLS-Required: No\r\n")
-        await carrier.close()
+        carrier.close()
 
 
 async def test_through_a_socks_proxy() -> None:

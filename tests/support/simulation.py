@@ -204,7 +204,7 @@ class ScriptedCarrier:
         world.latency[claimed.message.id] = now
         return Result(Outcome.SENT, "content", "2.0.0", "250 2.0.0 taken", 250)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         if self.connected:
             self.connected = False
             self.peer.open -= 1

@@ -32,7 +32,10 @@ class Admission:
 
     def check_sender(self, info: SessionInfo, reverse_path: Path) -> Answer:
         """On submission the sender must belong to the account (RFC 6409 6.1), which must be within its limits."""
-        if info.account is None and not self._hooks.wants(SenderGiven):
+        account = info.account
+        if not self._hooks.wants(SenderGiven) and (
+            account is None or self._permissions.may_send(account.id, _address(reverse_path))
+        ):
             return None
         return self._judge_sender(info, reverse_path)
 
@@ -40,10 +43,7 @@ class Admission:
         refusal: Reply | None = None
         judgement = FINE
         if info.role is Role.SUBMISSION and info.account is not None:
-            address = ""
-            if reverse_path.local or reverse_path.domain:
-                address = f"{reverse_path.local}@{reverse_path.domain}"
-            refusal = await self._permissions.check_sender(info.account.id, address)
+            refusal = await self._permissions.check_sender(info.account.id, _address(reverse_path))
         if refusal is None:
             judgement = await self._judge.of_sender(info, reverse_path)
             refusal = judgement.refusal
@@ -55,13 +55,19 @@ class Admission:
         """Only our users relay, and only on submission; what cannot be delivered is refused here, not bounced."""
         route = self._router.known(forward_path)
         if (
-            route is None
-            or not route.local
-            or self._hooks.wants(RecipientGiven)
-            or _refuse_route(info, envelope, route) is not None
+            route is not None
+            and not self._hooks.wants(RecipientGiven)
+            and _refuse_route(info, envelope, route) is None
+            and (route.local or self._may_send_to(info, route.remote))
         ):
-            return self._judge_recipient(info, envelope, forward_path)
-        return None
+            return None
+        return self._judge_recipient(info, envelope, forward_path)
+
+    def _may_send_to(self, info: SessionInfo, addresses: Sequence[str]) -> bool:
+        account = info.account
+        return account is not None and all(
+            self._permissions.may_send_to(account.id, address) for address in addresses
+        )
 
     async def _judge_recipient(
         self, info: SessionInfo, envelope: Envelope, forward_path: Path
@@ -85,6 +91,11 @@ class Admission:
             for address in route.remote:
                 refusal = refusal or await self._permissions.check_recipient(info.account.id, address)
         return refusal
+
+
+def _address(path: Path) -> str:
+    """As the store knows it; '' for the null reverse-path."""
+    return "" if path.is_null else f"{path.local}@{path.domain}"
 
 
 def _refuse_route(info: SessionInfo, envelope: Envelope, route: Route) -> Reply | None:

@@ -345,12 +345,18 @@ class DeliveryMailroom:
         if not own and account is not None:
             own = account.address.rpartition("@")[2]
         domain = address.rpartition("@")[2].lower()
-        if domain in ("", own) or account is None or not await self._permissions.is_own(account.id, address):
+        if domain in ("", own) or account is None:
             return own
-        return domain
+        if not (await self._has_key(own) or await self._has_key(domain)):
+            return own  # whichever it is, nothing is signed
+        return domain if await self._permissions.is_own(account.id, address) else own
+
+    async def _has_key(self, domain: str) -> bool:
+        known = self._keys.has_key(domain)
+        return bool(await self._store.off_loop(self._keys.signers, domain)) if known is None else known
 
     async def _sign(self, domain: str, head: bytes, message: IncomingMessage, skip: int, now: float) -> bytes:
-        if not domain or self._keys.is_without(domain):
+        if not domain or self._keys.has_key(domain) is False:
             return b""
         # Signed in front of our Received field, which later hops may change: it is not among the signed fields.
         return await self._store.off_loop(_sign, self._keys, domain, head, message, skip, now)

@@ -29,6 +29,10 @@ class Permissions:
         # What was asked -> the end of the memory, and how many messages it is good for.
         self._allowed: OrderedDict[tuple[int, str, str], tuple[float, int]] = OrderedDict()
 
+    def may_send(self, account: int, address: str) -> bool:
+        """Whether it is remembered that `check_sender` has nothing against it."""
+        return self._is_known((account, "from", address))
+
     async def check_sender(self, account: int, address: str) -> Reply | None:
         """`address`, '' for the null reverse-path, must belong to the account, which must be within its limits."""
         key = (account, "from", address)
@@ -45,6 +49,10 @@ class Permissions:
     async def is_own(self, account: int, address: str) -> bool:
         """Whether an address belongs to the account."""
         return await self._store.read(may_send_as, account, address, self._separator)
+
+    def may_send_to(self, account: int, address: str) -> bool:
+        """Whether it is remembered that `check_recipient` has nothing against it."""
+        return self._is_known((account, "to", address))
 
     async def check_recipient(self, account: int, address: str) -> Reply | None:
         """An address that refused this account's mail for good is not tried again and again."""

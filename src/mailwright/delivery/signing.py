@@ -44,10 +44,12 @@ class KeyRing:
             self._signers[domain] = found
         return found[1]
 
-    def is_without(self, domain: str) -> bool:
-        """Whether it is known that the domain has no key; reads no files."""
+    def has_key(self, domain: str) -> bool | None:
+        """Whether the domain has a key; None when that is not known without reading files."""
+        if not self._enabled:
+            return False
         found = self._signers.get(domain)
-        return not self._enabled or (found is not None and not found[1] and time.monotonic() <= found[0])
+        return bool(found[1]) if found is not None and time.monotonic() <= found[0] else None
 
     def sign(self, domain: str, header: bytes, body: Iterable[bytes], now: float) -> bytes:
         """DKIM-Signature fields for a message of this domain; b'' when it has no key. It blocks."""

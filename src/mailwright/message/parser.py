@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailwright.message.envelope import render_envelope
-from mailwright.message.header import FIELD, LF
+from mailwright.message.header import AS_NAME, LF, NO_NAME
 from mailwright.message.mime import (
     Params,
     decode_params,
@@ -291,23 +291,39 @@ class _Parser:
 def _read_fields(block: bytes, at: int, body_start: int) -> tuple[dict[bytes, bytes], bytes, int]:
     """The block's fields by lower-case name. Lines behind the last field that are no fields begin the body."""
     fields: dict[bytes, bytes] = {}
-    junk = -1
-    for index, (name, value, other) in enumerate(FIELD.findall(block)):
-        if not name:
-            if junk < 0 and other not in (b"", b"\r"):
-                junk = index
-        else:
-            junk = -1
-            name = name.lower()
-            if name not in fields:
-                fields[name] = value
-            elif name in _LISTS:
-                fields[name] += _LISTS[name] + value
+    junk = -1  # the first of such lines
+    lines = block.split(b"\n")
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        number += 1
+        before, colon, value = line.partition(b":")
+        name = before.translate(AS_NAME) if colon else b""
+        if NO_NAME in name:  # perhaps only white space before the colon
+            name = before.rstrip(b" \t").translate(AS_NAME)
+        if not name or NO_NAME in name:
+            if junk < 0 and line not in (b"", b"\r"):
+                junk = number - 1
+            continue
+        junk = -1
+        value = value.lstrip(b" \t")
+        first = number
+        while number < len(lines) and _is_folded(lines[number]):
+            number += 1
+        if number > first:
+            value = b"\n".join([value, *lines[first:number]])
+        if name not in fields:
+            fields[name] = value
+        elif name in _LISTS:
+            fields[name] += _LISTS[name] + value
     if junk >= 0 and len(block) == body_start - at:
-        for index, match in enumerate(FIELD.finditer(block)):
-            if index == junk:
-                return fields, block[: match.start()], at + match.start()
+        start = sum([len(line) + 1 for line in lines[:junk]])
+        return fields, block[:start], at + start
     return fields, block, body_start
+
+
+def _is_folded(line: bytes) -> bool:
+    return len(line) > 0 and (line[0] == 32 or line[0] == 9)
 
 
 # Fields that are read together when they come more than once; of all others the first counts.

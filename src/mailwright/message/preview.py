@@ -88,6 +88,11 @@ def _own_words(text: str) -> str:
 
 def _squeeze(text: str) -> str:
     """The beginning of a text on one line, without what fills space unseen (mailers pad previews with it)."""
+    line = _spaced(text[:_MOSTLY])
+    if len(line) <= MAX_PREVIEW < len(text):
+        line = _spaced(text[:_TEXT_OCTETS])
+    if line.isprintable():  # so there is no other white space
+        return line
     line = " ".join(text[:_MOSTLY].split())
     if len(line) <= MAX_PREVIEW < len(text):
         line = " ".join(text[:_TEXT_OCTETS].split())
@@ -95,6 +100,14 @@ def _squeeze(text: str) -> str:
         return line
     line = _INVISIBLE.sub("", " ".join(text[:_TEXT_OCTETS].split()))
     return " ".join(_LONE_JOINER.sub("", line).split())
+
+
+def _spaced(text: str) -> str:
+    """The text with one space for each run of line ends and spaces."""
+    text = text.replace("\r\n", " ").strip(" ")
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
 
 
 def _cut(text: str) -> str:

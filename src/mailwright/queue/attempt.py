@@ -146,7 +146,7 @@ class _Courier:
         self._target: Target | None = None
         self._next: tuple[Claimed, Wire, Sender] | None = None  # whose envelope may be on its way
 
-    async def close(self) -> None:
+    def close(self) -> None:
         target, self._target = self._target, None
         if target is not None and self._next is not None and self._next[2].is_begun:
             target.wire.abort()

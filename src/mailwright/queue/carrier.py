@@ -32,7 +32,7 @@ class Carrier(Protocol):
         """
         ...
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """No more for now. The connection may be kept for a while, for the next carrier."""
         ...
 

@@ -76,7 +76,7 @@ class Couriers:
                     return
                 start = again
         finally:
-            await carrier.close()
+            carrier.close()
 
     async def _rest(self, destination: str) -> Start | None:
         """Wait for more to carry; None when nothing came, or enough others rest."""

@@ -338,22 +338,30 @@ class Runner:
             crowded = len(batch) > 1
             if not batch:
                 continue
-            try:
-                await self._db.write(model.record, self._owner, batch, self._rules, self._report)
-            except TemporaryFailure as error:
-                log.warning("results of %d attempts wait for the store: %s", len(batch), error)
+            if not await self._record(batch):
                 await asyncio.sleep(_PAUSE)
                 continue
-            except Exception:
-                if len(batch) > 1:
-                    await self._record_singly(batch)
-                else:
-                    log.exception("the result of an attempt cannot be recorded; its lease will end")
             if any(r.notify or result.outcome not in _QUIET for f in batch for r, result, _ in f.results):
                 self.wake()  # something is due again, or a report was queued
             del self._findings[: len(batch)]
             if len(self._findings) <= _UNRECORDED // 2:
                 self._room.set()
+
+    async def _record(self, batch: list[Finding]) -> bool:
+        """False when the store takes nothing now."""
+        try:
+            await self._db.write(model.record, self._owner, batch, self._rules, self._report)
+        except TemporaryFailure as error:
+            log.warning("results of %d attempts wait for the store: %s", len(batch), error)
+            return False
+        except Exception:
+            if len(batch) == 1:
+                log.exception("the result of an attempt cannot be recorded; its lease will end")
+                return True
+        else:
+            return True
+        await self._record_singly(batch)
+        return True
 
     async def _record_singly(self, batch: list[Finding]) -> None:
         """One finding that cannot be recorded must not take the others with it."""

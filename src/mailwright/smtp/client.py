@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import deque
 from typing import Final, NamedTuple
@@ -22,6 +23,7 @@ MAX_LINE: Final = 4096  # octets; RFC 5321 4.5.3.1.5 says 512, and some servers 
 MAX_LINES: Final = 200  # of one reply
 MAX_REPLY: Final = 64 * 1024  # octets of one reply
 
+_SHORT: Final = 100  # octets of a reply that may be remembered
 _REPLY_LINE: Final = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 
@@ -36,6 +38,10 @@ class Sent(NamedTuple):
     verb: str
     path: Path | None = None
     last: bool = False  # BDAT LAST
+
+
+_SENT_DATA: Final = Sent("DATA")
+_SENT_CONTENT: Final = Sent("CONTENT", last=True)
 
 
 class ReplyReceived(NamedTuple):
@@ -240,7 +246,7 @@ class ClientConnection:
         """Ask for leave to send the message by `content`."""
         self._held = b""
         self._line_begins = True
-        return self._command("DATA", Sent("DATA"))
+        return self._command("DATA", _SENT_DATA)
 
     def content(self, piece: bytes) -> bytes:
         """A piece of the message for DATA: dots stuffed, a bare CR or LF made CRLF (RFC 5321 4.5.2, 2.3.8)."""
@@ -263,7 +269,7 @@ class ClientConnection:
 
     def end_content(self) -> bytes:
         """The end of the message; the line end before it is added where it lacks."""
-        self._due.append(Sent("CONTENT", last=True))
+        self._due.append(_SENT_CONTENT)
         return b".\r\n" if self._line_begins and not self._held else b"\r\n.\r\n"
 
     def bdat(self, piece: bytes, last: bool) -> bytes:
@@ -335,7 +341,9 @@ class ClientConnection:
         if match[2] == b"-":
             return None
         lines, self._lines, self._reply_size = self._lines, [], 0
-        return self._take_reply(_make_reply(int(match[1]), lines))
+        code = int(match[1])
+        short = len(lines) == 1 and len(lines[0]) <= _SHORT
+        return self._take_reply(_short_reply(code, lines[0]) if short else _make_reply(code, lines))
 
     def _take_reply(self, reply: Reply) -> Event:
         if not self._due:
@@ -376,6 +384,12 @@ def _look_at_lines(text: bytes) -> tuple[bool, bool]:
         if number and line.startswith(b"."):
             dotted = True
     return clean, dotted or (bool(lines) and last.startswith(b"."))
+
+
+@functools.lru_cache(maxsize=500)
+def _short_reply(code: int, line: bytes) -> Reply:
+    """Peers say the same again and again."""
+    return _make_reply(code, [line])
 
 
 def _make_reply(code: int, lines: list[bytes]) -> Reply:

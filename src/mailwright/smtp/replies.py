@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final, NamedTuple
 
 MAX_TEXT: Final = (
@@ -18,18 +19,7 @@ class Reply(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """The lines with their CRLFs. Controls and line ends in the text become `?`, long lines are cut."""
-        lines = self.lines
-        prefix = f"{self.enhanced} " if self.enhanced else ""
-        if len(lines) == 1:
-            text = lines[0]
-            if _fits(text):
-                return f"{self.code} {prefix}{text}\r\n".encode()
-        if not all(_fits(line) for line in lines):
-            lines = tuple(part for line in lines for part in _fold(line))
-        lines = lines or ("",)
-        out = [f"{self.code}-{prefix}{line}\r\n" for line in lines[:-1]]
-        out.append(f"{self.code} {prefix}{lines[-1]}\r\n")
-        return "".join(out).encode()
+        return _to_bytes(self.code, self.enhanced, self.lines)
 
     @property
     def is_success(self) -> bool:
@@ -38,6 +28,17 @@ class Reply(NamedTuple):
     @property
     def is_temporary(self) -> bool:
         return 400 <= self.code < 500
+
+
+@functools.lru_cache(maxsize=500)  # most are said again and again
+def _to_bytes(code: int, enhanced: str, lines: tuple[str, ...]) -> bytes:
+    if not all(_fits(line) for line in lines):
+        lines = tuple(part for line in lines for part in _fold(line))
+    lines = lines or ("",)
+    prefix = f"{enhanced} " if enhanced else ""
+    out = [f"{code}-{prefix}{line}\r\n" for line in lines[:-1]]
+    out.append(f"{code} {prefix}{lines[-1]}\r\n")
+    return "".join(out).encode()
 
 
 def reply(code: int, enhanced: str, text: str) -> Reply:

@@ -27,8 +27,8 @@ class Transaction:
         self._message: IncomingMessage | None = None
 
     def add_recipient(self, recipient: Recipient) -> None:
-        envelope = self.envelope
-        self.envelope = envelope._replace(recipients=(*envelope.recipients, recipient))
+        reverse_path, recipients = self.envelope[:2]
+        self.envelope = Envelope._make((reverse_path, (*recipients, recipient), *self.envelope[2:]))
 
     def open(self) -> Reply | None:
         """Make ready for octets; a reply tells why it cannot be."""

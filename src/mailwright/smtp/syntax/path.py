@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from typing import Final, NamedTuple
@@ -53,10 +54,7 @@ class Path(NamedTuple):
 
     def __str__(self) -> str:
         """The address without angle brackets, the local part quoted where RFC 5321 4.1.2 asks for it."""
-        local = self.local
-        if local and _DOT_STRING.fullmatch(local) is None:
-            local = '"' + _SPECIAL.sub(r"\\\1", local) + '"'
-        return f"{local}@{self.domain}" if self.domain else local
+        return _as_text(self.local, self.domain)
 
     @property
     def is_null(self) -> bool:
@@ -66,6 +64,13 @@ class Path(NamedTuple):
     def needs_utf8(self) -> bool:
         """It can only be sent to a server that offers SMTPUTF8."""
         return not self.local.isascii()
+
+
+@functools.lru_cache(maxsize=1000)
+def _as_text(local: str, domain: str) -> str:
+    if local and _DOT_STRING.fullmatch(local) is None:
+        local = '"' + _SPECIAL.sub(r"\\\1", local) + '"'
+    return f"{local}@{domain}" if domain else local
 
 
 NULL_PATH: Final = Path("", "")
