@@ -21,8 +21,8 @@ __all__ = [
     "find_message",
     "find_part",
     "from_record",
-    "root_of_record",
     "part_numbers",
+    "root_of_record",
     "to_record",
 ]
 

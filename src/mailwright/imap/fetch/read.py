@@ -168,7 +168,7 @@ def _needed(plan: Plan, content: _Content) -> int:
 def _read_together(tx: Transaction, waiting: list[_Content], stops: list[int]) -> list[_Content]:
     small = [content for content, stop in zip(waiting, stops, strict=True) if stop]
     beginnings = [stop for stop in stops if stop]
-    whole = all([stop == content.size for content, stop in zip(small, beginnings, strict=True)])
+    whole = beginnings == [content.size for content in small]
     found = tx.blobs.read_each(tx, [content.blob for content in small], None if whole else beginnings)
     for content, pieces in zip(small, found, strict=True):
         content.pieces = pieces
