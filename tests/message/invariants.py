@@ -19,6 +19,7 @@ from mailwright.message.structure import (
     find_part,
     from_record,
     part_numbers,
+    root_of_record,
     to_record,
 )
 from mailwright.message.summary import summarize
@@ -38,6 +39,8 @@ def check(source: bytes, limits: ParseLimits = ParseLimits()) -> ParsedMessage: 
     again = from_record(to_record(parsed))
     assert bodystructure(again) == bodystructure(root)
     assert repr(again) == repr(root)
+    alone = root_of_record(to_record(parsed))
+    assert (alone.header_start, alone.body_start, alone.end) == (0, root.body_start, root.end)
     for numbers, part in part_numbers(root):
         assert find_part(root, numbers) is part
     check_values(parsed, source)

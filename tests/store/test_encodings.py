@@ -173,3 +173,20 @@ def test_the_short_form_stays_as_it_is() -> None:
     ) + b"\r\n--=_x--\r\n"
     assert shorten(content) == form
     assert restore(form) == content
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 100, 300, 2000, 2500, 5000, 10_000_000])
+def test_the_beginning_can_be_had_alone(wanted: int) -> None:
+    content = multipart(QUOTED + quoted(TEXT), BASE64 + encoded(TEXT[::-1]), BASE64 + encoded(TEXT))
+    form = shorten(content)
+    assert form is not None
+    found = b"".join(encodings.restore(form, wanted))
+    assert content.startswith(found)
+    assert len(found) >= min(wanted, len(content))
+
+
+def test_what_is_not_wanted_is_not_encoded() -> None:
+    header = BASE64.replace(b"\r\n\r\n", b"\r\nX-Number: 1\r\n\r\n")
+    form = shorten(header + encoded(TEXT))
+    assert form is not None
+    assert b"".join(encodings.restore(form, len(header))) == header

@@ -59,9 +59,20 @@ def _flat(params: tuple[tuple[str, str], ...]) -> list[str | bytes]:
 
 def from_record(record: bytes) -> Part:
     """The tree that `to_record` kept. Raises RecordError."""
+    return _read(record, whole=True)
+
+
+def root_of_record(record: bytes) -> Part:
+    """As `from_record`, the root alone and without its children: enough for what lies in the message itself."""
+    return _read(record, whole=False)
+
+
+def _read(record: bytes, whole: bool) -> Part:
     try:
         version, *items = _decoder.decode(record)
-        root = _tree(items) if version == VERSION else None
+        root = None
+        if version == VERSION:
+            root = _tree(items) if whole else _part(items[0])[0]
     except (msgspec.DecodeError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise RecordError("not a structure record: parse the message again") from error
     if root is None:

@@ -8,7 +8,7 @@ from mailwright.message.envelope import envelope_to_utf8, nstring, quoted, rende
 from mailwright.message.mime import Params, decode_value, extend_value, join_params
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.part import Part, find_message, find_part, part_numbers
-from mailwright.message.record import RecordError, from_record, to_record
+from mailwright.message.record import RecordError, from_record, root_of_record, to_record
 
 __all__ = [
     "Part",
@@ -22,6 +22,7 @@ __all__ = [
     "find_part",
     "from_record",
     "part_numbers",
+    "root_of_record",
     "to_record",
 ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_changed
 from mailwright.imap.connection import Command
 from mailwright.imap.journal import Box
+from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import Since, read_resync
@@ -87,30 +89,42 @@ async def run(session: Session, command: Command) -> Reply:
         session.enabled |= {"CONDSTORE"}
     read_only = command.name == "EXAMINE"
     selected = _select(session, opened, read_only)
-    mailbox = opened.access.mailbox
-    output = [
-        usable_flags(selected),
-        responses.exists(mailbox.messages),
-    ]
-    if session.rev2:  # RFC 9051 6.3.2
-        output.append(responses.listing(selected.name, [], utf8=True))
-    else:
-        output.append(responses.recent(selected.recent_count))
-    if opened.first_unseen and not session.rev2 and "UIDONLY" not in session.enabled:
-        output.append(session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}"))
-    output += [
-        session.untagged("OK", "UIDs are valid", f"UIDVALIDITY {mailbox.uidvalidity}"),
-        session.untagged("OK", "The next UID", f"UIDNEXT {mailbox.uidnext}"),
-        session.untagged("OK", "How URLs are signed", f"URLMECH {MECHANISM}"),
-        session.untagged("OK", "The mailbox", f"MAILBOXID ({mailbox_id(opened.access.account, mailbox.id)})"),
-        session.untagged("OK", "The highest mod-sequence", f"HIGHESTMODSEQ {mailbox.modseq}"),
-    ]
-    session.write(b"".join(output))
+    session.write(_describe(session, selected, opened))
     if opened.since is not None:
         await _resync(session, selected, opened.since)
     # RFC 4314 5.2
     fixed = read_only or not any(right in opened.access.rights for right in "iewst")
     return Reply(f"{command.name} completed", "READ-ONLY" if fixed else "READ-WRITE")
+
+
+def _describe(session: Session, selected: Selected, opened: Opened) -> bytes:
+    """The untagged responses of RFC 3501 6.3.1 and of extensions."""
+    mailbox, output = opened.access.mailbox, usable_flags(selected)
+    output += responses.exists(mailbox.messages)
+    if session.rev2:  # RFC 9051 6.3.2
+        output += responses.listing(selected.name, [], utf8=True)
+    else:
+        output += responses.recent(selected.recent_count)
+    if opened.first_unseen and not session.rev2 and "UIDONLY" not in session.enabled:
+        output += session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}")
+    name = mailbox_id(opened.access.account, mailbox.id).encode("ascii")
+    numbers = (mailbox.uidvalidity, mailbox.uidnext, name, mailbox.modseq)
+    return output + _numbers_template(session.language, session.utf8) % numbers
+
+
+@lru_cache(maxsize=8)
+def _numbers_template(language: str, utf8: bool) -> bytes:
+    """What each SELECT says of UIDVALIDITY, UIDNEXT, MAILBOXID and HIGHESTMODSEQ, which go into it."""
+    lines = (
+        ("UIDs are valid", "UIDVALIDITY %d"),
+        ("The next UID", "UIDNEXT %d"),
+        ("How URLs are signed", f"URLMECH {MECHANISM}"),
+        ("The mailbox", "MAILBOXID (%b)"),
+        ("The highest mod-sequence", "HIGHESTMODSEQ %d"),
+    )
+    utf8 = utf8 or language != DEFAULT
+    spoken = [responses.untagged("OK", translate(text, language), code, utf8) for text, code in lines]
+    return b"".join(spoken)
 
 
 async def _open(session: Session, args: SelectArgs) -> Opened:

@@ -81,6 +81,7 @@ _CONTENT: Final = ("m.blob", "m.size", "m.structure")
 class Plan:
     """What to read and to render. `contents` are the attributes that need the message itself.
 
+    `structured`: where they lie the structure tells; `parts`: that of more than the message's own header and body.
     Rows hold `columns`; the UID comes first. `line` and `recent_line` are the response as SQL; '': it is made of rows.
     """
 
@@ -97,8 +98,10 @@ class Plan:
         "joined",
         "keywords",
         "line",
+        "parts",
         "recent_line",
         "recents",
+        "structured",
         "undecodable",
         "whole",
     )
@@ -119,6 +122,9 @@ class Plan:
         self.changed_since = changed_since
         self.undecodable = False  # a part could not be decoded (RFC 3516 4.3)
         self.contents = tuple([attribute for attribute in attributes if attribute.section is not None])
+        sections = [attribute.section for attribute in self.contents]
+        self.parts = any(section is not None and section.part for section in sections)
+        self.structured = self.parts or any(section is not None and section.text for section in sections)
         self._sources: list[tuple[tuple[int, ...], Callable[..., Any] | None]] = []
         shown = []
         items = _ITEMS | _UTF8_ITEMS if utf8 else _ITEMS

@@ -13,7 +13,7 @@ from mailwright.imap.syntax.fetch import Attribute, Section
 from mailwright.imap.view import Key, Run
 from mailwright.message.content import UnknownEncoding
 from mailwright.message.part import Part
-from mailwright.message.structure import from_record
+from mailwright.message.structure import from_record, root_of_record
 from mailwright.store.blobs.api import CHUNK, Pieces
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.reading import (
@@ -71,7 +71,7 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
         numbers, chosen = plan.select([run], rows)
         heads = plan.render(numbers, chosen)
         for head, row, content in zip(heads, chosen, _read_small(tx, plan, chosen), strict=True):
-            message = _contents(tx, plan, row, content)
+            message = _contents(tx, plan, content)
             pieces.append(head)
             pieces.extend(message)
             octets += sum([len(piece) for piece in message if not isinstance(piece, Later)])
@@ -97,21 +97,25 @@ def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) ->
 
 
 class _Content:
-    """One message's octets: `whole`, or read when they are asked for."""
+    """One message's octets, read when they are asked for, or their first ones; `root` as far as the plan needs it."""
 
-    __slots__ = ("_given", "_tx", "_whole", "blob", "size")
+    __slots__ = ("_given", "_tx", "blob", "pieces", "root", "size")
 
-    def __init__(self, tx: Transaction, blob: int, size: int, whole: bytes | None) -> None:
+    def __init__(self, tx: Transaction, blob: int, size: int, root: Part | None) -> None:
         self._tx = tx
         self.blob = blob
         self.size = size
-        self._whole = whole
+        self.root = root
+        self.pieces: Pieces | None = None
         self._given = 0
 
     def read(self, start: int, stop: int) -> bytes:
-        if self._whole is None:
+        if self.pieces is None:
             return b"".join(self._tx.blobs.read(self._tx, self.blob, start, stop))
-        return self._whole if stop - start == self.size else self._whole[start:stop]
+        if len(self.pieces) > 1:
+            self.pieces = (b"".join(self.pieces),)
+        whole = self.pieces[0]
+        return bytes(whole[start:stop])
 
     def piece(self, start: int, stop: int) -> bytes | Remote:
         """Octets now, or a promise of them when this message has had its share of memory."""
@@ -125,53 +129,72 @@ class _Content:
         return self._given <= 2 * CHUNK and size <= CHUNK
 
 
-def _read_small(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[Pieces | None]:
-    """The octets of each message, many read together, but no more than a slice has room for; None: of a large one."""
-    blobs: list[int | None] = []
+def _read_small(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[_Content]:
+    """Each message, the small ones read many together, but no more than a slice has room for."""
+    waiting: list[_Content] = []
+    stops: list[int] = []  # of each of these the octets that are needed; 0 of what is large
     octets = 0
     for row in rows:
-        blob, size, _ = plan.content_columns(row)
-        blobs.append(blob if size <= CHUNK else None)
-        octets += size if size <= CHUNK else 0
+        blob, size, record = plan.content_columns(row)
+        content = _Content(tx, blob, size, _root(plan, record))
+        waiting.append(content)
+        stops.append(_needed(plan, content) if size <= CHUNK else 0)
+        octets += size if stops[-1] else 0
         if octets >= SLICE_OCTETS:
-            yield from _read_together(tx, blobs)
-            blobs, octets = [], 0
-    yield from _read_together(tx, blobs)
+            yield from _read_together(tx, waiting, stops)
+            waiting, stops, octets = [], [], 0
+    yield from _read_together(tx, waiting, stops)
 
 
-def _read_together(tx: Transaction, blobs: Sequence[int | None]) -> Iterator[Pieces | None]:
-    contents = iter(tx.blobs.read_each(tx, [blob for blob in blobs if blob is not None]))
-    return (None if blob is None else next(contents) for blob in blobs)
+def _root(plan: Plan, record: bytes) -> Part | None:
+    if not plan.structured:
+        return None
+    return from_record(record) if plan.parts else root_of_record(record)
 
 
-def _contents(tx: Transaction, plan: Plan, row: Row, small: Pieces | None) -> list[Unjoined]:
+def _needed(plan: Plan, content: _Content) -> int:
+    """How many of a message's octets the plan's contents lie in; BINARY reads its own."""
+    needed = 0
+    for attribute in plan.contents:
+        section = attribute.section
+        if section is None or attribute.name != "BODY[]":
+            continue
+        span = (0, content.size) if content.root is None else locate(content.root, content.size, section)
+        if span is not None:
+            needed = max(needed, span[1] if section.fields else cut(span, section.partial)[1])
+    return needed
+
+
+def _read_together(tx: Transaction, waiting: list[_Content], stops: list[int]) -> list[_Content]:
+    small = [content for content, stop in zip(waiting, stops, strict=True) if stop]
+    beginnings = [stop for stop in stops if stop]
+    whole = beginnings == [content.size for content in small]
+    found = tx.blobs.read_each(tx, [content.blob for content in small], None if whole else beginnings)
+    for content, pieces in zip(small, found, strict=True):
+        content.pieces = pieces
+    return waiting
+
+
+def _contents(tx: Transaction, plan: Plan, content: _Content) -> list[Unjoined]:
     """The attributes with sections, and the end of the response."""
-    if plan.whole and small is not None:
-        return [plan.whole % sum(map(len, small)), *small, b")\r\n"]
-    whole = None if small is None else b"".join(small)
-    blob, size, record = plan.content_columns(row)
-    content = _Content(tx, blob, size, whole)
-    root: Part | None = None
+    if plan.whole and content.pieces is not None:
+        return [plan.whole % content.size, *content.pieces, b")\r\n"]
     pieces: list[Unjoined] = []
     separator = b" " if plan.has_items else b""
     for attribute in plan.contents:
         section = attribute.section
         assert section is not None
-        if root is None and (section.part or section.text):
-            root = from_record(record)
         if attribute.name == "BODY[]":
-            pieces.extend(_content(content, root, attribute, section, separator))
+            pieces.extend(_content(content, attribute, section, separator))
         else:
-            pieces.extend(_binary(tx, plan, content, root, attribute, separator))
+            pieces.extend(_binary(tx, plan, content, attribute, separator))
         separator = b" "
     pieces.append(b")\r\n")
     return pieces
 
 
-def _content(
-    content: _Content, root: Part | None, attribute: Attribute, section: Section, separator: bytes
-) -> list[Piece]:
-    span = (0, content.size) if root is None else locate(root, content.size, section)
+def _content(content: _Content, attribute: Attribute, section: Section, separator: bytes) -> list[Piece]:
+    span = (0, content.size) if content.root is None else locate(content.root, content.size, section)
     if span is None:
         return [b"%b%b NIL" % (separator, attribute.label)]
     if section.fields:
@@ -184,14 +207,14 @@ def _content(
 
 
 def _binary(
-    tx: Transaction, plan: Plan, content: _Content, root: Part | None, attribute: Attribute, separator: bytes
+    tx: Transaction, plan: Plan, content: _Content, attribute: Attribute, separator: bytes
 ) -> list[Piece]:
     """BINARY and BINARY.SIZE; of what cannot be decoded NIL or 0, and the command will fail (RFC 3516 4.3)."""
     section = attribute.section
     assert section is not None
     sizing = attribute.name == "BINARY.SIZE[]"
     nothing = b"%b%b %b" % (separator, attribute.label, b"0" if sizing else b"NIL")
-    encoded = find_encoded(root, content.blob, content.size, section)
+    encoded = find_encoded(content.root, content.blob, content.size, section)
     if encoded is None:
         return [nothing]
     try:

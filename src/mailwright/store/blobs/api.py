@@ -80,8 +80,13 @@ class BlobStore(Protocol):
         """All the content: for blobs known to be small."""
         ...
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
-        """`read_whole` for many blobs of at most CHUNK octets; quickest where their ids follow each other."""
+    def read_each(
+        self, tx: Transaction, blob_ids: Sequence[int], stops: Sequence[int] | None = None
+    ) -> list[Pieces]:
+        """`read_whole` for many blobs of at most CHUNK octets; quickest where their ids follow each other.
+
+        `stops` tells how many octets of each are wanted: it may be these alone, or all.
+        """
         ...
 
     def sweep(self, tx: Transaction, before: int) -> int:

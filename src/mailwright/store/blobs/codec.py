@@ -144,8 +144,13 @@ class Codec:
             # One at a time, which loads a dictionary that is missing and tells what is damaged.
             return [unpack(tx, stored) for stored in column]
 
-    def unpack_chunks(self, tx: Transaction, column: Sequence[bytes]) -> list[Pieces]:
-        """`unpack` for many chunks, in pieces that are not copied; most of the time other threads can run."""
+    def unpack_chunks(
+        self, tx: Transaction, column: Sequence[bytes], stops: Sequence[int] | None = None
+    ) -> list[Pieces]:
+        """`unpack` for many chunks, in pieces that are not copied; most of the time other threads can run.
+
+        `stops` tells how many octets of each are wanted: it may be these alone, or all.
+        """
         contents: list[Pieces] = [()] * len(column)
         frames: dict[int, list[int]] = {}  # by their dictionary, where those lie that need one
         try:
@@ -156,7 +161,10 @@ class Codec:
                 unpacked = self._decompressor_of_many(tx, number)([_MAGIC + column[n][2:] for n in places])
                 for place, octets in zip(places, unpacked, strict=True):
                     short = column[place][:1] == _SHORT
-                    contents[place] = encodings.restore(octets) if short else (memoryview(octets),)
+                    wanted = None if stops is None else stops[place]
+                    contents[place] = (
+                        encodings.restore(octets, wanted) if short else (memoryview(octets)[:wanted],)
+                    )
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError):
             contents = [()] * len(column)  # one at a time, which tells what is damaged
         return [pieces or (self.unpack(tx, stored),) for pieces, stored in zip(contents, column, strict=True)]

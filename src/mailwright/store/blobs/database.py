@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import msgspec
+
 from mailwright.store.blobs.api import ALONE, CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.db.api import Row, Transaction
@@ -26,18 +28,22 @@ _SELECT = (
     " (SELECT c.data FROM chunks c WHERE c.id >= (b.id << {bits}) AND c.id < ((b.id + 1) << {bits})"
     " ORDER BY c.id) AS p) ELSE b.data END AS data FROM blobs b WHERE b.id >= ? AND b.id <= ? ORDER BY b.id"
 )
-# The same of many as one row: to step from row to row would halt other threads each time.
-_SELECT_TOGETHER = (
+# Of many blobs and their pieces, each as one row: to step from row to row would halt other threads each time.
+_SELECT_ROWS = (
     "SELECT string_agg(CAST(p.id AS TEXT), ','), string_agg(CAST(p.size AS TEXT), ','),"
-    " string_agg(CAST(coalesce(length(p.data), 0) AS TEXT), ','), {joined} FROM ({packed}) AS p"
+    " string_agg(CAST(coalesce(length(p.data), 0) AS TEXT), ','), {joined}"
+    " FROM (SELECT id, size, data FROM blobs WHERE id >= ? AND id <= ? ORDER BY id) AS p"
+)
+_SELECT_PIECES = (
+    "SELECT string_agg(CAST(p.id AS TEXT), ','), string_agg(CAST(length(p.data) AS TEXT), ','), {joined}"
+    " FROM (SELECT id, data FROM chunks WHERE id >= ? AND id < ? ORDER BY id) AS p"
 )
 _JOINED = {"sqlite": "CAST(string_agg(p.data, '') AS BLOB)", "postgres": "string_agg(p.data, '')"}
 _PACKED = {
     name: _SELECT.format(chunk=CHUNK, bits=_CHUNK_BITS, joined=joined) for name, joined in _JOINED.items()
 }
-_TOGETHER = {
-    name: _SELECT_TOGETHER.format(joined=joined, packed=_PACKED[name]) for name, joined in _JOINED.items()
-}
+_ROWS = {name: _SELECT_ROWS.format(joined=joined) for name, joined in _JOINED.items()}
+_PIECES = {name: _SELECT_PIECES.format(joined=joined) for name, joined in _JOINED.items()}
 
 
 class DatabaseBlobs:
@@ -158,15 +164,19 @@ class DatabaseBlobs:
         size, data = _row(tx, blob_id)
         return self._unpack(tx, blob_id, size, data) if size <= CHUNK else b"".join(self.read(tx, blob_id))
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
+    def read_each(
+        self, tx: Transaction, blob_ids: Sequence[int], stops: Sequence[int] | None = None
+    ) -> list[Pieces]:
         rows: dict[int, Row] = {}
         for first, last in ranges(set(blob_ids)):
             for row in _read_together(tx, first, last):
                 rows[row[0]] = row
         found = [_found(rows.get(blob_id), blob_id) for blob_id in blob_ids]
-        contents = self.codec.unpack_chunks(tx, [data for _, data in found])
-        for blob_id, (size, _), pieces in zip(blob_ids, found, contents, strict=True):
-            _check(blob_id, size, sum(map(len, pieces)))
+        contents = self.codec.unpack_chunks(tx, [data for _, data in found], stops)
+        for n, pieces in enumerate(contents):
+            octets = sum(map(len, pieces))
+            if stops is None or octets < stops[n]:
+                _check(blob_ids[n], found[n][0], octets)
         return contents
 
     def _unpack(self, tx: Transaction, blob_id: int, size: int, data: bytes) -> bytes:
@@ -199,20 +209,50 @@ def _row(tx: Transaction, blob_id: int) -> tuple[int, bytes]:
 
 
 def _read_together(tx: Transaction, first: int, last: int) -> list[Row]:
-    """Id, size and packed data of the blobs from `first` to `last`."""
+    """Id, size and packed data of the blobs from `first` to `last`; None for data that is not of one chunk."""
     if first == last:
         return tx.all(_PACKED[tx.dialect.name], first, last)
-    row = tx.one(_TOGETHER[tx.dialect.name], first, last)
+    row = tx.one(_ROWS[tx.dialect.name], first, last)
     if row is None or row[0] is None:
         return []
-    numbers = [list(map(int, column.split(","))) for column in row[:3]]
-    rows: list[Row] = []
+    ids, sizes, lengths = [_numbers(column) for column in row[:3]]
+    packed = _cut(row[3], lengths)
+    apart: dict[int, bytes] = {}
+    if not all(packed):
+        for low, high in ranges([ids[n] for n, size in enumerate(sizes) if size <= CHUNK]):
+            apart |= _read_pieces(tx, low, high)
+    return [
+        (blob_id, size, data or apart.get(blob_id))
+        for blob_id, size, data in zip(ids, sizes, packed, strict=True)
+    ]
+
+
+def _read_pieces(tx: Transaction, first: int, last: int) -> dict[int, bytes]:
+    """By their ids, what the blobs from `first` to `last` that do not stand in their rows are packed into."""
+    row = tx.one(_PIECES[tx.dialect.name], first << _CHUNK_BITS, (last + 1) << _CHUNK_BITS)
+    if row is None or row[0] is None:
+        return {}
+    lengths: dict[int, int] = {}
+    for chunk_id, length in zip(_numbers(row[0]), _numbers(row[1]), strict=True):
+        blob_id = chunk_id >> _CHUNK_BITS
+        lengths[blob_id] = lengths.get(blob_id, 0) + length
+    return dict(zip(lengths, _cut(row[2], list(lengths.values())), strict=True))
+
+
+def _numbers(column: str) -> list[int]:
+    return msgspec.json.decode(f"[{column}]", type=list[int])
+
+
+def _cut(octets: bytes | None, lengths: Sequence[int]) -> list[bytes]:
+    """What was joined, apart again; `octets` may be None for nothing."""
+    data = octets or b""
+    pieces: list[bytes] = []
     start = 0
-    for blob_id, size, length in zip(*numbers, strict=True):
+    for length in lengths:
         stop = start + length
-        rows.append((blob_id, size, row[3][start:stop] or None))
+        pieces.append(data[start:stop])
         start = stop
-    return rows
+    return pieces
 
 
 def _found(row: Row | None, blob_id: int) -> tuple[int, bytes]:

@@ -95,7 +95,9 @@ class DiskBlobs:
     def read_whole(self, tx: Transaction, blob_id: int) -> bytes:
         return b"".join(self.read(tx, blob_id))
 
-    def read_each(self, tx: Transaction, blob_ids: Sequence[int]) -> list[Pieces]:
+    def read_each(
+        self, tx: Transaction, blob_ids: Sequence[int], stops: Sequence[int] | None = None
+    ) -> list[Pieces]:
         return [(self.read_whole(tx, blob_id),) for blob_id in blob_ids]
 
     def sweep(self, tx: Transaction, before: int) -> int:

@@ -54,18 +54,26 @@ def shorten(content: bytes) -> bytes | None:
     return b"".join((len(array).to_bytes(_HEAD, "big"), array, *pieces, content[done:]))
 
 
-def restore(form: bytes | memoryview) -> list[bytes | memoryview]:
-    """The content of a short form, in pieces. Raises ValueError when it is damaged."""
+def restore(form: bytes | memoryview, wanted: int | None = None) -> list[bytes | memoryview]:
+    """The content of a short form, in pieces; at least its first `wanted` octets. Raises ValueError when it is damaged.
+
+    What is not wanted is not encoded.
+    """
     octets = memoryview(form)  # what stands as it was is not copied
     position = _HEAD + int.from_bytes(octets[:_HEAD], "big")
     plan = iter(_decoder.decode(octets[_HEAD:position]))
     pieces: list[bytes | memoryview] = []
+    given = 0
     for gap, line, size in zip(plan, plan, plan, strict=True):
         start = position + gap
         pieces.append(octets[position:start])
+        if wanted is not None and given + gap >= wanted:
+            return pieces
         position = start + size
         body = octets[start:position]
-        pieces.append(_to_base64(body, line) if line else _to_quoted(body.tobytes()))
+        encoded = _to_base64(body, line) if line else _to_quoted(body.tobytes())
+        given += gap + len(encoded)
+        pieces.append(encoded)
     pieces.append(octets[position:])
     return pieces
 
