@@ -9,7 +9,6 @@ import os
 import pytest
 
 from mailwright.store.blobs.api import CHUNK, Blob
-from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreFailed
 
@@ -74,10 +73,9 @@ async def test_beginnings_are_read(db: Database, stop: int) -> None:
         assert len(found) >= min(stop, len(content))
 
 
+@pytest.mark.parametrize("db", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("stops", [None, [5000, 5000]])
 async def test_a_piece_that_is_missing_is_told(db: Database, stops: list[int] | None) -> None:
-    if not isinstance(db.blobs, DatabaseBlobs):
-        pytest.skip("of blobs in the database")
     ids = await keep(db, (os.urandom(5000), os.urandom(5000)))
     await db.write(lambda tx: tx.run("DELETE FROM chunks WHERE id = ?", (ids[0] << 20) + 1))
     with pytest.raises(StoreFailed, match="run `mailwright doctor`"):
