@@ -102,7 +102,7 @@ class Session:
         return AUTHENTICATED if self.selected is None else SELECTED
 
     async def run(self) -> None:
-        """Serve the client until either side ends the connection."""
+        """Serve the client until either side ends the connection. Raises nothing."""
         try:
             self.write(self.untagged("OK", f"{self.service.hostname} ready", self.capability_code()))
             await self._serve()
@@ -116,11 +116,13 @@ class Session:
             pass
         except asyncio.CancelledError:
             self.write(self.untagged("BYE", "The server is shutting down; connect again in a moment"))
-            raise
+        except Exception:
+            log.exception("the session of %s failed", self.stream.peer)
+            self.write(self.untagged("BYE", "The server met an error of its own; its log says more"))
         finally:
             self._unsubscribe_all()
             self._flush()
-            await self.stream.close()
+        await self.stream.close()
 
     async def _serve(self) -> None:
         while not self.closing:
