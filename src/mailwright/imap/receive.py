@@ -20,6 +20,7 @@ from mailwright.imap.progress import check_limit
 from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.syntax.store import AppendMessage
 from mailwright.imap.syntax.url import BadUrl, ImapUrl, parse_url
+from mailwright.imap.urlauth import find_user
 from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import NoRight, NotFound
@@ -107,6 +108,8 @@ async def _copy(session: Session, incoming: IncomingMessage, raw: bytes) -> None
     try:
         url = parse_url(raw)
         mailbox, uidvalidity = _named_mailbox(session, url)
+        if "@" in url.user and await session.service.store.read(find_user, url.user) != session.account_id:
+            raise BadUrl("it belongs to another user")
         source = await session.service.store.read(
             find_source, session.account_id, mailbox, uidvalidity, url.uid, url.section
         )

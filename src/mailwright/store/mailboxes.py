@@ -165,11 +165,15 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> N
         parent = "/".join(levels[:depth])
         if not _exists(tx, account, parent):
             _insert(tx, account, parent, None, modseq)
-    for box in list_mailboxes(tx, account):
-        if box.name == mailbox.name or box.name.startswith(mailbox.name + "/"):
-            renamed = normal_name(new_name + box.name[len(mailbox.name) :])
-            tx.run("UPDATE mailboxes SET name = ? WHERE account = ? AND id = ?", renamed, account, box.id)
-            changes.append(tx, account, modseq, box.id, Kind.MAILBOX)
+    boxes = list_mailboxes(tx, account)
+    moved = [box for box in boxes if box.name == mailbox.name or box.name.startswith(mailbox.name + "/")]
+    taken = {box.name for box in boxes} - {box.name for box in moved}  # what a deleted mailbox left below it
+    for box in moved:
+        renamed = normal_name(new_name + box.name[len(mailbox.name) :])
+        if renamed in taken:
+            raise AlreadyExists(f"a mailbox {renamed!r} is there already")
+        tx.run("UPDATE mailboxes SET name = ? WHERE account = ? AND id = ?", renamed, account, box.id)
+        changes.append(tx, account, modseq, box.id, Kind.MAILBOX)
 
 
 def subscribe(tx: Transaction, account: int, name: str, on: bool) -> None:
