@@ -108,8 +108,7 @@ async def _copy(session: Session, incoming: IncomingMessage, raw: bytes) -> None
     try:
         url = parse_url(raw)
         mailbox, uidvalidity = _named_mailbox(session, url)
-        if "@" in url.user and await session.service.store.read(find_user, url.user) != session.account_id:
-            raise BadUrl("it belongs to another user")
+        await _check_user(session, url)
         source = await session.service.store.read(
             find_source, session.account_id, mailbox, uidvalidity, url.uid, url.section
         )
@@ -117,6 +116,12 @@ async def _copy(session: Session, incoming: IncomingMessage, raw: bytes) -> None
         await _copy_source(session, incoming, source)
     except (BadUrl, NotFound, NoRight) as error:
         raise Refused(f"CATENATE cannot read the URL: {error}", f'BADURL "{_shown(raw)}"') from None
+
+
+async def _check_user(session: Session, url: ImapUrl) -> None:
+    """What another user calls so is no mailbox of ours. Raises BadUrl."""
+    if "@" in url.user and await session.service.store.read(find_user, url.user) != session.account_id:
+        raise BadUrl("it belongs to another user")
 
 
 async def _copy_source(session: Session, incoming: IncomingMessage, source: Source) -> None:
