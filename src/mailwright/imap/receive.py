@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGES = 1000  # in one APPEND
 MAX_PARTS = 1000  # of one message
+MAX_HELD = 4 * 1024 * 1024  # octets of one command's messages that are held in memory until it is complete
 
 
 class Prepared(NamedTuple):
@@ -46,12 +47,15 @@ async def receive_messages(
 ) -> list[Prepared]:
     """All messages of the command. Raises Refused, ConnectionError, TemporaryFailure."""
     ready: list[Prepared] = []
+    held = 0
     announced = first
     while True:
         if len(ready) == most:
             raise Refused(f"At most {most} messages in one command", "LIMIT")
         check_limit(session, len(ready) + 1)
-        ready.append(await _receive(session, announced))
+        one = await _receive(session, announced, apart=held > MAX_HELD)
+        held += len(one.message.blob.data or b"")
+        ready.append(one)
         event = await session.next_event()
         if isinstance(event, CommandEnd):
             return ready
@@ -60,7 +64,7 @@ async def receive_messages(
         announced = event.message
 
 
-async def _receive(session: Session, options: AppendMessage) -> Prepared:
+async def _receive(session: Session, options: AppendMessage, *, apart: bool) -> Prepared:
     incoming = session.service.store.incoming()
     try:
         if options.catenate:
@@ -69,7 +73,7 @@ async def _receive(session: Session, options: AppendMessage) -> Prepared:
             await _receive_literal(session, incoming)
         if incoming.size == 0:  # RFC 3502 4: and it cancels the command
             raise Refused("A message without content cannot be kept")
-        return Prepared(await incoming.finish(), options)
+        return Prepared(await incoming.finish(apart=apart), options)
     finally:
         incoming.close()
 

@@ -10,7 +10,9 @@ from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_partial, p
 
 MAX_ATTRIBUTES: Final = 200
 MAX_FIELDS: Final = 200
-MAX_FIELD_LISTS: Final = 10  # HEADER.FIELDS of one FETCH: each may give a whole header, all of which are held together
+MAX_FIELD_LISTS: Final = (
+    10  # HEADER.FIELDS of one FETCH: each may give a whole header, all of which are held together
+)
 MAX_PART_DEPTH: Final = 100
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9.]+")
