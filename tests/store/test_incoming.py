@@ -55,6 +55,24 @@ async def test_what_is_written_is_what_is_kept(store: Store, content: bytes, pie
     incoming.close()
 
 
+@pytest.mark.parametrize("content", [HEADER + b"hi\r\n", HEADER + os.urandom(200_000), LARGE])
+async def test_what_is_kept_apart_does_not_stay_in_memory(store: Store, content: bytes) -> None:
+    incoming = store.incoming()
+    await incoming.write(content)
+    prepared = await incoming.finish(apart=True)
+    incoming.close()
+    assert prepared.blob.data is None
+    assert await keep(store, prepared) == content
+
+    def whole(tx: Transaction) -> list[bytes]:
+        row = tx.one("SELECT id FROM blobs WHERE hash = ?", prepared.blob.hash)
+        assert row is not None
+        return [tx.blobs.read_whole(tx, row[0]), b"".join(tx.blobs.read_each(tx, [row[0]])[0])]
+
+    if len(content) < len(LARGE):
+        assert await store.read(whole) == [content, content]
+
+
 @pytest.mark.parametrize("content", [HEADER + b"hi\r\n", LARGE])
 async def test_a_head_takes_the_place_of_the_first_octets(store: Store, content: bytes) -> None:
     incoming = store.incoming()

@@ -6,9 +6,10 @@ import pytest
 from support.accounts import prepared
 
 from mailwright.store import arrivals, mailboxes
-from mailwright.store.db.api import Database
+from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed
 from mailwright.store.mailboxes import InvalidName, normal_name
+from mailwright.store.model import MAX_MAILBOXES, MAX_SUBSCRIPTIONS
 
 
 async def names(db: Database, account: int) -> list[str]:
@@ -95,3 +96,48 @@ def test_bad_names(name: str) -> None:
 
 def test_names_are_normal_form_c() -> None:
     assert normal_name("e\u0301te\u0301/") == "\u00e9t\u00e9"
+
+
+COUNTED = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+
+
+def fill(tx: Transaction, account: int) -> None:
+    """Leave room for one mailbox more."""
+    there = len(mailboxes.list_mailboxes(tx, account))
+    tx.run(
+        "INSERT INTO mailboxes (account, id, name, uidvalidity, uidnext, modseq)"
+        f" {COUNTED} SELECT a.id, 1000 + i, 'm' || i, 1000 + i, 1, 1 FROM n, accounts a"
+        f" WHERE a.id = ? AND i < {MAX_MAILBOXES - there}",
+        account,
+    )
+
+
+async def test_renaming_makes_no_more_levels_than_there_may_be_mailboxes(db: Database, account: int) -> None:
+    await db.write(fill, account)
+    await db.write(mailboxes.rename_mailbox, account, "m1", "above/m1")
+    with pytest.raises(NotAllowed):
+        await db.write(mailboxes.rename_mailbox, account, "above/m1", "other/m1")
+    with pytest.raises(NotAllowed):
+        await db.write(mailboxes.create_mailbox, account, "one more")
+    await db.write(mailboxes.rename_mailbox, account, "above/m1", "m1")
+    await db.write(mailboxes.delete_mailbox, account, "above")
+    with pytest.raises(NotAllowed):
+        await db.write(mailboxes.create_mailbox, account, "above/below")
+    assert len(await names(db, account)) == MAX_MAILBOXES - 1
+
+
+def subscribe_much(tx: Transaction, account: int) -> None:
+    tx.run(
+        f"INSERT INTO subscriptions (account, name) {COUNTED} SELECT a.id, 'm' || i FROM n, accounts a"
+        f" WHERE a.id = ? AND i < {MAX_SUBSCRIPTIONS - len(mailboxes.list_subscriptions(tx, account)) + 1}",
+        account,
+    )
+
+
+async def test_names_without_mailboxes_are_not_subscribed_without_end(db: Database, account: int) -> None:
+    await db.write(subscribe_much, account)
+    with pytest.raises(NotAllowed):
+        await db.write(mailboxes.subscribe, account, "one more", True)
+    await db.write(mailboxes.subscribe, account, "m1", True)  # it is there already
+    await db.write(mailboxes.subscribe, account, "m1", False)
+    await db.write(mailboxes.subscribe, account, "one more", True)

@@ -17,8 +17,10 @@ from mailwright.imap.selected import (
 )
 from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
 from mailwright.imap.syntax.sequence import STAR, Range, SequenceSet, intersect, to_ranges
-from mailwright.imap.view import Run
+from mailwright.imap.view import Key, Run
+from mailwright.store import changes
 from mailwright.store.acl import permitted_flags, read_rights
+from mailwright.store.db.api import Transaction
 from mailwright.store.model import Place
 from mailwright.store.reading import read_places
 
@@ -38,13 +40,17 @@ async def refresh_rights(session: Session) -> None:
         or selected.key[0] == session.account_id
     ):
         return
-    notified = session.notified
-    rights = await session.service.store.read(read_rights, session.account_id, *selected.key)
-    selected.rights_modseq = notified
+    modseq, rights = await session.service.store.read(_read_rights, session.account_id, selected.key)
+    selected.rights_modseq = modseq
     if rights != selected.rights:
         selected.rights = rights
         if "r" in rights:
             session.write(usable_flags(selected))
+
+
+def _read_rights(tx: Transaction, account: int, key: Key) -> tuple[int, str]:
+    """The modseq of a mailbox's owner, and what an account may do with it then."""
+    return changes.read_modseq(tx, key[0]), read_rights(tx, account, *key)
 
 
 def usable_flags(selected: Selected) -> bytes:

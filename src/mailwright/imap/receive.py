@@ -20,6 +20,7 @@ from mailwright.imap.progress import check_limit
 from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.syntax.store import AppendMessage
 from mailwright.imap.syntax.url import BadUrl, ImapUrl, parse_url
+from mailwright.imap.urlauth import find_user
 from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import NoRight, NotFound
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_MESSAGES = 1000  # in one APPEND
 MAX_PARTS = 1000  # of one message
+MAX_HELD = 4 * 1024 * 1024  # octets of one command's messages that are held in memory until it is complete
 
 
 class Prepared(NamedTuple):
@@ -45,12 +47,15 @@ async def receive_messages(
 ) -> list[Prepared]:
     """All messages of the command. Raises Refused, ConnectionError, TemporaryFailure."""
     ready: list[Prepared] = []
+    held = 0
     announced = first
     while True:
         if len(ready) == most:
             raise Refused(f"At most {most} messages in one command", "LIMIT")
         check_limit(session, len(ready) + 1)
-        ready.append(await _receive(session, announced))
+        one = await _receive(session, announced, apart=held > MAX_HELD)
+        held += len(one.message.blob.data or b"")
+        ready.append(one)
         event = await session.next_event()
         if isinstance(event, CommandEnd):
             return ready
@@ -59,7 +64,7 @@ async def receive_messages(
         announced = event.message
 
 
-async def _receive(session: Session, options: AppendMessage) -> Prepared:
+async def _receive(session: Session, options: AppendMessage, *, apart: bool) -> Prepared:
     incoming = session.service.store.incoming()
     try:
         if options.catenate:
@@ -68,7 +73,7 @@ async def _receive(session: Session, options: AppendMessage) -> Prepared:
             await _receive_literal(session, incoming)
         if incoming.size == 0:  # RFC 3502 4: and it cancels the command
             raise Refused("A message without content cannot be kept")
-        return Prepared(await incoming.finish(), options)
+        return Prepared(await incoming.finish(apart=apart), options)
     finally:
         incoming.close()
 
@@ -107,6 +112,7 @@ async def _copy(session: Session, incoming: IncomingMessage, raw: bytes) -> None
     try:
         url = parse_url(raw)
         mailbox, uidvalidity = _named_mailbox(session, url)
+        await _check_user(session, url)
         source = await session.service.store.read(
             find_source, session.account_id, mailbox, uidvalidity, url.uid, url.section
         )
@@ -114,6 +120,12 @@ async def _copy(session: Session, incoming: IncomingMessage, raw: bytes) -> None
         await _copy_source(session, incoming, source)
     except (BadUrl, NotFound, NoRight) as error:
         raise Refused(f"CATENATE cannot read the URL: {error}", f'BADURL "{_shown(raw)}"') from None
+
+
+async def _check_user(session: Session, url: ImapUrl) -> None:
+    """What another user calls so is no mailbox of ours. Raises BadUrl."""
+    if "@" in url.user and await session.service.store.read(find_user, url.user) != session.account_id:
+        raise BadUrl("it belongs to another user")
 
 
 async def _copy_source(session: Session, incoming: IncomingMessage, source: Source) -> None:

@@ -226,10 +226,10 @@ class Session:
 
     def _may_expunge(self, row: Row) -> bool:
         """RFC 3501 7.4.1, and 5.5 for what is pipelined."""
-        if row.uses_numbers:
-            return False
-        following = TABLE.get(self.connection.pending_command())
-        return following is None or not following.uses_numbers
+        if row.uses_numbers or row.expunges:
+            return row.expunges
+        name = self.connection.pending_command()
+        return name not in NUMBERED and not (name in TABLE and TABLE[name].uses_numbers)
 
     def _write_fault(self, fault: SyntaxFault) -> None:
         self.write(self.tagged(fault.tag, fault.condition, fault.text, fault.code))

@@ -19,7 +19,7 @@ MECHANISM: Final = "INTERNAL"
 def sign(tx: Transaction, account: int, url: ImapUrl) -> str:
     """The token that authorises a URL of one's own. Raises NoSuchMailbox, NoRight."""
     assert url.mailbox is not None
-    if _find_user(tx, url.user) != account:
+    if find_user(tx, url.user) != account:
         raise NoRight("the URL belongs to somebody else; put your own address into it")
     access = _open(tx, account, url.mailbox, url.uidvalidity)
     return _token(take_key(tx, account, access), url.rump)
@@ -27,7 +27,7 @@ def sign(tx: Transaction, account: int, url: ImapUrl) -> str:
 
 def find_signed(tx: Transaction, account: int, url: ImapUrl, now: int) -> Source:
     """What a signed URL names, for whom it lets have it. Raises NoSuchMessage, NoSuchMailbox, NoRight."""
-    signer = _find_user(tx, url.user)
+    signer = find_user(tx, url.user)
     if signer is None or url.mailbox is None or url.mechanism != MECHANISM:
         raise NoSuchMessage("nobody signed this URL")
     access = _open(tx, signer, url.mailbox, url.uidvalidity)
@@ -45,7 +45,7 @@ def _lets_in(tx: Transaction, account: int, access: str) -> bool:
     """RFC 4467 3: who may use the URL. `submit+` means a submission server, which no account is."""
     kind, _, user = access.partition("+")
     if kind.lower() == "user":
-        return _find_user(tx, user) == account
+        return find_user(tx, user) == account
     return access.lower() in ("anonymous", "authuser")
 
 
@@ -57,7 +57,8 @@ def _open(tx: Transaction, account: int, name: str, uidvalidity: int) -> Access:
     return access
 
 
-def _find_user(tx: Transaction, user: str) -> int | None:
+def find_user(tx: Transaction, user: str) -> int | None:
+    """The account whose address stands in a URL."""
     try:
         return find_signer(tx, acl.normal_identifier(user))
     except InvalidIdentifier:

@@ -353,9 +353,10 @@ def _locate_new(tx: Transaction, account: int, name: str) -> tuple[int, str]:
     if name.rstrip("/") in (OTHER_USERS, PUBLIC):
         raise mailboxes.InvalidName(f"{name!r} stands above the mailboxes of others; choose another name")
     try:
-        return locate(tx, account, name)
+        owner, path = locate(tx, account, name)
     except NoSuchMailbox:
         raise NoRight(_NO_CREATE) from None
+    return owner, mailboxes.normal_name(path)  # rights are looked up by the names that are kept
 
 
 def _need_create(tx: Transaction, account: int, owner: int, path: str) -> None:

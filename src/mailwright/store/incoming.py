@@ -48,17 +48,17 @@ class IncomingMessage:
         if self._waiting > self._memory:
             await self._off_loop(self._spill)
 
-    async def finish(self, head: bytes = b"", skip: int = 0) -> PreparedMessage:
+    async def finish(self, head: bytes = b"", skip: int = 0, *, apart: bool = False) -> PreparedMessage:
         """Parse, hash and compress the message, with `head` in place of its first `skip` octets.
 
-        What is large is uploaded to the blob store before this returns. Raises TemporaryFailure.
+        What is large, and with `apart` all, is uploaded to the blob store before this returns. Raises TemporaryFailure.
         May be called again with another head.
         """
         if self._file is None:
             content = self._whole(head, skip)
-            if len(content) <= _INLINE:
+            if len(content) <= _INLINE and not apart:
                 return self._prepare(content)
-            return await self._off_loop(self._prepare, content)
+            return await self._off_loop(self._prepare, content, apart)
         return await self._off_loop(self._finish_file, head, skip, self._prepare_file)
 
     async def pack(self, head: bytes = b"", skip: int = 0) -> Blob:
@@ -145,11 +145,11 @@ class IncomingMessage:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return self._blobs.prepare(_pieces_of(content), len(content), self._write_now)
 
-    def _prepare(self, content: bytes) -> PreparedMessage:
-        return PreparedMessage(self._pack(content), summarize(parse_message(content)))
+    def _prepare(self, content: bytes, apart: bool = False) -> PreparedMessage:
+        return PreparedMessage(self._pack(content, apart), summarize(parse_message(content)))
 
-    def _pack(self, content: bytes) -> Blob:
-        return self._blobs.prepare((content,), len(content), self._write_now)
+    def _pack(self, content: bytes, apart: bool = False) -> Blob:
+        return self._blobs.prepare((content,), len(content), self._write_now, apart=apart)
 
 
 def prepare_small(blobs: BlobStore, content: bytes) -> PreparedMessage:

@@ -7,7 +7,7 @@ import unicodedata
 from mailwright.store import changes, messages
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed, StoreError
-from mailwright.store.model import MAX_DEPTH, MAX_MAILBOXES, MAX_NAME, Kind, Mailbox
+from mailwright.store.model import MAX_DEPTH, MAX_MAILBOXES, MAX_NAME, MAX_SUBSCRIPTIONS, Kind, Mailbox
 from mailwright.store.notify.api import SERVER
 
 DEFAULTS: tuple[tuple[str, str | None], ...] = (
@@ -104,15 +104,9 @@ def create_mailbox(
         raise AlreadyExists(f"a mailbox {name!r} is there already")
     if role is not None and find_role(tx, account, role) is not None:
         raise NotAllowed(f"another mailbox has the special use {role!r}")
-    row = tx.one("SELECT count(*) FROM mailboxes WHERE account = ?", account)
-    if row is not None and row[0] >= MAX_MAILBOXES:
-        raise NotAllowed(f"the account has {MAX_MAILBOXES} mailboxes already; delete some")
     modseq = changes.next_modseq(tx, account)
-    levels = name.split("/")
-    for depth in range(1, len(levels)):
-        parent = "/".join(levels[:depth])
-        if not _exists(tx, account, parent):
-            _insert(tx, account, parent, None, modseq)
+    _make_levels(tx, account, name, modseq)
+    _check_room(tx, account)
     mailbox = _insert(tx, account, name, role, modseq)
     if subscribe:
         tx.run(
@@ -141,7 +135,8 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
 def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> None:
     """Give a mailbox and all below it a new name; of INBOX only the messages move (RFC 3501 6.3.5).
 
-    Raises NoSuchMailbox, AlreadyExists, InvalidName, and NotAllowed when it would be put below itself.
+    Raises NoSuchMailbox, AlreadyExists, InvalidName, and NotAllowed when it would be put below itself, or needs levels
+    above it and there are MAX_MAILBOXES already.
     """
     mailbox = find_mailbox(tx, account, name)
     new_name = normal_name(new_name)
@@ -160,22 +155,25 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> N
     if new_name.startswith(mailbox.name + "/"):
         raise NotAllowed("a mailbox cannot be put below itself")
     modseq = changes.next_modseq(tx, account)
-    levels = new_name.split("/")
-    for depth in range(1, len(levels)):
-        parent = "/".join(levels[:depth])
-        if not _exists(tx, account, parent):
-            _insert(tx, account, parent, None, modseq)
-    for box in list_mailboxes(tx, account):
-        if box.name == mailbox.name or box.name.startswith(mailbox.name + "/"):
-            renamed = normal_name(new_name + box.name[len(mailbox.name) :])
-            tx.run("UPDATE mailboxes SET name = ? WHERE account = ? AND id = ?", renamed, account, box.id)
-            changes.append(tx, account, modseq, box.id, Kind.MAILBOX)
+    _make_levels(tx, account, new_name, modseq)
+    boxes = list_mailboxes(tx, account)
+    moved = [box for box in boxes if box.name == mailbox.name or box.name.startswith(mailbox.name + "/")]
+    taken = {box.name for box in boxes} - {box.name for box in moved}  # what a deleted mailbox left below it
+    for box in moved:
+        renamed = normal_name(new_name + box.name[len(mailbox.name) :])
+        if renamed in taken:
+            raise AlreadyExists(f"a mailbox {renamed!r} is there already")
+        tx.run("UPDATE mailboxes SET name = ? WHERE account = ? AND id = ?", renamed, account, box.id)
+        changes.append(tx, account, modseq, box.id, Kind.MAILBOX)
 
 
 def subscribe(tx: Transaction, account: int, name: str, on: bool) -> None:
-    """Add a name to the subscriptions or take it away. Raises InvalidName."""
+    """Add a name to the subscriptions or take it away. Raises InvalidName, and NotAllowed for too many names."""
     name = normal_name(name)
     if on:
+        row = tx.one("SELECT count(*) FROM subscriptions WHERE account = ? AND name <> ?", account, name)
+        if row is not None and row[0] >= MAX_SUBSCRIPTIONS:
+            raise NotAllowed(f"{MAX_SUBSCRIPTIONS} names are subscribed already; unsubscribe some")
         changed = tx.run(
             "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
         )
@@ -205,6 +203,22 @@ def create_defaults(tx: Transaction, account: int) -> None:
         tx.run(
             "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
         )
+
+
+def _make_levels(tx: Transaction, account: int, name: str, modseq: int) -> None:
+    """Make the mailboxes that are missing above a name. Raises NotAllowed when there is no room for them."""
+    levels = name.split("/")
+    for depth in range(1, len(levels)):
+        above = "/".join(levels[:depth])
+        if not _exists(tx, account, above):
+            _check_room(tx, account)
+            _insert(tx, account, above, None, modseq)
+
+
+def _check_room(tx: Transaction, account: int) -> None:
+    row = tx.one("SELECT count(*) FROM mailboxes WHERE account = ?", account)
+    if row is not None and row[0] >= MAX_MAILBOXES:
+        raise NotAllowed(f"the account has {MAX_MAILBOXES} mailboxes already; delete some")
 
 
 def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: int) -> int:

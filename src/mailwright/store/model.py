@@ -12,6 +12,7 @@ ID_MASK: Final = (1 << ID_BITS) - 1
 MAX_NAME: Final = 1000  # octets of a mailbox's whole name
 MAX_DEPTH: Final = 32
 MAX_MAILBOXES: Final = 10_000  # of one account
+MAX_SUBSCRIPTIONS: Final = 20_000  # of one account, with those of mailboxes that others own or that are gone
 MAX_KEYWORDS: Final = 100  # on one message
 MAX_KEYWORD: Final = 100  # characters
 

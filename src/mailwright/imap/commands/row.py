@@ -29,6 +29,7 @@ class Row(NamedTuple):
     `uses_numbers`: its arguments or responses hold sequence numbers, so that no EXPUNGE may be sent while it runs
     (RFC 3501 7.4.1), nor before it when it is pipelined behind another command (5.5).
     `reads_changes`: it asks for news, so the change log is read even when no notification came.
+    `expunges`: EXPUNGE responses are its own result, and come before its reply whatever follows it (RFC 3501 6.4.3).
     `always_tells`: its own result is told as news, so even to a client whose NOTIFY wants none.
     """
 
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     uses_numbers: bool = False
     reads_changes: bool = False
     always_tells: bool = False
+    expunges: bool = False
 
 
 def parse_nothing(lexer: Lexer) -> None:

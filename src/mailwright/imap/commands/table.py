@@ -86,8 +86,8 @@ TABLE: Final[dict[str, Row]] = {
     "GETQUOTA": Row(getquota.run, getquota.parse, LOGGED_IN),
     "GETQUOTAROOT": Row(getquotaroot.run, getquotaroot.parse, LOGGED_IN),
     "SETQUOTA": Row(setquota.run, setquota.parse, LOGGED_IN),
-    "REPLACE": Row(replace.run, append.parse, SELECTED, always_tells=True),
-    "UID REPLACE": Row(replace.run, append.parse, SELECTED, always_tells=True),
+    "REPLACE": Row(replace.run, append.parse, SELECTED, always_tells=True, expunges=True),
+    "UID REPLACE": Row(replace.run, append.parse, SELECTED, always_tells=True, expunges=True),
     "LANGUAGE": Row(language.run, language.parse, ANY),
     "COMPRESS": Row(compress.run, compress.parse, LOGGED_IN),
     "UNAUTHENTICATE": Row(unauthenticate.run, parse_nothing, LOGGED_IN),
@@ -99,8 +99,12 @@ TABLE: Final[dict[str, Row]] = {
     "CHECK": Row(noop.run, parse_nothing, SELECTED, reads_changes=True),
     "CLOSE": Row(close.run, parse_nothing, SELECTED),
     "UNSELECT": Row(close.run, parse_nothing, SELECTED),
-    "EXPUNGE": Row(expunge.run, parse_nothing, SELECTED, reads_changes=True, always_tells=True),
-    "UID EXPUNGE": Row(expunge.run, expunge.parse_uid, SELECTED, reads_changes=True, always_tells=True),
+    "EXPUNGE": Row(
+        expunge.run, parse_nothing, SELECTED, reads_changes=True, always_tells=True, expunges=True
+    ),
+    "UID EXPUNGE": Row(
+        expunge.run, expunge.parse_uid, SELECTED, reads_changes=True, always_tells=True, expunges=True
+    ),
     "SEARCH": Row(search.run, search.parse, SELECTED, uses_numbers=True),
     "UID SEARCH": Row(search.run, search.parse, SELECTED),
     "ESEARCH": Row(esearch.run, esearch.parse, LOGGED_IN, uses_numbers=True),
@@ -116,8 +120,8 @@ TABLE: Final[dict[str, Row]] = {
     # COPY and MOVE name messages by number, but EXPUNGE may come before their reply (RFC 3501 7.4.1).
     "COPY": Row(copy.run, copy.parse, SELECTED),
     "UID COPY": Row(copy.run, copy.parse, SELECTED),
-    "MOVE": Row(copy.run, copy.parse, SELECTED, always_tells=True),
-    "UID MOVE": Row(copy.run, copy.parse, SELECTED, always_tells=True),
+    "MOVE": Row(copy.run, copy.parse, SELECTED, always_tells=True, expunges=True),
+    "UID MOVE": Row(copy.run, copy.parse, SELECTED, always_tells=True, expunges=True),
 }
 # What names or shows messages by their sequence numbers, and has a sister that does not.
 NUMBERED: Final = frozenset({name for name in TABLE if f"UID {name}" in TABLE} - {"EXPUNGE"})

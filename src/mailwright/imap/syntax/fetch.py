@@ -10,6 +10,9 @@ from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_partial, p
 
 MAX_ATTRIBUTES: Final = 200
 MAX_FIELDS: Final = 200
+MAX_FIELD_LISTS: Final = (
+    10  # HEADER.FIELDS of one FETCH: each may give a whole header, all of which are held together
+)
 MAX_PART_DEPTH: Final = 100
 
 _NAME: Final = re.compile(rb"[A-Za-z0-9.]+")
@@ -102,7 +105,10 @@ def parse_attribute_list(lexer: Lexer) -> tuple[Attribute, ...]:
         found.extend(_parse_attribute(lexer))
         if len(found) > MAX_ATTRIBUTES:
             raise BadSyntax(f"At most {MAX_ATTRIBUTES} attributes in one FETCH", "NO", "LIMIT")
-    return tuple(dict.fromkeys(found))
+    attributes = tuple(dict.fromkeys(found))
+    if sum(1 for one in attributes if one.section is not None and one.section.fields) > MAX_FIELD_LISTS:
+        raise BadSyntax(f"At most {MAX_FIELD_LISTS} lists of header fields in one FETCH", "NO", "LIMIT")
+    return attributes
 
 
 def _parse_attribute(lexer: Lexer, macros: bool = False) -> list[Attribute]:

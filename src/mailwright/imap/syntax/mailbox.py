@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final, NamedTuple
+from unicodedata import normalize
 
 from mailwright.imap.mailbox_name import InvalidName, decode_name
 from mailwright.imap.syntax.entries import parse_entries
@@ -120,9 +121,9 @@ def parse_lsub(lexer: Lexer) -> ListArgs:
 
 
 def _name_or_nothing(wire: bytes, utf8: bool) -> str | None:
-    """A pattern as text; None when it is no name, so that it matches nothing."""
+    """A pattern as text, in NFC as names are kept; None when it is no name, so that it matches nothing."""
     try:
-        return decode_name(wire, utf8)
+        return normalize("NFC", decode_name(wire, utf8))
     except InvalidName:
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, NamedTuple
+from unicodedata import normalize
 
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.mailbox import parse_mailbox
@@ -63,9 +64,14 @@ def parse_source(lexer: Lexer) -> Source:
 
 def _parse_names(lexer: Lexer) -> tuple[str, ...]:
     if not lexer.accept(40):
-        return (parse_mailbox(lexer),)
-    names = [parse_mailbox(lexer)]
+        return (_parse_name(lexer),)
+    names = [_parse_name(lexer)]
     while not lexer.accept(41):
         lexer.space()
-        names.append(parse_mailbox(lexer))
+        names.append(_parse_name(lexer))
     return tuple(names)
+
+
+def _parse_name(lexer: Lexer) -> str:
+    """A name in NFC, as mailboxes are called."""
+    return normalize("NFC", parse_mailbox(lexer))

@@ -41,8 +41,13 @@ class BlobStore(Protocol):
     codec: Codec
     newest: int  # the highest id that this process gave to a blob
 
-    def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
-        """Hash and compress content of `size` octets; what is larger than a chunk is uploaded before this returns."""
+    def prepare(
+        self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False
+    ) -> Blob:
+        """Hash and compress content of `size` octets; what is larger than a chunk is uploaded before this returns.
+
+        With `apart` what is smaller is uploaded too, and need not stay in memory.
+        """
         ...
 
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:

@@ -56,8 +56,10 @@ class DatabaseBlobs:
         self.codec = Codec()
         self.newest = 0
 
-    def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
-        if size <= CHUNK:
+    def prepare(
+        self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False
+    ) -> Blob:
+        if size <= CHUNK and not apart:
             content = b"".join(pieces)
             self.codec.look_at(content)
             return Blob(hashlib.sha256(content).digest(), size, content)

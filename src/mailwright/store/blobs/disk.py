@@ -31,7 +31,9 @@ class DiskBlobs:
         self.codec = Codec()
         self.newest = 0
 
-    def prepare(self, pieces: Iterable[bytes], size: int, write_now: WriteNow) -> Blob:
+    def prepare(
+        self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False
+    ) -> Blob:
         name = secrets.token_hex(16)
         location = f"{name[:2]}/{name}"
         path = self._root / location
