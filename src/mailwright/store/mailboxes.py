@@ -49,7 +49,7 @@ def normal_name(name: str) -> str:
             raise InvalidName("a mailbox's name has an empty level ('//')")
     if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
         raise InvalidName("a mailbox's name holds a control character")
-    if levels[0].upper() == "INBOX":
+    if levels[0].casefold() == "inbox":
         levels[0] = "INBOX"
     return "/".join(levels)
 

@@ -50,7 +50,7 @@ def parse_mailbox(lexer: Lexer) -> str:
 
 
 def normal_name(name: str) -> str:
-    if name[:5].upper() == "INBOX" and (len(name) == 5 or name[5] == DELIMITER):
+    if name[:5].casefold() == "inbox" and (len(name) == 5 or name[5] == DELIMITER):
         return "INBOX" + name[5:]
     return name
 
