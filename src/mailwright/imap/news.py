@@ -42,15 +42,18 @@ async def refresh_rights(session: Session) -> None:
         return
     modseq, rights = await session.service.store.read(_read_rights, session.account_id, selected.key)
     selected.rights_modseq = modseq
-    if rights != selected.rights:
+    if rights is None:
+        selected.gone = True
+    elif rights != selected.rights:
         selected.rights = rights
         if "r" in rights:
             session.write(usable_flags(selected))
 
 
-def _read_rights(tx: Transaction, account: int, key: Key) -> tuple[int, str]:
-    """The modseq of a mailbox's owner, and what an account may do with it then."""
-    return changes.read_modseq(tx, key[0]), read_rights(tx, account, *key)
+def _read_rights(tx: Transaction, account: int, key: Key) -> tuple[int, str | None]:
+    """The modseq of a mailbox's owner, and what an account may do with it then; None: it was deleted."""
+    there = tx.one("SELECT 1 FROM mailboxes WHERE account = ? AND id = ?", *key)
+    return changes.read_modseq(tx, key[0]), read_rights(tx, account, *key) if there is not None else None
 
 
 def usable_flags(selected: Selected) -> bytes:
