@@ -5,6 +5,7 @@ from __future__ import annotations
 import imaplib
 import json
 import os
+import re
 import smtplib
 import socket
 import ssl
@@ -60,6 +61,8 @@ def test_it_says_all_that_a_script_needs_in_one_line(demo: Demo) -> None:
 
 def test_mail_and_passwords_stay_between_runs(demo: Demo) -> None:
     before = demo.accounts
+    for account in before:  # it is pasted into command lines: swaks takes a leading "-" for an option
+        assert re.fullmatch(r"[a-z0-9]{4}(-[a-z0-9]{4}){3}", account.password)
     send(demo, "first")
     assert demo.stop() == 0
     demo.start()

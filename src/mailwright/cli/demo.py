@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -135,7 +134,9 @@ def _passwords(file: Path) -> dict[str, str]:
     try:
         known = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        known = {f"{person}@{DOMAIN}": secrets.token_urlsafe(9) for person in PEOPLE}
+        from mailwright.directory.passwords import generate_password
+
+        known = {f"{person}@{DOMAIN}": generate_password() for person in PEOPLE}
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
             json.dump(known, new)
     return dict(known)
