@@ -260,11 +260,13 @@ async def test_what_came_with_a_trace_of_its_own_is_kept_alone(db: Database, acc
     box = await inbox(db, account)
     other = await db.write(new_account, f"of{account}@example.net")
     message = prepared(db, content)
-    targets = [
-        arrivals.Target(one, mailbox.id, [arrivals.Arrival(message)])
-        for one, mailbox in ((account, box), (other, await inbox(db, other)))
-    ]
-    added = await db.write(arrivals.add_to_each, targets, now=1, alone=True)
+
+    def deliver(tx: Transaction) -> list[Added]:
+        inboxes = arrivals.read_inboxes(tx, [other, account])
+        targets = [arrivals.Target(inboxes[one], [arrivals.Arrival(message)]) for one in (account, other)]
+        return arrivals.add_to_each(tx, targets, now=1, alone=True)
+
+    added = await db.write(deliver)
     assert [one.message >> ID_BITS for one in added] == [account, other]
     assert await db.read(lambda tx: tx.all("SELECT refs FROM blobs WHERE refs > 0")) == [(2,)]
     for _ in range(2):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailwright.store.quota import Room
+from mailwright.store.model import Room
 
 
 def test_each_message_takes_of_the_room() -> None:

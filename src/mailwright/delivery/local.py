@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from mailwright.delivery import reception as receptions
@@ -13,12 +13,11 @@ from mailwright.directory.resolve import Destination, resolve
 from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
 from mailwright.queue.model import IN_MEMORY, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
-from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each
+from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each, read_inboxes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
-from mailwright.store.db.insert import select
 from mailwright.store.incoming import prepare_small
-from mailwright.store.quota import Room, room_of
+from mailwright.store.model import Room
 
 
 class Outbound(NamedTuple):
@@ -57,20 +56,19 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
         for destination in delivery.destinations:
             by_account.setdefault(destination.account, []).append(number)
     targets: list[Target] = []
-    inboxes = _read_inboxes(tx, by_account)
-    for account in sorted(by_account):
-        numbers = by_account[account]
+    inboxes = read_inboxes(tx, by_account)
+    for account, numbers in by_account.items():
         if account in inboxes:
-            mailbox, room = inboxes[account]
-            taken, reasons = _take([deliveries[number] for number in numbers], room)
-            targets.append(Target(account, mailbox, taken))
+            inbox = inboxes[account]
+            taken, reasons = _take([deliveries[number] for number in numbers], inbox.room)
+            targets.append(Target(inbox, taken))
         else:
             reasons = ["gone"] * len(numbers)
         for number, reason in zip(numbers, reasons, strict=True):
             if reason:
                 outcomes[number].failed[account] = reason
     if targets:
-        add_to_each(tx, targets, now=int(deliveries[0].now), enforce_quota=False, alone=True)
+        add_to_each(tx, targets, now=int(deliveries[0].now), alone=True)
     _enqueue(tx, deliveries, outcomes, rules)
     receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
     return outcomes
@@ -118,17 +116,6 @@ def _as_kept(item: Outbound) -> Blob:
     """What is small and about to be sent is not compressed, unless it has to wait (`queue.model.record`)."""
     content = item.content
     return content._replace(brief=True) if item.lease is not None and content.size <= IN_MEMORY else content
-
-
-def _read_inboxes(tx: Transaction, accounts: Iterable[int]) -> dict[int, tuple[int, Room]]:
-    """The INBOX of each account that is still there, and what it has room for."""
-    rows = select(
-        tx,
-        "SELECT s.account, m.id, s.quota_bytes - s.bytes, s.quota_messages - s.messages FROM account_state s"
-        " JOIN mailboxes m ON m.account = s.account AND m.name = 'INBOX' WHERE s.account IN",
-        list(accounts),
-    )
-    return {account: (mailbox, room_of(*left)) for account, mailbox, *left in rows}
 
 
 def _take(deliveries: Sequence[Delivery], room: Room) -> tuple[list[Arrival], list[str]]:

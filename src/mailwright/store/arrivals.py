@@ -5,7 +5,7 @@ A message is what is shared: blob, structure, thread. A place is its stay in one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mailwright.message.links import from_record
@@ -14,9 +14,9 @@ from mailwright.store import changes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.bulk import DELETED, SEEN, Counts
 from mailwright.store.db.api import Transaction, Value
-from mailwright.store.db.insert import insert, select
+from mailwright.store.db.insert import insert, select, update
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
-from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Kind, Place
+from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Place, Room, room_of
 
 PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"  # the columns of `model.Place`
 _PLACES = f"places (account, mailbox, {PLACE})"
@@ -43,12 +43,51 @@ class Arrival(NamedTuple):
     internal_date: int | None = None  # None: now
 
 
-class Target(NamedTuple):
-    """A mailbox and what comes into it."""
+class Standing(NamedTuple):
+    """A mailbox into which messages may come, and its account: nobody else changes them in this transaction."""
 
     account: int
     mailbox: int
+    modseq: int  # of the account
+    last_id: int
+    uidvalidity: int
+    uidnext: int
+    room: Room
+
+
+class Target(NamedTuple):
+    """A mailbox and what comes into it."""
+
+    standing: Standing
     arrivals: Sequence[Arrival]
+
+
+_STANDING = (
+    "SELECT s.account, m.id, s.modseq, s.last_id, m.uidvalidity, m.uidnext, s.quota_bytes - s.bytes,"
+    " s.quota_messages - s.messages FROM account_state s JOIN mailboxes m ON m.account = s.account WHERE"
+)
+
+
+def read_inboxes(tx: Transaction, accounts: Iterable[int]) -> dict[int, Standing]:
+    """The INBOX of each account that is still there, in rising order: so no two writers wait for each other."""
+    sql = f"{_STANDING} m.name = 'INBOX' AND s.account IN"
+    rows = select(tx, sql, sorted(accounts), f"ORDER BY s.account{tx.dialect.for_update}")
+    return {row[0]: _standing(*row) for row in rows}
+
+
+def read_standing(tx: Transaction, account: int, mailbox: int) -> Standing:
+    """One mailbox. Raises NoSuchMailbox."""
+    sql = f"{_STANDING} s.account = ? AND m.id = ?{tx.dialect.for_update}"
+    row = tx.one(sql, account, mailbox)
+    if row is None:
+        raise NoSuchMailbox("the mailbox was deleted")
+    return _standing(*row)
+
+
+def _standing(
+    account: int, mailbox: int, modseq: int, last: int, uidvalidity: int, uidnext: int, *left: int | None
+) -> Standing:
+    return Standing(account, mailbox, modseq, last, uidvalidity, uidnext, room_of(*left))
 
 
 def add(
@@ -78,23 +117,21 @@ def add_all(
     enforce_quota: bool = True,
 ) -> list[Added]:
     """Put messages into a mailbox as one change, all or none. Raises NoSuchMailbox, OverQuota, NotAllowed."""
-    return add_to_each(tx, [Target(account, mailbox, arrivals)], now=now, enforce_quota=enforce_quota)
+    target = Target(read_standing(tx, account, mailbox), arrivals)
+    octets = sum([arrival.message.size for arrival in arrivals])
+    if enforce_quota and not target.standing.room.takes(octets, len(arrivals)):
+        raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
+    return add_to_each(tx, [target], now=now)
 
 
-def add_to_each(
-    tx: Transaction, targets: Sequence[Target], *, now: int, enforce_quota: bool = True, alone: bool = False
-) -> list[Added]:
-    """`add_all` for several accounts, each named once and in rising order: so no two writers wait for each other.
+def add_to_each(tx: Transaction, targets: Sequence[Target], *, now: int, alone: bool = False) -> list[Added]:
+    """Put messages into mailboxes of several accounts, whatever their quotas. Raises NotAllowed.
 
     `alone` tells that the messages are like no others: see `BlobStore.keep_all`.
     """
-    added: list[Added] = []
-    messages: list[PreparedMessage] = []
-    places: list[Sequence[Value]] = []
-    for target in targets:
-        if target.arrivals:
-            messages += [arrival.message for arrival in target.arrivals]
-            added += _count_in(tx, target, places, now, enforce_quota)
+    targets = [target for target in targets if target.arrivals]
+    added, places = _count_in(tx, targets, now)
+    messages = [arrival.message for target in targets for arrival in target.arrivals]
     ids = [one.message for one in added]
     blobs = tx.blobs.keep_all(tx, [message.blob for message in messages], now, alone=alone)
     threads = find_threads(tx, [message.summary.links for message in messages], ids)
@@ -104,52 +141,56 @@ def add_to_each(
 
 
 def _count_in(
-    tx: Transaction, target: Target, places: list[Sequence[Value]], now: int, enforce_quota: bool
-) -> list[Added]:
-    """Count messages into their account and mailbox and log that; adds the rows of their places."""
-    account, mailbox, arrivals = target
-    for arrival in arrivals:
-        check_keywords(arrival.keywords)
-    count = len(arrivals)
-    octets = sum([arrival.message.size for arrival in arrivals])
-    modseq, first = _take_ids(tx, account, octets, count, enforce_quota)
-    unseen = sum([1 for arrival in arrivals if not arrival.flags & SEEN])
-    deleted = sum([1 for arrival in arrivals if arrival.flags & DELETED])
-    uidvalidity, uid = take_uids(tx, account, mailbox, modseq, Counts(count, unseen, deleted, octets))
-    ids = [account << ID_BITS | number for number in range(first, first + count)]
-    uids = list(range(uid, uid + count))
-    changes.append(tx, account, modseq, mailbox, Kind.ARRIVED, uids, ids)
-    places += [
-        (account, mailbox, at, message, modseq, flags, keywords, now if date is None else date, now)
-        for at, message, (_, flags, keywords, date) in zip(uids, ids, arrivals, strict=True)
-    ]
-    return [Added(mailbox, uidvalidity, at, message, modseq) for at, message in zip(uids, ids, strict=True)]
+    tx: Transaction, targets: Sequence[Target], now: int
+) -> tuple[list[Added], list[Sequence[Value]]]:
+    """Count messages into their accounts and mailboxes and log that; what is added, and the rows of their places."""
+    added: list[Added] = []
+    places: list[Sequence[Value]] = []
+    accounts: list[Sequence[Value]] = []
+    mailboxes: list[Sequence[Value]] = []
+    arrived: list[changes.Arrived] = []
+    for (account, mailbox, modseq, last, uidvalidity, uid, _), arrivals in targets:
+        modseq += 1
+        unseen = deleted = octets = 0
+        numbers = range(len(arrivals))
+        ids = [(account << ID_BITS) + last + 1 + n for n in numbers]
+        for n, (message, flags, keywords, date) in enumerate(arrivals):
+            check_keywords(keywords)
+            unseen += not flags & SEEN
+            deleted += flags & DELETED != 0
+            octets += message.size
+            places.append(
+                (
+                    account,
+                    mailbox,
+                    uid + n,
+                    ids[n],
+                    modseq,
+                    flags,
+                    keywords,
+                    now if date is None else date,
+                    now,
+                )
+            )
+        accounts.append((account, len(arrivals), octets))
+        mailboxes.append((account, mailbox, modseq, len(arrivals), unseen, deleted, octets))
+        arrived.append(changes.Arrived(account, modseq, mailbox, [uid + n for n in numbers], ids))
+        added += [Added(mailbox, uidvalidity, uid + n, ids[n], modseq) for n in numbers]
+    update(tx, _COUNT_IN_ACCOUNT, accounts)
+    update(tx, _COUNT_IN_MAILBOX, mailboxes)
+    changes.append_arrived(tx, arrived)
+    return added, places
 
 
-def _take_ids(tx: Transaction, account: int, octets: int, count: int, enforce_quota: bool) -> tuple[int, int]:
-    """Count messages into the account; its new modseq and the first of their numbers."""
-    state = tx.one(
-        "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + ?, bytes = bytes + ?,"
-        " messages = messages + ? WHERE account = ?"
-        " RETURNING modseq, last_id, bytes, messages, quota_bytes, quota_messages",
-        count,
-        octets,
-        count,
-        account,
-    )
-    if state is None:
-        raise NoSuchMailbox("the account was removed")
-    modseq, last, *usage = state
-    if enforce_quota and is_full(*usage):
-        raise OverQuota("the account has no room for this message; delete some mail or raise the quota")
-    return int(modseq), int(last) - count + 1
-
-
-def is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:
-    """Whether an account has more than its quota."""
-    return (quota_bytes is not None and used > quota_bytes) or (
-        quota_messages is not None and count > quota_messages
-    )
+_COUNT_IN_ACCOUNT = (
+    "UPDATE account_state AS s SET modseq = modseq + 1, last_id = last_id + v.column2, bytes = bytes + v.column3,"
+    " messages = messages + v.column2 FROM {} WHERE s.account = v.column1"
+)
+_COUNT_IN_MAILBOX = (
+    "UPDATE mailboxes AS m SET uidnext = uidnext + v.column4, modseq = v.column3, messages = messages + v.column4,"
+    " unseen = unseen + v.column5, deleted = deleted + v.column6, bytes = bytes + v.column7 FROM {}"
+    " WHERE m.account = v.column1 AND m.id = v.column2"
+)
 
 
 def take_uids(tx: Transaction, account: int, mailbox: int, modseq: int, counts: Counts) -> tuple[int, int]:

@@ -5,9 +5,11 @@ IDLE, QRESYNC and JMAP state are views of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from mailwright.store.db.api import Transaction
+from mailwright.store.db.insert import insert
 from mailwright.store.errors import NoSuchAccount
 from mailwright.store.model import ID_MASK, Change, Kind
 from mailwright.store.sets import pack, pack_ranges
@@ -35,6 +37,27 @@ def append(
     _insert(tx, account, modseq, mailbox, kind, pack(uids or ()), pack(numbers))
 
 
+class Arrived(NamedTuple):
+    """What came into a mailbox."""
+
+    account: int
+    modseq: int
+    mailbox: int
+    uids: Sequence[int]
+    messages: Sequence[int]
+
+
+def append_arrived(tx: Transaction, arrived: Iterable[Arrived]) -> None:
+    """Add a row to the log for each mailbox and announce it."""
+    rows = [
+        _row(
+            tx, account, modseq, mailbox, Kind.ARRIVED, pack(uids), pack([one & ID_MASK for one in messages])
+        )
+        for account, modseq, mailbox, uids, messages in arrived
+    ]
+    insert(tx, _CHANGES, rows)
+
+
 def append_flags(
     tx: Transaction, account: int, modseq: int, mailbox: int, uids: Iterable[tuple[int, int]]
 ) -> None:
@@ -52,16 +75,16 @@ def append_metadata(
 def _insert(
     tx: Transaction, account: int, modseq: int, mailbox: int, kind: Kind, uids: str, messages: str
 ) -> None:
-    tx.run(
-        "INSERT INTO changes (account, modseq, n, mailbox, kind, uids, messages) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        account,
-        modseq,
-        tx.announce(account, modseq),
-        mailbox,
-        int(kind),
-        uids,
-        messages,
-    )
+    insert(tx, _CHANGES, [_row(tx, account, modseq, mailbox, kind, uids, messages)])
+
+
+_CHANGES = "changes (account, modseq, n, mailbox, kind, uids, messages)"
+
+
+def _row(
+    tx: Transaction, account: int, modseq: int, mailbox: int, kind: Kind, uids: str, messages: str
+) -> tuple[int, int, int, int, int, str, str]:
+    return account, modseq, tx.announce(account, modseq), mailbox, int(kind), uids, messages
 
 
 def read_modseq(tx: Transaction, account: int) -> int:

@@ -101,3 +101,30 @@ class Copied(NamedTuple):
     sources: list[int]
     uids: list[int]
     modseq: int
+
+
+class Room(NamedTuple):
+    """How much more an account may keep; None: no limit."""
+
+    octets: int | None
+    messages: int | None
+
+    def takes(self, size: int, messages: int = 1) -> bool:
+        """Whether a message, or some, of `size` octets together fits."""
+        return (self.octets is None or size <= self.octets) and (
+            self.messages is None or messages <= self.messages
+        )
+
+    def less(self, size: int) -> Room:
+        """What is left behind such a message."""
+        return Room(
+            None if self.octets is None else self.octets - size,
+            None if self.messages is None else self.messages - 1,
+        )
+
+
+def room_of(octets: int | None, messages: int | None) -> Room:
+    """What is left of two quotas, which may be less than nothing."""
+    return Room(
+        None if octets is None else max(0, int(octets)), None if messages is None else max(0, int(messages))
+    )

@@ -8,7 +8,7 @@ from mailwright.store import acl
 from mailwright.store.acl import resolve
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NotFound
-from mailwright.store.model import MAX_MAILBOXES, Flag
+from mailwright.store.model import MAX_MAILBOXES, Flag, Room, room_of
 
 _USER = "user/"
 
@@ -28,37 +28,12 @@ class Quota(NamedTuple):
     resources: list[Resource]
 
 
-class Room(NamedTuple):
-    """How much more an account may keep; None: no limit."""
-
-    octets: int | None
-    messages: int | None
-
-    def takes(self, size: int) -> bool:
-        """Whether a message of `size` octets fits."""
-        return (self.octets is None or size <= self.octets) and (self.messages is None or self.messages > 0)
-
-    def less(self, size: int) -> Room:
-        """What is left behind such a message."""
-        return Room(
-            None if self.octets is None else self.octets - size,
-            None if self.messages is None else self.messages - 1,
-        )
-
-
 def read_room(tx: Transaction, account: int) -> Room:
     """The room that an account has; none at all when it was removed."""
     row = tx.one(
         "SELECT quota_bytes - bytes, quota_messages - messages FROM account_state WHERE account = ?", account
     )
     return Room(0, 0) if row is None else room_of(*row)
-
-
-def room_of(octets: int | None, messages: int | None) -> Room:
-    """What is left of two quotas, which may be less than nothing."""
-    return Room(
-        None if octets is None else max(0, int(octets)), None if messages is None else max(0, int(messages))
-    )
 
 
 def read_root_of(tx: Transaction, account: int, name: str) -> tuple[str, Quota]:

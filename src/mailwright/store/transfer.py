@@ -75,7 +75,7 @@ def _adopt_message(tx: Transaction, account: int, message: int) -> int:
     )
     if state is None:
         raise NoSuchMailbox("the account was removed")
-    if arrivals.is_full(*state[1:]):
+    if _is_full(*state[1:]):
         raise OverQuota("the mailbox's owner has no room for this; they must delete some mail")
     new = account << ID_BITS | int(state[0])
     tx.run("UPDATE blobs SET refs = refs + 1 WHERE id = ?", blob)
@@ -87,3 +87,10 @@ def _adopt_message(tx: Transaction, account: int, message: int) -> int:
         message,
     )
     return new
+
+
+def _is_full(used: int, count: int, quota_bytes: int | None, quota_messages: int | None) -> bool:
+    """Whether an account has more than its quota."""
+    return (quota_bytes is not None and used > quota_bytes) or (
+        quota_messages is not None and count > quota_messages
+    )

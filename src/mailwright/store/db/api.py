@@ -51,6 +51,10 @@ class Transaction(Protocol):
         """Run a statement once for each row of parameters."""
         ...
 
+    def last_number(self) -> int:
+        """The number that the database gave to the row inserted last, into a table that numbers its rows."""
+        ...
+
     def announce(self, account: int, modseq: int) -> int:
         """Tell the subscribers of `account` that it reached `modseq`, once the transaction is durable.
 

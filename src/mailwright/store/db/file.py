@@ -65,6 +65,9 @@ class SQLiteTransaction:
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         self._connection.executemany(sql, rows)
 
+    def last_number(self) -> int:
+        return self._connection.last_insert_rowid()
+
     def announce(self, account: int, modseq: int) -> int:
         self.announced[account] = modseq
         self._calls += 1

@@ -37,7 +37,7 @@ def insert_numbered(tx: Transaction, into: str, rows: Sequence[Sequence[Value]])
     """
     if tx.dialect.name == "sqlite":  # it has one writer, so nobody else takes a number meanwhile
         insert(tx, into, rows)
-        ((last,),) = tx.all("SELECT last_insert_rowid()")
+        last = tx.last_number()
         return list(range(last - len(rows) + 1, last + 1))
     column = into[into.index("(") + 1 : into.index(",")]
     found = sorted(insert(tx, into, rows, f"RETURNING id, {column}"))
@@ -50,6 +50,20 @@ def insert_numbered(tx: Transaction, into: str, rows: Sequence[Sequence[Value]])
 def _statement(into: str, columns: int, rows: int, then: str) -> str:
     row = f"({', '.join('?' * columns)})"
     return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {then}"  # noqa: S608
+
+
+def update(tx: Transaction, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+    """Change rows by a statement `UPDATE ... FROM {} WHERE ...`, in which `v.column1` is the first value of one.
+
+    `sql` never holds what a peer sent.
+    """
+    for start in range(0, len(rows), _MOST):
+        part = rows[start : start + _MOST]
+        row = f"({', '.join('?' * len(part[0]))})"
+        tx.run(
+            sql.format(f"(VALUES {', '.join([row] * len(part))}) AS v"),
+            *[value for one in part for value in one],
+        )
 
 
 def select(tx: Transaction, sql: str, keys: Sequence[Value | Sequence[Value]], then: str = "") -> list[Row]:

@@ -66,6 +66,11 @@ class PostgresTransaction:
         with self._connection.cursor() as cursor:
             cursor.executemany(_translate(sql), rows)
 
+    def last_number(self) -> int:
+        row = self.one("SELECT lastval()")
+        assert row is not None
+        return int(row[0])
+
     def announce(self, account: int, modseq: int) -> int:
         self.announced[account] = modseq
         self._calls += 1
