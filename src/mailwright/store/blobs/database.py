@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from mailwright.store.blobs.api import ALONE, CHUNK, Blob, Pieces, WriteNow
+from mailwright.store.blobs.beginnings import Beginnings
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.insert import insert, insert_numbered
@@ -55,6 +56,7 @@ class DatabaseBlobs:
     def __init__(self) -> None:
         self.codec = Codec()
         self.newest = 0
+        self._beginnings = Beginnings()
 
     def prepare(
         self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False
@@ -168,6 +170,25 @@ class DatabaseBlobs:
 
     def read_each(
         self, tx: Transaction, blob_ids: Sequence[int], stops: Sequence[int] | None = None
+    ) -> list[Pieces]:
+        if stops is None:
+            return self._read_each(tx, blob_ids, None)
+        known = self._beginnings.find_all(zip(blob_ids, stops, strict=True))
+        contents: list[Pieces] = [(beginning or b"",) for beginning in known]
+        missing = [n for n, beginning in enumerate(known) if beginning is None]
+        if missing:
+            wanted, ends = [blob_ids[n] for n in missing], [stops[n] for n in missing]
+            read = [
+                b"".join(pieces)[:stop]
+                for pieces, stop in zip(self._read_each(tx, wanted, ends), ends, strict=True)
+            ]
+            for n, beginning in zip(missing, read, strict=True):
+                contents[n] = (beginning,)
+            self._beginnings.add_all(zip(wanted, read, strict=True))
+        return contents
+
+    def _read_each(
+        self, tx: Transaction, blob_ids: Sequence[int], stops: Sequence[int] | None
     ) -> list[Pieces]:
         rows: dict[int, Row] = {}
         for first, last in ranges(set(blob_ids)):
