@@ -27,7 +27,7 @@ class Mailbox:
     def expunge(self, uids: list[int]) -> None:
         gone = [uid for uid in uids if uid in self.uids]
         self.uids = [uid for uid in self.uids if uid not in gone]
-        self.view.note_expunged(gone)
+        self.view.note_expunged(gone, 2)
 
     def flag(self, uids: list[int]) -> None:
         self.view.note_flags([uid for uid in uids if uid in self.uids])
@@ -81,10 +81,10 @@ def test_views_of_one_state_share_their_uids() -> None:
     for view in views:
         view.load(list(range(1, 1001)), 1)
         view.note_arrived([1001])
-        view.note_expunged([5])
+        view.note_expunged([5], 2)
         view.take_updates(expunge=True)
     assert views[0]._uids is views[1]._uids is views[2]._uids
-    views[0].note_expunged([7])
+    views[0].note_expunged([7], 2)
     views[0].take_updates(expunge=True)
     assert views[0].count == 999
     assert views[1].count == 1000
@@ -95,7 +95,7 @@ def test_a_view_that_withholds_does_not_share_what_is_wrong() -> None:
     one, other = (View((1, 1), pool, 3, 4, 0) for _ in range(2))
     for view, uid in ((one, 1), (other, 2)):
         view.load([1, 2, 3], 1)
-        view.note_expunged([uid])
+        view.note_expunged([uid], 2)
         view.take_updates(expunge=False)
         view.note_arrived([4])
         view.take_updates(expunge=False)

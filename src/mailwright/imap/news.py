@@ -93,9 +93,7 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
     if selected is None or "r" not in selected.rights:
         return
     view = selected.view
-    if read or session.notified > view.modseq:
-        found = await session.service.journal.news(selected.key, view.modseq, 0 if read else session.notified)
-        _note(selected, found)
+    await learn_news(session, selected, read=read)
     if not view.has_news:
         return
     lowest = view.lowest_news(expunge)
@@ -125,6 +123,14 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
         others = [uid for uid in updates.arrived if uid not in selected.own_uids]
         selected.own_uids.difference_update(updates.arrived)
         await session.watching.send_new(selected, others)
+
+
+async def learn_news(session: Session, selected: Selected, *, read: bool = False) -> None:
+    """Note what happened, without telling the client. `read` asks the store even when no notification came."""
+    since = selected.view.modseq
+    if read or session.notified > since:
+        heard = 0 if read else session.notified
+        _note(selected, await session.service.journal.news(selected.key, since, heard))
 
 
 def _note(selected: Selected, news: News) -> None:

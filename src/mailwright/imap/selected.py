@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from mailwright.imap.view import Key, View
 from mailwright.store import changes, reading
+from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
 from mailwright.store.model import Change, Kind, Mailbox
 from mailwright.store.sets import unpack
@@ -56,6 +58,13 @@ class Selected:
     def key(self) -> Key:
         return self.view.key
 
+    def as_known(self, access: Access) -> Access:
+        """A mailbox; this one with a HIGHESTMODSEQ below what the client is still to be told of (RFC 7162 3.2)."""
+        mailbox, complete = access.mailbox, self.view.complete
+        if (access.account, mailbox.id) != self.key or mailbox.modseq <= complete:
+            return access
+        return access._replace(mailbox=replace(mailbox, modseq=complete))
+
     def note(self, news: list[Change]) -> None:
         """Hand what happened to the view."""
         for change in news:
@@ -64,7 +73,7 @@ class Selected:
                 if change.modseq in self.own:
                     self.own_uids.update(unpack(change.uids))
             elif change.kind == Kind.EXPUNGED:
-                self.view.note_expunged(unpack(change.uids))
+                self.view.note_expunged(unpack(change.uids), change.modseq)
             elif change.kind == Kind.FLAGS:
                 if change.modseq not in self.own:
                     self.view.note_flags(unpack(change.uids))

@@ -200,6 +200,8 @@ class Session:
             _check_state(name, row, self.state)
             self._check_numbers(name)
             await refresh_rights(self)
+            if row.tells_first:
+                await tell(self, expunge=self._may_expunge(row))
             reply = await row.run(self, command)
             if self.account is not None and reply is not None:
                 expunge = self._may_expunge(row)
@@ -215,10 +217,23 @@ class Session:
             reply = Reply("The server met an error of its own; its log says more", "SERVERBUG", "NO")
         if reply is None:
             return
+        reply = self._with_complete(reply)
         self.write(self.tagged(command.tag, reply.condition, reply.text, reply.code))
         self._count_bad(reply.condition)
         if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
+
+    def _with_complete(self, reply: Reply) -> Reply:
+        """With the modseq up to which the client knows all, while it cannot be told what is gone (RFC 7162 3.2, 6)."""
+        selected = self.selected
+        if selected is None or "QRESYNC" not in self.enabled or not selected.view.has_expunged:
+            return reply
+        code = f"HIGHESTMODSEQ {selected.view.complete}"
+        if reply.condition == "OK" and not reply.code:
+            return reply._replace(code=code)
+        if reply.condition != "BAD":
+            self.write(self.untagged("OK", "Some messages are gone", code))
+        return reply
 
     def _check_numbers(self, name: str) -> None:
         if name in NUMBERED and "UIDONLY" in self.enabled:
@@ -298,6 +313,11 @@ class Session:
         """What happened to these names of mailboxes was this client's doing."""
         if self.watching is not None:
             self.watching.own_names.update(normalize("NFC", name.rstrip("/")) for name in names)
+
+    def showed_modseq(self) -> None:
+        """Mod-sequences of what is in the store now were shown: the news up to them come before the reply."""
+        if self.selected is not None:
+            self.notified = max(self.notified, self.selected.view.modseq + 1)
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""

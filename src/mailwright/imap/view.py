@@ -81,6 +81,7 @@ class View:
         "_base",
         "_changed",
         "_expunged",
+        "_lost",
         "_pool",
         "_uids",
         "key",
@@ -99,6 +100,7 @@ class View:
         self._uids = _EMPTY
         self._added: tuple[int, ...] = ()  # noted, not told
         self._expunged: frozenset[int] = _NONE
+        self._lost = 0  # the modseq of the first of these
         self._changed: frozenset[int] = _NONE
 
     @property
@@ -115,6 +117,11 @@ class View:
         """Whether messages are gone that the client was not told of."""
         return bool(self._expunged)
 
+    @property
+    def complete(self) -> int:
+        """The modseq up to which the client knows of all messages that are gone (RFC 7162 3.2)."""
+        return self._lost - 1 if self._expunged else self.modseq
+
     # What the store did
 
     def note_arrived(self, uids: Iterable[int]) -> None:
@@ -123,13 +130,15 @@ class View:
             self._added = (*self._added, *added)
             self.uidnext = added[-1] + 1
 
-    def note_expunged(self, uids: Iterable[int]) -> None:
+    def note_expunged(self, uids: Iterable[int], modseq: int) -> None:
         gone = set(uids)
         if self._added:
             untold = gone.intersection(self._added)
             if untold:
                 self._added = tuple([uid for uid in self._added if uid not in untold])
                 gone -= untold
+        if not self._expunged:
+            self._lost = modseq
         self._expunged = self._expunged.union(gone)
         self._changed = self._changed.difference(gone)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mailwright.imap.commands.expunge import expunge_deleted
 from mailwright.imap.connection import Command
+from mailwright.imap.news import learn_news
 from mailwright.imap.reply import Reply
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ async def run(session: Session, command: Command) -> Reply:
         # No EXPUNGE responses: the client learns nothing more of this mailbox.
         modseq = await session.service.store.write(expunge_deleted, selected.key, None)
         if modseq and "CONDSTORE" in session.enabled:
-            code = f"HIGHESTMODSEQ {modseq}"  # RFC 7162 3.2.8
+            await learn_news(session, selected, read=True)
+            known = selected.view.complete  # others may have removed something before, which is not told any more
+            code = f"HIGHESTMODSEQ {modseq if known == modseq - 1 else known}"  # RFC 7162 3.2.8
     session.selected = None
     return Reply(f"{command.name} completed", code)

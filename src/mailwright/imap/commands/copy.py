@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mailwright.imap.commands.append import find_target, no_target
 from mailwright.imap.connection import Command
 from mailwright.imap.news import find_messages
-from mailwright.imap.progress import check_limit, count_of, limited, patiently
+from mailwright.imap.progress import check_limit, count_of, limited, patiently, with_limit
 from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import format_set
@@ -52,7 +52,9 @@ async def run(session: Session, command: Command) -> Reply:
     if moving:
         # RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
         session.write(session.untagged("OK", "Moved", code))
-        return Reply("MOVE completed", limit)
+        reached = "CONDSTORE" in session.enabled and owner == selected.key[0]
+        reply = Reply("MOVE completed", f"HIGHESTMODSEQ {copied.modseq}" if reached else "")
+        return with_limit(session, reply, limit)
     return Reply("COPY completed", code)
 
 

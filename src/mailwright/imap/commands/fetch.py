@@ -80,9 +80,7 @@ async def run(session: Session, command: Command) -> Reply:
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
     missing = await _send(session, selected, highest_first(runs) if limit else runs, plan)
     if MODSEQ in attributes:
-        session.notified = max(
-            session.notified, selected.view.modseq + 1
-        )  # what it may show is told as news too
+        session.showed_modseq()
     if plan.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if missing:

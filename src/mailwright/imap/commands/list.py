@@ -9,6 +9,7 @@ from mailwright.imap import responses
 from mailwright.imap.commands.status import deleted_size_of, status_line
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
+from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
 from mailwright.imap.syntax.acl import format_rights
 from mailwright.imap.syntax.lexer import Lexer
@@ -46,11 +47,14 @@ async def run(session: Session, command: Command) -> Reply:
         # RFC 3501 6.3.8: the empty name asks for the delimiter and the root of the reference.
         session.write(responses.listing("", ["\\Noselect"], command.name))
     else:
-        session.write(await session.service.store.read(read, session.account_id, args, session.service))
+        service, selected = session.service, session.selected
+        session.write(await service.store.read(read, session.account_id, args, service, selected))
     return Reply(f"{command.name} completed")
 
 
-def list_response(tx: Transaction, account: int, args: ListArgs, service: Service) -> bytes:
+def list_response(
+    tx: Transaction, account: int, args: ListArgs, service: Service, selected: Selected | None = None
+) -> bytes:
     """All LIST responses, each followed by its STATUS when that was asked for."""
     tree = _read(tx, account, args, all_names="SUBSCRIBED" in args.selection)
     chosen = _chosen(tree, args.selection)
@@ -72,6 +76,8 @@ def list_response(tx: Transaction, account: int, args: ListArgs, service: Servic
         output.append(responses.listing(name, attributes, "LIST", children, utf8=args.utf8))
         if mailbox is not None and (args.status or args.metadata or "MYRIGHTS" in args.returns):
             access = tree.shared.get(name) or Access(account, mailbox, RIGHTS, name)
+            if selected is not None:
+                access = selected.as_known(access)
             output.append(_details(tx, account, access, args, service))
     return b"".join(output)
 
@@ -90,7 +96,9 @@ def _details(tx: Transaction, account: int, access: Access, args: ListArgs, serv
     return output
 
 
-def lsub_response(tx: Transaction, account: int, args: ListArgs, service: Service) -> bytes:
+def lsub_response(
+    tx: Transaction, account: int, args: ListArgs, service: Service, selected: Selected | None = None
+) -> bytes:
     """All LSUB responses."""
     tree = _read(tx, account, args, all_names=True)
     above = names_above(tree.subscribed)

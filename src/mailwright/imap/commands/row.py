@@ -30,6 +30,7 @@ class Row(NamedTuple):
     (RFC 3501 7.4.1), nor before it when it is pipelined behind another command (5.5).
     `reads_changes`: it asks for news, so the change log is read even when no notification came.
     `expunges`: EXPUNGE responses are its own result, and come before its reply whatever follows it (RFC 3501 6.4.3).
+    `tells_first`: what it says of the selected mailbox is to fit what the client knows, so the news come before it too.
     `always_tells`: its own result is told as news, so even to a client whose NOTIFY wants none.
     """
 
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     reads_changes: bool = False
     always_tells: bool = False
     expunges: bool = False
+    tells_first: bool = False
 
 
 def parse_nothing(lexer: Lexer) -> None:

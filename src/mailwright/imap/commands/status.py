@@ -45,7 +45,8 @@ async def run(session: Session, command: Command) -> Reply:
         box, deleted_size = await session.service.store.read(read_status, account, name, args.items)
         if box.access.account == account:
             journal.keep(name, box)
-    line = status_line(session.service, box.access, args.items, deleted_size, session.utf8)
+    access = box.access if session.selected is None else session.selected.as_known(box.access)
+    line = status_line(session.service, access, args.items, deleted_size, session.utf8)
     if "HIGHESTMODSEQ" in args.items:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: asking for it enables it
     session.write(line)

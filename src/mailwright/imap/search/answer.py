@@ -37,6 +37,7 @@ async def search(session: Session, selected: Selected, command: Command, args: S
         raise
     if args.uses_modseq:
         session.enabled |= {"CONDSTORE"}
+        session.showed_modseq()
     return found
 
 
