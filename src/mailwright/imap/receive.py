@@ -21,6 +21,7 @@ from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.syntax.store import AppendMessage
 from mailwright.imap.syntax.url import BadUrl, ImapUrl, parse_url
 from mailwright.imap.urlauth import find_user
+from mailwright.store.acl import name_of
 from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.errors import NoRight, NotFound
@@ -111,7 +112,7 @@ async def _copy(session: Session, incoming: IncomingMessage, raw: bytes) -> None
     """Add what a URL names, a chunk at a time. Raises Refused."""
     try:
         url = parse_url(raw)
-        mailbox, uidvalidity = _named_mailbox(session, url)
+        mailbox, uidvalidity = await _named_mailbox(session, url)
         await _check_user(session, url)
         source = await session.service.store.read(
             find_source, session.account_id, mailbox, uidvalidity, url.uid, url.section
@@ -145,7 +146,7 @@ def _shown(url: bytes) -> str:
     return "".join(char if " " <= char <= "~" and char not in ']"\\' else "?" for char in text)
 
 
-def _named_mailbox(session: Session, url: ImapUrl) -> tuple[str, int]:
+async def _named_mailbox(session: Session, url: ImapUrl) -> tuple[str, int]:
     """The mailbox of a URL and its UIDVALIDITY; a relative URL may mean the selected one (RFC 4469 3)."""
     if url.host and not session.is_called(url.host):
         raise BadUrl("it names another server")
@@ -153,7 +154,8 @@ def _named_mailbox(session: Session, url: ImapUrl) -> tuple[str, int]:
         return url.mailbox, url.uidvalidity
     if session.selected is None:
         raise BadUrl("it names no mailbox, and none is selected")
-    return session.selected.name, url.uidvalidity or session.selected.uidvalidity
+    name = await session.service.store.read(name_of, session.account_id, *session.selected.key)
+    return name, url.uidvalidity or session.selected.uidvalidity
 
 
 def _failure(event: Event) -> Exception:

@@ -26,7 +26,6 @@ class Selected:
         "gone",
         "keywords",
         "mailbox",
-        "name",
         "own",
         "own_uids",
         "read_only",
@@ -38,9 +37,8 @@ class Selected:
         "view",
     )
 
-    def __init__(self, mailbox: Mailbox, view: View, read_only: bool, name: str, rights: str) -> None:
+    def __init__(self, mailbox: Mailbox, view: View, read_only: bool, rights: str) -> None:
         self.mailbox = mailbox.id
-        self.name = name  # as the client calls it
         self.rights = rights  # what we may do with it (RFC 4314)
         self.rights_modseq = view.modseq  # its account's, when we knew them
         self.uidvalidity = mailbox.uidvalidity

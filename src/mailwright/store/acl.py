@@ -116,6 +116,12 @@ def resolve(tx: Transaction, account: int, name: str) -> Access:
     return Access(owner, mailbox, rights, name[: len(name) - len(path)] + mailbox.name)
 
 
+def name_of(tx: Transaction, account: int, owner: int, mailbox: int) -> str:
+    """What an account calls a mailbox now. Raises NoSuchMailbox."""
+    name = mailboxes.get_mailbox(tx, owner, mailbox).name
+    return name if owner == account else shared_name(_address(tx, owner), name)
+
+
 def list_shared(tx: Transaction, account: int) -> list[Access]:
     """The mailboxes of others that an account may look up, by name."""
     names = _identifiers(tx, account)

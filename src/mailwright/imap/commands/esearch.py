@@ -55,7 +55,8 @@ async def run(session: Session, command: Command) -> Reply:
         found = await search(session, selected, command, args.search)
         if args.search.returns is not None and "SAVE" in args.search.returns.names:
             save(selected, found.uids, args.search.returns)
-        _write(session, command, found, selected.name, selected.uidvalidity)
+        name = await session.service.store.read(acl.name_of, session.account_id, *selected.key)
+        _write(session, command, found, name, selected.uidvalidity)
     for target in others:
         found = await _find(session, command, target)
         _write(session, command, found, target.name, target.mailbox.uidvalidity)

@@ -102,7 +102,7 @@ def _describe(session: Session, selected: Selected, opened: Opened) -> bytes:
     mailbox, output = opened.access.mailbox, usable_flags(selected)
     output += responses.exists(mailbox.messages)
     if session.rev2:  # RFC 9051 6.3.2
-        output += responses.listing(selected.name, [], utf8=True)
+        output += responses.listing(opened.access.name, [], utf8=True)
     else:
         output += responses.recent(selected.recent_count)
     if opened.first_unseen and not session.rev2 and "UIDONLY" not in session.enabled:
@@ -170,7 +170,7 @@ def _select(session: Session, opened: Opened, read_only: bool) -> Selected:
     mailbox = access.mailbox
     key = (access.account, mailbox.id)
     view = View(key, service.pool, mailbox.messages, mailbox.uidnext, opened.modseq)
-    selected = session.selected = Selected(mailbox, view, read_only, access.name, access.rights)
+    selected = session.selected = Selected(mailbox, view, read_only, access.rights)
     selected.keywords = service.keywords.add(key, opened.keywords)
     service.recents.start(key, opened.first_recent)
     first = claim_recent(session, selected)
