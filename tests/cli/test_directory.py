@@ -40,8 +40,28 @@ def test_init_makes_an_installation_that_needs_no_more(shell: Shell) -> None:
     assert config.server.hostname == "mail.example.org"
     keys = sorted((config.dkim_directory / "example.org").glob("*.pem"))
     assert [key.name[0] for key in keys] == ["e", "r"]
-    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
+    private = [*keys, config.server.data / "mail.sqlite"]
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in private)
     assert shell("domain", "list", "--json").json == ["example.org"]
+
+
+def test_people_read_names_in_their_script_and_dns_its_own(shell: Shell) -> None:
+    done = shell(
+        "init", "--hostname", "mail.example.org", "--domain", "例子.测试", "--data", shell.folder / "d"
+    )
+    assert "xn--fsqu00a.xn--0zwm56d. MX 10 mail.example.org." in done.out
+    assert "mailwright account add you@例子.测试" in done.out
+    assert shell("account", "add", "王@例子.测试", "--generate").out.startswith(
+        "Added 王@例子.测试. Its password: "
+    )
+    assert "王@例子.测试 " in shell("account", "list").out
+    assert shell("account", "list", "--json").json[0]["address"] == "王@xn--fsqu00a.xn--0zwm56d"
+    assert (
+        shell("alias", "add", "全体@例子.测试", "王@例子.测试").out
+        == "全体@例子.测试 now stands for 王@例子.测试.\n"
+    )
+    assert "例子.测试" in shell("domain", "list").out
+    assert "例子.测试 still has 王@例子.测试" in shell("domain", "remove", "例子.测试").err
 
 
 def test_init_replaces_nothing_unasked(shell: Shell) -> None:

@@ -48,7 +48,7 @@ def test_the_words_are_for_people(mailwright: Shell) -> None:
     done = mailwright("doctor", "--offline")
     assert "warning certificate: none is given" in done.out
     assert "        -> other servers" in done.out
-    assert "0 wrong, 1 warnings." in done.out
+    assert "0 wrong, 1 warning." in done.out
 
 
 def test_a_data_folder_open_to_others(mailwright: Shell) -> None:

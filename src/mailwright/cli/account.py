@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import confirm, echo_json, fail, size, table
+from mailwright.cli.output import confirm, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -87,7 +87,7 @@ def add(
     if as_json:
         echo_json({"address": made.address, "password": password if generate else None})
     else:
-        click.echo(f"Added {made.address}." + (f" Its password: {password}" if generate else ""))
+        say(f"Added {made.address}." + (f" Its password: {password}" if generate else ""))
 
 
 @account.command(name="list")
@@ -142,7 +142,7 @@ def list_(config: Config, as_json: bool) -> None:
 def password(config: Config, address: str, generate: bool, password_stdin: bool) -> None:
     """Set an account's main password. App passwords stay as they are."""
     text = _set_password(config, address, "", generate, password_stdin)
-    click.echo(f"Set the password of {address}." + (f" It is: {text}" if generate else ""))
+    say(f"Set the password of {address}." + (f" It is: {text}" if generate else ""))
 
 
 @account.group(name="app-password")
@@ -166,7 +166,7 @@ def add_app_password(config: Config, address: str, name: str, as_json: bool) -> 
     if as_json:
         echo_json({"address": address, "name": name.strip(), "password": text})
     else:
-        click.echo(f"The password of {address} for {name.strip()}: {text}")
+        say(f"The password of {address} for {name.strip()}: {text}")
 
 
 @app_password.command(name="list")
@@ -200,7 +200,7 @@ def remove_app_password(config: Config, address: str, name: str) -> None:
     if not name:
         fail("the main password cannot be removed; `mailwright account disable` stops all logins")
     write(config, remove_password, address, name)
-    click.echo(f"Removed the app password {name} of {address}.")
+    say(f"Removed the app password {name} of {address}.")
 
 
 @account.command()
@@ -216,7 +216,7 @@ def quota(config: Config, address: str, size: int) -> None:
     from mailwright.directory.accounts import set_quota
 
     write(config, set_quota, address, size or None)
-    click.echo(f"Set the quota of {address}.")
+    say(f"Set the quota of {address}.")
 
 
 @account.command()
@@ -225,7 +225,7 @@ def quota(config: Config, address: str, size: int) -> None:
 def disable(config: Config, address: str) -> None:
     """Stop an account's logins and mail; what it has stays."""
     _set_disabled(config, address, True)
-    click.echo(f"Disabled {address}. Sessions that are open end at their next login.")
+    say(f"Disabled {address}. Its open sessions end.")
 
 
 @account.command()
@@ -234,7 +234,7 @@ def disable(config: Config, address: str) -> None:
 def enable(config: Config, address: str) -> None:
     """Let a disabled account log in and receive mail again."""
     _set_disabled(config, address, False)
-    click.echo(f"Enabled {address}.")
+    say(f"Enabled {address}.")
 
 
 @account.command()
@@ -250,7 +250,7 @@ def remove(config: Config, address: str, yes: bool) -> None:
     if not yes:
         confirm(f"Remove {found.address} and its {found.messages} messages for good?")
     write(config, remove_account, address)
-    click.echo(f"Removed {found.address}.")
+    say(f"Removed {found.address}.")
 
 
 def _set_disabled(config: Config, address: str, disabled: bool) -> None:
@@ -304,4 +304,4 @@ def reindex(config: Config, address: str) -> None:
         await store.write(search.restart, found.id)
         return await Indexer(store).index(found.id)
 
-    click.echo(f"Indexed {with_store(config, run)} messages of {address}.")
+    say(f"Indexed {with_store(config, run)} messages of {address}.")

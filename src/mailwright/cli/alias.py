@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, table
+from mailwright.cli.output import echo_json, say, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -36,7 +36,7 @@ def add(config: Config, address: str, targets: tuple[str, ...]) -> None:
     from mailwright.directory.aliases import add_alias
 
     made = write(config, add_alias, address, list(targets), now=int(time.time()))
-    click.echo(f"{made} now stands for {', '.join(targets)}.")
+    say(f"{made} now stands for {', '.join(targets)}.")
 
 
 @alias.command(name="list")
@@ -65,4 +65,4 @@ def remove(config: Config, address: str, target: str | None) -> None:
     from mailwright.directory.aliases import remove_alias
 
     write(config, remove_alias, address, target)
-    click.echo(f"Removed {address}" + (f" -> {target}." if target else "."))
+    say(f"Removed {address}" + (f" -> {target}." if target else "."))

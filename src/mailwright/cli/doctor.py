@@ -42,7 +42,9 @@ def doctor(config: Config, offline: bool, deep: bool, as_json: bool) -> None:
         echo_json([{**check._asdict(), "level": check.level.value} for check in found])
     else:
         warnings = sum(check.level is Level.WARNING for check in found)
-        click.echo(f"\n{len(found)} checks, {wrong} wrong, {warnings} warnings.")
+        click.echo(
+            f"\n{len(found)} checks, {wrong} wrong, {warnings} {'warning' if warnings == 1 else 'warnings'}."
+        )
     if wrong:
         raise SystemExit(int(Exit.FAILED))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, table
+from mailwright.cli.output import echo_json, say, table
 
 if TYPE_CHECKING:
     from mailwright.cli.records import Record
@@ -72,7 +72,7 @@ def remove(config: Config, name: str) -> None:
     from mailwright.directory.domains import remove_domain
 
     write(config, remove_domain, name)
-    click.echo(f"Removed {name}.")
+    say(f"Removed {name}.")
 
 
 def add_domain(config: Config, name: str, exist_ok: bool = False) -> list[Record]:

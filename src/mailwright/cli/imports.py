@@ -36,7 +36,7 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
     """Bring mail in from a Maildir (with its subfolders), an mbox file, or a folder of them.
 
     Flags and dates are kept. A message that its mailbox has already, octet for octet, is passed over, so that an
-    import can be run again. The server may be running; open mail clients see the mail when they look next.
+    import can be run again. The server may be running; mail clients see what came within a second.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mailwright.cli.options import DEFAULT_CONFIG, json_option
-from mailwright.cli.output import answered, echo_json, fail
+from mailwright.cli.output import answered, echo_json, fail, say
 
 TEMPLATE = """\
 # Mailwright. All settings: docs/configuration.md; the ones that are not here have good defaults.
@@ -105,7 +105,7 @@ def init(
     for record in published:
         click.echo(record.to_zone())
     given = "" if config_path == DEFAULT_CONFIG else f" --config {config_path}"
-    click.echo(
+    say(
         f"\n... an A (and AAAA) record for {hostname}, and ask your provider that its addresses resolve back to it."
         f"\n\nNext:\n  mailwright account add you@{domain}{given}\n  mailwright doctor{given}"
         f"\n  mailwright serve{given}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -19,11 +20,26 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _WIDE: Final = 10_000  # columns
+_ALABEL: Final = re.compile(r"(?<![\w-])xn--[a-z0-9-]+")
 
 
 def echo_json(value: Any) -> None:
     """One line of JSON on standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """A line for people."""
+    click.echo(readable(text), err=error)
+
+
+def readable(text: str) -> str:
+    """The text with its domain names in the script that they are written in: DNS and JSON keep the other form."""
+    if "xn--" not in text:
+        return text
+    from mailwright.base.domain import to_unicode
+
+    return _ALABEL.sub(lambda match: to_unicode(match[0]), text)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
@@ -40,7 +56,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
     for column in columns:
         sheet.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
     for row in rows:
-        sheet.add_row(*("" if cell is None else str(cell) for cell in row))
+        sheet.add_row(*("" if cell is None else readable(str(cell)) for cell in row))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDE  # a program or a file wants whole words
@@ -49,7 +65,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
 
 def fail(text: str, code: Exit = Exit.FAILED) -> NoReturn:
     """End the command with a message: what went wrong, and what to do."""
-    click.echo(f"mailwright: {text}", err=True)
+    say(f"mailwright: {text}", error=True)
     raise SystemExit(int(code))
 
 

@@ -13,7 +13,7 @@ import click
 
 from mailwright.cli.exits import Exit
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import confirm, echo_json, fail, size, table
+from mailwright.cli.output import confirm, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -135,7 +135,7 @@ def hold(config: Config, picked: Selection) -> tuple[str, int]:
 @change
 @with_config
 def release(config: Config, picked: Selection) -> tuple[str, int]:
-    """Let go what was held; a running server sees it within half a minute."""
+    """Let go what was held; a running server does so within a second."""
     from mailwright.queue import operations
 
     return "Released", _repeat(config, operations.release, picked)
@@ -145,7 +145,7 @@ def release(config: Config, picked: Selection) -> tuple[str, int]:
 @change
 @with_config
 def retry(config: Config, picked: Selection) -> tuple[str, int]:
-    """Try now instead of later; a running server sees it within half a minute."""
+    """Try now instead of later; a running server does so within a second."""
     from mailwright.queue import operations
 
     return "Due now:", _repeat(config, operations.retry, picked)
@@ -259,7 +259,7 @@ def unsuppress(config: Config, account: str, address: str, as_json: bool) -> Non
     if as_json:
         echo_json({"account": account, "address": address})
     else:
-        click.echo(f"{account} may write to {address} again.")
+        say(f"{account} may write to {address} again.")
 
 
 @queue.command()

@@ -10,6 +10,7 @@ import click
 
 from mailwright import __version__
 from mailwright.cli.exits import Exit
+from mailwright.cli.output import say
 
 # Where each command lives, and what `--help` says of it: no command is imported before it is called.
 COMMANDS: Final = {
@@ -67,7 +68,7 @@ class Root(click.Group):
             code = _exit_code(error)
             if code is None:
                 raise
-            click.echo(f"mailwright: {error}" if code != Exit.CONFIG else str(error), err=True)
+            say(f"mailwright: {error}" if code != Exit.CONFIG else str(error), error=True)
             ctx.exit(code)
 
 

@@ -8,7 +8,9 @@ that cannot be kept (a full disk met by a large message) does not take the other
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import queue
 import threading
 import time
@@ -128,6 +130,8 @@ class SQLiteDatabase(SQLiteFile):
     # The writer's thread
 
     def _open(self) -> None:
+        with contextlib.suppress(OSError):  # the mail is nobody else's; of what fails here SQLite tells
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         try:
             self._connection = self.connect(apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             self._connection.set_wal_hook(self._checkpointer.after_commit)
