@@ -201,7 +201,7 @@ def test_a_store_out_of_reach_is_a_temporary_failure(mailwright: Shell) -> None:
 def test_an_empty_queue(mailwright: Shell) -> None:
     assert mailwright("queue", "list", "--json").json == []
     assert mailwright("queue", "counts", "--json").json == []
-    assert mailwright("queue", "retry", "--all").out == "Due now: 0 recipient(s).\n"
+    assert mailwright("queue", "retry", "--all").out == "Due now: 0 recipients.\n"
 
 
 def test_public_folders_are_granted(shell: Shell) -> None:

@@ -166,7 +166,7 @@ def test_damaged_content_and_a_wrong_index(mailwright: Shell, tmp_path: Path) ->
     box = tmp_path / "in.mbox"
     box.write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\nSubject: one\n\nbody\n")
     assert mailwright("import", "alice@example.org", str(box)).code == Exit.OK
-    assert "Indexed 1 messages" in mailwright("account", "reindex", "alice@example.org").out
+    assert "Indexed 1 message " in mailwright("account", "reindex", "alice@example.org").out
     assert findings(mailwright, Level.WRONG, "--deep") == []
     database = apsw.Connection(load(mailwright.config).database)
     database.execute("DELETE FROM search_texts")

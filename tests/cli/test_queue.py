@@ -63,9 +63,9 @@ def test_what_waits_is_listed_and_counted(queued: Shell) -> None:
 
 
 def test_hold_and_release(queued: Shell) -> None:
-    assert queued("queue", "hold", "--destination", "b.example").out == "Held 1 recipient(s).\n"
+    assert queued("queue", "hold", "--destination", "b.example").out == "Held 1 recipient.\n"
     assert waiting(queued) == [("bob@b.example", True), ("carol@c.example", False)]
-    assert queued("queue", "release", "--all").out == "Released 1 recipient(s).\n"
+    assert queued("queue", "release", "--all").out == "Released 1 recipient.\n"
     assert waiting(queued) == [("bob@b.example", False), ("carol@c.example", False)]
 
 
@@ -74,13 +74,13 @@ def test_mail_takes_the_route_that_was_made_meanwhile(queued: Shell) -> None:
         queued.config.read_text()
         + '[[queue.routes]]\nname = "smart"\nhosts = ["smart.example"]\ndomains = ["b.example"]\n'
     )
-    assert queued("queue", "reroute", "--all").out == "Rerouted 1 recipient(s).\n"
+    assert queued("queue", "reroute", "--all").out == "Rerouted 1 recipient.\n"
     found = {entry["address"]: entry["destination"] for entry in queued("queue", "list", "--json").json}
     assert found == {"bob@b.example": "@smart", "carol@c.example": "c.example"}
 
 
 def test_to_give_up_tells_the_sender(queued: Shell) -> None:
-    assert queued("queue", "expire", "--recipient", "bob@b.example").out == "Expired 1 recipient(s).\n"
+    assert queued("queue", "expire", "--recipient", "bob@b.example").out == "Expired 1 recipient.\n"
     assert waiting(queued) == [("carol@c.example", False)]
     (account,) = queued("account", "list", "--json").json
     assert account["messages"] == 1  # the report
@@ -89,7 +89,7 @@ def test_to_give_up_tells_the_sender(queued: Shell) -> None:
 def test_to_delete_tells_nobody_and_asks_first(queued: Shell) -> None:
     assert queued("queue", "delete", "--all", stdin="n\n").code == Exit.FAILED
     assert len(waiting(queued)) == 2
-    assert queued("queue", "delete", "--all", "--yes").out == "Deleted 2 recipient(s).\n"
+    assert queued("queue", "delete", "--all", "--yes").out == "Deleted 2 recipients.\n"
     assert waiting(queued) == []
     assert queued("account", "list", "--json").json[0]["messages"] == 0
 
@@ -136,7 +136,7 @@ def test_mail_is_sent_no_way_that_does_not_exist(queued: Shell, to: str) -> None
     done = queued("queue", "reroute", "--all", "--to", to)
     assert done.code == Exit.USAGE
     assert f"{to} is neither a domain nor a route; the routes are: none" in done.err
-    assert queued("queue", "reroute", "--all", "--to", "d.example").out == "Rerouted 2 recipient(s).\n"
+    assert queued("queue", "reroute", "--all", "--to", "d.example").out == "Rerouted 2 recipients.\n"
 
 
 def test_a_list_in_a_file_has_whole_words(queued: Shell) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import confirm, echo_json, fail, say, size, table
+from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -248,7 +248,7 @@ def remove(config: Config, address: str, yes: bool) -> None:
 
     found = read(config, find_account, address)
     if not yes:
-        confirm(f"Remove {found.address} and its {found.messages} messages for good?")
+        confirm(f"Remove {found.address} and its {counted(found.messages, 'message')} for good?")
     write(config, remove_account, address)
     say(f"Removed {found.address}.")
 
@@ -304,4 +304,4 @@ def reindex(config: Config, address: str) -> None:
         await store.write(search.restart, found.id)
         return await Indexer(store).index(found.id)
 
-    say(f"Indexed {with_store(config, run)} messages of {address}.")
+    say(f"Indexed {counted(with_store(config, run), 'message')} of {address}.")

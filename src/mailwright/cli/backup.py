@@ -16,7 +16,7 @@ import click
 
 from mailwright import __version__
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, fail, progress, size
+from mailwright.cli.output import counted, echo_json, fail, progress, size
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -66,7 +66,7 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
     if as_json:
         echo_json({"target": str(target), "bytes": octets, **checked})
     else:
-        messages = "" if checked["messages"] is None else f"{checked['messages']} messages, "
+        messages = "" if checked["messages"] is None else f"{counted(checked['messages'], 'message')}, "
         click.echo(f"Backup in {target}: {messages}{size(octets)}, verified.")
 
 

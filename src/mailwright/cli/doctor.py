@@ -11,7 +11,7 @@ import click
 from mailwright.cli.checks import Check, Level
 from mailwright.cli.exits import Exit
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json
+from mailwright.cli.output import counted, echo_json
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -42,9 +42,7 @@ def doctor(config: Config, offline: bool, deep: bool, as_json: bool) -> None:
         echo_json([{**check._asdict(), "level": check.level.value} for check in found])
     else:
         warnings = sum(check.level is Level.WARNING for check in found)
-        click.echo(
-            f"\n{len(found)} checks, {wrong} wrong, {warnings} {'warning' if warnings == 1 else 'warnings'}."
-        )
+        click.echo(f"\n{counted(len(found), 'check')}, {wrong} wrong, {counted(warnings, 'warning')}.")
     if wrong:
         raise SystemExit(int(Exit.FAILED))
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Final
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, fail, progress
+from mailwright.cli.output import counted, echo_json, fail, progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,8 @@ def export(
         echo_json({"written": written, "known": passed})
     else:
         click.echo(
-            f"Wrote {written} messages to {target}" + (f"; {passed} were there already." if passed else ".")
+            f"Wrote {counted(written, 'message')} to {target}"
+            + (f"; {passed} were there already." if passed else ".")
         )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import echo_json, fail, progress
+from mailwright.cli.output import counted, echo_json, fail, progress
 from mailwright.store.blobs.api import ALONE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
     if as_json:
         echo_json(dict(counts))
     else:
-        text = f"Imported {counts['imported']} messages into {len(found)} mailbox(es)"
+        text = f"Imported {counted(counts['imported'], 'message')} into {counted(len(found), 'mailbox', 'mailboxes')}"
         text += f"; {counts['known']} were there already" if counts["known"] else ""
         click.echo(text + (f"; {counts['failed']} could not be kept." if counts["failed"] else "."))
     if counts["failed"]:

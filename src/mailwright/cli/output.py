@@ -85,6 +85,11 @@ def answered(ask: Callable[[], Answer], option: str) -> Answer:
         raise click.UsageError(f"nobody is there to ask; give {option}") from None
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 message`, `2 messages`; `many` where it does not end in s."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def size(octets: float) -> str:
     """`12.3 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):

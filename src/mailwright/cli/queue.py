@@ -13,7 +13,7 @@ import click
 
 from mailwright.cli.exits import Exit
 from mailwright.cli.options import json_option, with_config
-from mailwright.cli.output import confirm, echo_json, fail, say, size, table
+from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -59,7 +59,7 @@ def change(command: Callable[..., Any]) -> Callable[..., Any]:
         if as_json:
             echo_json({"recipients": count})
         else:
-            click.echo(f"{done} {count} recipient(s).")
+            click.echo(f"{done} {counted(count, 'recipient')}.")
 
     return run
 
