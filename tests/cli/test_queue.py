@@ -23,7 +23,12 @@ CONTENT = b"From: alice@example.org\r\nSubject: hello\r\n\r\nx\r\n"
 @pytest.fixture
 def queued(mailwright: Shell) -> Shell:
     """alice's mail to two people elsewhere, of which nothing was tried."""
-    config = load(mailwright.config)
+    submit(mailwright, "bob@b.example", "carol@c.example")
+    return mailwright
+
+
+def submit(shell: Shell, *recipients: str) -> None:
+    config = load(shell.config)
 
     def add(tx: Transaction) -> None:
         blob = tx.blobs.keep(
@@ -33,7 +38,7 @@ def queued(mailwright: Shell) -> Shell:
             blob=blob,
             size=len(CONTENT),
             reverse_path="alice@example.org",
-            recipients=(NewRecipient("bob@b.example"), NewRecipient("carol@c.example")),
+            recipients=tuple(NewRecipient(address) for address in recipients),
             received_at=time.time(),
             account=find_account(tx, "alice@example.org").id,
             message_id="1@example.org",
@@ -42,7 +47,6 @@ def queued(mailwright: Shell) -> Shell:
         enqueue(tx, message, time.time(), queue_rules(config))
 
     write(config, add)
-    return mailwright
 
 
 def waiting(shell: Shell) -> list[tuple[str, bool]]:
@@ -60,6 +64,32 @@ def test_what_waits_is_listed_and_counted(queued: Shell) -> None:
         ("c.example", 1),
     ]
     assert "not tried yet" in queued("queue", "counts").out
+
+
+@pytest.mark.parametrize("recipient", ["老王@例子.测试", "老王@xn--fsqu00a.xn--0zwm56d"])
+def test_a_domain_may_be_written_either_way(mailwright: Shell, recipient: str) -> None:
+    submit(mailwright, recipient, "bob@b.example")
+    for domain in ("例子.测试", "xn--fsqu00a.xn--0zwm56d"):
+        for chosen in (
+            ("--recipient", f"老王@{domain}"),
+            ("--recipient", f"@{domain}"),
+            ("--destination", domain),
+        ):
+            found = mailwright("queue", "list", *chosen, "--json").json
+            assert [entry["address"] for entry in found] == [recipient], chosen
+        assert (
+            mailwright("trace", f"老王@{domain}", "--json").json[0]["queue"][0]["message_id"]
+            == "1@example.org"
+        )
+    config = load(mailwright.config)
+
+    def refuse(tx: Transaction) -> None:
+        account = find_account(tx, "alice@example.org").id
+        usage.suppress(tx, usage.Suppression(account, recipient, time.time(), "550 5.1.1 No such user"))
+
+    write(config, refuse)
+    assert "老王@例子.测试" in mailwright("queue", "suppressed", "alice@example.org").out
+    assert mailwright("queue", "unsuppress", "alice@example.org", "老王@例子.测试").code == Exit.OK
 
 
 def test_hold_and_release(queued: Shell) -> None:

@@ -38,6 +38,17 @@ def to_unicode(domain: str) -> str:
     return ".".join(_label_to_unicode(label) for label in domain.split("."))
 
 
+def spellings(name: str) -> list[str]:
+    """A domain or address in lower case, as it may be written: as given, with A-labels, in its own script."""
+    local, at, domain = name.lower().rpartition("@")
+    try:
+        ascii_form = to_ascii(domain)
+    except InvalidDomain:
+        return [name.lower()]
+    forms = (domain, ascii_form, to_unicode(ascii_form))
+    return [f"{local}{at}{form}" for form in dict.fromkeys(forms)]
+
+
 def _label_to_unicode(label: str) -> str:
     if not label.lower().startswith("xn--"):
         return label

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from mailwright.base.domain import spellings
 from mailwright.smtp.api import Envelope, SessionInfo, with_protocol
 from mailwright.smtp.replies import Reply
 from mailwright.store.db.api import Transaction
@@ -119,29 +120,31 @@ def prune(tx: Transaction, table: Table, before: float, most: int, limit: int = 
 
 def find(tx: Transaction, text: str, limit: int, table: Table = "receptions") -> list[Reception]:
     """The records that name an id, a Message-ID, an address or a queue id, the latest first."""
-    name = text.strip().strip("<>").lower()
+    names = spellings(text.strip().strip("<>"))
     found: list[Reception] = []
-    for reception in _read(tx, table, name):
+    for reception in _read(tx, table, names):
         if len(found) == limit:
             break
-        if name in _names(reception):
+        if not _names(reception).isdisjoint(names):
             found.append(reception)
     return found
 
 
 def find_by_queue(tx: Transaction, number: int) -> Reception | None:
     """How the message with this queue id came in."""
-    return next((found for found in _read(tx, "receptions", str(number)) if number in found.queue), None)
+    return next((found for found in _read(tx, "receptions", [str(number)]) if number in found.queue), None)
 
 
-def _read(tx: Transaction, table: Table, name: str) -> Iterator[Reception]:
+def _read(tx: Transaction, table: Table, names: Sequence[str]) -> Iterator[Reception]:
+    condition = " OR ".join(["lower(data) LIKE ? ESCAPE '\\'"] * len(names))
+    sql = f"SELECT data FROM {table} WHERE {condition} ORDER BY id DESC"  # noqa: S608
+    return (_decode(data) for (data,) in tx.rows(sql, *map(_pattern, names)))
+
+
+def _pattern(name: str) -> str:
     escaped = json.dumps(name, ensure_ascii=False)[1:-1]
     escaped = escaped.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    rows = tx.rows(
-        f"SELECT data FROM {table} WHERE lower(data) LIKE ? ESCAPE '\\' ORDER BY id DESC",  # noqa: S608
-        f"%{escaped}%",
-    )
-    return (_decode(data) for (data,) in rows)
+    return f"%{escaped}%"
 
 
 def _names(reception: Reception) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mailwright.base.domain import spellings
 from mailwright.queue import lanes, model, trace
 from mailwright.queue.model import Reporter, Rules
 from mailwright.queue.planner import Lane
@@ -40,24 +41,28 @@ class Selection:
                 terms.append(f"{column} = ?")
                 params.append(value)
         if self.destination is not None:
-            terms.append("r.destination = ?")
-            params.append(self.destination.lower())
+            names = spellings(self.destination)
+            terms.append(f"r.destination IN ({', '.join('?' * len(names))})")
+            params += names
         for column, text in (("m.reverse_path", self.sender), ("r.address", self.recipient)):
             if text is not None:
-                term, param = _match(column, text)
-                terms.append(term)
-                params.append(param)
+                names = spellings(text)
+                terms.append(f"({' OR '.join([_match(column, text)] * len(names))})")
+                params += [_pattern(name) for name in names]
         if self.held is not None:
             terms.append("r.held = ?")
             params.append(int(self.held))
         return " AND ".join(terms) or "1 = 1", params
 
 
-def _match(column: str, text: str) -> tuple[str, Value]:
-    if not text.startswith("@"):
-        return f"lower({column}) = ?", text.lower()
-    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"lower({column}) LIKE ? ESCAPE '\\'", "%" + escaped
+def _match(column: str, text: str) -> str:
+    return f"lower({column}) LIKE ? ESCAPE '\\'" if text.startswith("@") else f"lower({column}) = ?"
+
+
+def _pattern(name: str) -> str:
+    if not name.startswith("@"):
+        return name
+    return "%" + name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 @dataclass(frozen=True)

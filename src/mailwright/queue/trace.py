@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from mailwright.base.domain import spellings
 from mailwright.queue.values import NewMessage
 from mailwright.store.db.api import Transaction, Value
 from mailwright.store.db.insert import insert, insert_numbered, select
@@ -114,11 +115,13 @@ def purge(tx: Transaction, now: float, kept_for: float = KEPT_FOR, limit: int = 
 
 def find(tx: Transaction, text: str, limit: int = _LOOKUP_LIMIT) -> list[int]:
     """The records that a queue id, a Message-ID or an address names, the latest first."""
-    name = text.strip().strip("<>").lower()
-    escaped = name.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    names = spellings(text.strip().strip("<>"))
+    name = names[0]
+    escaped = [one.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for one in names]
+    condition = " OR ".join(["names LIKE ? ESCAPE '\\'"] * len(names))
     rows = tx.all(
-        "SELECT id FROM traces WHERE names LIKE ? ESCAPE '\\' ORDER BY id DESC LIMIT ?",
-        f"%\n{escaped}\n%",
+        f"SELECT id FROM traces WHERE {condition} ORDER BY id DESC LIMIT ?",  # noqa: S608
+        *[f"%\n{one}\n%" for one in escaped],
         limit,
     )
     if name.isascii() and name.isdigit() and len(name) < 19:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from mailwright.base.domain import InvalidDomain, to_ascii
 from mailwright.queue.limits import BreakerLimits, Usage, check_breaker
 from mailwright.queue.values import NewMessage, Result
 from mailwright.store.db.api import Transaction
@@ -194,7 +195,7 @@ def suppress(tx: Transaction, suppression: Suppression) -> None:
         "INSERT INTO suppressions (account, address, at, reason) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (account, address) DO UPDATE SET at = excluded.at, reason = excluded.reason",
         suppression.account,
-        suppression.address.lower(),
+        _key(suppression.address),
         suppression.at,
         suppression.reason,
     )
@@ -205,7 +206,7 @@ def read_suppression(tx: Transaction, account: int, address: str, now: float) ->
     row = tx.one(
         "SELECT account, address, at, reason FROM suppressions WHERE account = ? AND address = ? AND at > ?",
         account,
-        address.lower(),
+        _key(address),
         now - SUPPRESSED_FOR,
     )
     return None if row is None else Suppression(*row)
@@ -222,9 +223,16 @@ def suppressions(tx: Transaction, account: int) -> list[Suppression]:
 
 def forget_suppression(tx: Transaction, account: int, address: str) -> bool:
     """Allow mail to an address again; whether it was suppressed."""
-    return bool(
-        tx.run("DELETE FROM suppressions WHERE account = ? AND address = ?", account, address.lower())
-    )
+    return bool(tx.run("DELETE FROM suppressions WHERE account = ? AND address = ?", account, _key(address)))
+
+
+def _key(address: str) -> str:
+    """An address as it compares equal: however its domain is written, it is the same one."""
+    local, at, domain = address.lower().rpartition("@")
+    try:
+        return f"{local}{at}{to_ascii(domain)}"
+    except InvalidDomain:
+        return address.lower()
 
 
 def purge(tx: Transaction, now: float) -> None:
