@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
 
 import pytest
 from cli.command import Shell
+from support.demo import mailwright_command, source_path
 
 from mailwright.base.clock import ManualClock
 from mailwright.cli.exits import Exit
@@ -62,6 +65,22 @@ def test_people_read_names_in_their_script_and_dns_its_own(shell: Shell) -> None
     )
     assert "例子.测试" in shell("domain", "list").out
     assert "例子.测试 still has 王@例子.测试" in shell("domain", "remove", "例子.测试").err
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(mailwright: Shell) -> None:
+    command = [*mailwright_command(), "account", "list", "--config", str(mailwright.config)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as closed:
+        done = subprocess.run(
+            command,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **source_path()},
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == b""
 
 
 def test_init_replaces_nothing_unasked(shell: Shell) -> None:
