@@ -68,7 +68,7 @@ def test_people_read_names_in_their_script_and_dns_its_own(shell: Shell) -> None
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(mailwright: Shell) -> None:
-    command = [*mailwright_command(), "account", "list", "--config", str(mailwright.config)]
+    command = [*mailwright_command(), "account", "list", "--json", "--config", str(mailwright.config)]
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing) as closed:
