@@ -220,6 +220,23 @@ def chunk_accepted(size: int) -> Reply:
     return reply(250, "2.0.0", f"{size} octets received")
 
 
+_FORMS: Final = {
+    "SIZE": "SIZE=octets, at most 20 digits",
+    "BODY": "BODY=7BIT, BODY=8BITMIME or BODY=BINARYMIME",
+    "RET": "RET=FULL or RET=HDRS",
+    "ENVID": "ENVID=id, at most 100 characters of xtext",
+    "AUTH": "AUTH=<> or AUTH=address in xtext",
+    "NOTIFY": "NOTIFY=NEVER, or some of SUCCESS,FAILURE,DELAY",
+    "ORCPT": "ORCPT=type;address in xtext",
+}
+
+
+def parameter_syntax(keyword: str) -> Reply:
+    """A parameter of MAIL or RCPT whose value cannot be what is there, or that comes twice."""
+    form = _FORMS.get(keyword, f"{keyword[:40]}, without a value")
+    return reply(501, "5.5.4", f"Syntax: {form}; each parameter once")
+
+
 def unknown_parameter(keyword: str) -> Reply:
     return reply(555, "5.5.4", f"The parameter {keyword[:40]} is not known here")
 

@@ -65,13 +65,13 @@ def parse_mail_parameters(text: str) -> MailParameters:
         elif keyword == "RET":
             ret = _choose(keyword, value, ("FULL", "HDRS"))
         elif keyword == "ENVID":
-            envid = decode_xtext(value or "", MAX_ENVID)
+            envid = _parse_xtext(keyword, value, MAX_ENVID)
         elif keyword == "AUTH":
-            auth = "" if value == "<>" else decode_xtext(value or "", MAX_AUTH)
+            auth = "" if value == "<>" else _parse_xtext(keyword, value, MAX_AUTH)
         elif keyword == "REQUIRETLS" and value is None:
             requiretls = True
         elif keyword in ("SMTPUTF8", "REQUIRETLS"):
-            raise ParameterFault(replies.PARAMETER_SYNTAX)
+            raise _malformed(keyword)
         else:
             raise ParameterFault(replies.unknown_parameter(keyword))
     return MailParameters(size, body, utf8, ret, envid, auth, requiretls)
@@ -92,15 +92,13 @@ def parse_rcpt_parameters(text: str) -> RcptParameters:
 
 
 def decode_xtext(text: str, limit: int) -> str:
-    """RFC 3461 4; at least one character, and printable ASCII. Raises ParameterFault."""
+    """RFC 3461 4; '' unless it is at least one character of printable ASCII, and `text` at most `limit` long."""
     if not text or len(text) > limit or _XTEXT.fullmatch(text) is None:
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
+        return ""
     if "+" not in text:
         return text
     decoded = _HEX.sub(lambda match: chr(int(match[1], 16)), text)
-    if not (decoded.isascii() and decoded.isprintable()):
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
-    return decoded
+    return decoded if decoded.isascii() and decoded.isprintable() else ""
 
 
 def encode_xtext(text: str) -> str:
@@ -108,6 +106,10 @@ def encode_xtext(text: str) -> str:
     return "".join(
         char if char not in "+=" and char > " " and char != "\x7f" else f"+{ord(char):02X}" for char in text
     )
+
+
+def _malformed(keyword: str) -> ParameterFault:
+    return ParameterFault(replies.parameter_syntax(keyword))
 
 
 def _split(text: str) -> list[tuple[str, str | None]]:
@@ -118,8 +120,10 @@ def _split(text: str) -> list[tuple[str, str | None]]:
             continue  # more than one space is a mistake too common to refuse
         keyword, equals, value = word.partition("=")
         keyword = keyword.upper()
-        if _KEYWORD.fullmatch(keyword) is None or keyword in seen or (equals and not value):
+        if _KEYWORD.fullmatch(keyword) is None:
             raise ParameterFault(replies.PARAMETER_SYNTAX)
+        if keyword in seen or (equals and not value):
+            raise _malformed(keyword)
         seen.add(keyword)
         pairs.append((keyword, value if equals else None))
     return pairs
@@ -128,13 +132,20 @@ def _split(text: str) -> list[tuple[str, str | None]]:
 def _parse_size(value: str | None) -> int:
     # RFC 1870 3: up to twenty digits.
     if value is None or not (value.isascii() and value.isdigit()) or len(value) > 20:
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
+        raise _malformed("SIZE")
     return int(value)
+
+
+def _parse_xtext(keyword: str, value: str | None, limit: int) -> str:
+    decoded = decode_xtext(value or "", limit)
+    if not decoded:
+        raise _malformed(keyword)
+    return decoded
 
 
 def _choose(keyword: str, value: str | None, choices: tuple[str, ...]) -> str:
     if value is None:
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
+        raise _malformed(keyword)
     chosen = value.upper()
     if chosen not in choices:
         raise ParameterFault(replies.unsupported_value(keyword, value))
@@ -146,22 +157,22 @@ def _parse_notify(value: str) -> tuple[str, ...]:
     if words == ["NEVER"]:
         return ("NEVER",)
     if not all(word in _NOTIFY for word in words):
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
+        raise _malformed("NOTIFY")
     return tuple(word for word in _NOTIFY if word in words)
 
 
 def _parse_orcpt(value: str) -> str:
     kind, semicolon, address = value.partition(";")
     if not semicolon or _ADDRESS_TYPE.fullmatch(kind) is None or not address or len(value) > MAX_ORCPT:
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
+        raise _malformed("ORCPT")
     if kind.lower() == "utf-8":
         return f"{kind};{_decode_unitext(address)}"
-    return f"{kind};{decode_xtext(address, MAX_ORCPT)}"
+    return f"{kind};{_parse_xtext('ORCPT', address, MAX_ORCPT)}"
 
 
 def _decode_unitext(text: str) -> str:
     r"""An address of type utf-8, as it is or with `\x{20AC}` for a character (RFC 6533 3)."""
     points = [int(digits, 16) for digits in _UNICODE.findall(text)]
     if any(point > 0x10FFFF or 0xD800 <= point <= 0xDFFF or point < 0x20 for point in points):
-        raise ParameterFault(replies.PARAMETER_SYNTAX)
+        raise _malformed("ORCPT")
     return _UNICODE.sub(lambda match: chr(int(match[1], 16)), text)
