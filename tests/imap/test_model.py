@@ -220,7 +220,7 @@ class Returner(Watcher):
     def __init__(self, connect: Connect, client: Client, rng: random.Random) -> None:
         super().__init__(client, rng)
         self.connect = connect
-        self.uidvalidity = self.modseq = self.seen = 0
+        self.uidvalidity = self.modseq = self.seen = self.told = 0
         self.returning: dict[int, frozenset[str] | None] | None = None
         self.count = 0
 
@@ -230,7 +230,7 @@ class Returner(Watcher):
             if code is not None and name == "UIDVALIDITY":
                 self.uidvalidity = int(code.group(1))
             elif code is not None:
-                self.seen = max(self.seen, int(code.group(1)))
+                self.told = int(code.group(1))
         shown = re.search(r"MODSEQ \((\d+)\)", response)
         if shown is not None:
             self.seen = max(self.seen, int(shown.group(1)))
@@ -273,12 +273,14 @@ class Returner(Watcher):
             self.returning[int(fetched.group(1))] = frozenset(fetched.group(2).split()) - {"\\Recent"}
 
     async def command(self, text: str, uses_numbers: bool = False) -> str:
+        self.told = 0
         reply = await super().command(text, uses_numbers)
         code = re.search(r"\[HIGHESTMODSEQ (\d+)\]", reply)
         if code is not None:
-            self.seen = max(self.seen, int(code.group(1)))
-        if not uses_numbers:
-            self.modseq = self.seen
+            self.told = int(code.group(1))
+        self.seen = max(self.seen, self.told)
+        # RFC 7162 6: what was shown may be believed to be all, unless the server says up to where it is.
+        self.modseq = self.told or self.seen
         return reply
 
     async def act(self) -> None:
