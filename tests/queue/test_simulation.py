@@ -142,7 +142,9 @@ def test_a_crash_at_any_moment_loses_nothing() -> None:
             await runner.start()
             await asyncio.sleep(chance.uniform(0.2, 60))
             # The process dies: its tasks vanish in the midst of things, what was not recorded is forgotten.
-            unrecorded = {(f.message.id, r.address) for f in runner._findings for r, _, _ in f.results}
+            unrecorded = {
+                (f.message.id, r.address) for f in runner._recorder.findings for r, _, _ in f.results
+            }
             broken.append(unrecorded)
             for task in [*runner._couriers.tasks, *runner._tasks]:
                 task.cancel()

@@ -7,19 +7,19 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from mailwright.base.clock import Clock
-from mailwright.hooks import AttemptFinished, RecipientResult
 from mailwright.hooks.caller import Hooks
 from mailwright.queue import lanes, model, trace, usage
-from mailwright.queue.carrier import Attempt, Carrier, Transport
+from mailwright.queue.carrier import Carrier, Transport
 from mailwright.queue.couriers import Couriers
 from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import FRESH, RETRY, Lane, Limits, Planner, Start, Work
-from mailwright.queue.values import NewMessage, Outcome, Recipient, Result
+from mailwright.queue.recorder import Recorder
+from mailwright.queue.values import NewMessage
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import StoreError, TemporaryFailure
 
@@ -31,10 +31,6 @@ CHORES: Final = 300.0  # seconds between two rounds of housekeeping
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
 _PORTION: Final = 0.05  # between claims of what was tried before, while new mail is on its way
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
-_QUIET: Final = (Outcome.SENT, Outcome.DELIVERED, Outcome.RELAYED)
-_RECORD_BATCH: Final = 256
-_GATHER: Final = 0.005  # between records, when results come so fast that several are recorded at once
-_UNRECORDED: Final = 2000  # findings that may wait before the couriers do
 
 
 class Runner:
@@ -65,24 +61,19 @@ class Runner:
         self._clock = clock
         self._rules = rules or Rules()
         self._report = report
-        self._roll = roll
         self._daily = daily
         self._often = often
         self._trace_for = trace_for
-        self._hooks = hooks if hooks is not None and hooks.wants(AttemptFinished) else None
         self._owner = owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
         self._claimed: dict[int, Claimed] = {}  # waits here
         self._busy: dict[int, Claimed] = {}  # is being delivered
         self._keys = 0
-        self._findings: list[Finding] = []
         self._woken = asyncio.Event()
         self._fresh = True  # the database may have more than we know
-        self._found = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self._stopping = False
         self._couriers = Couriers(self.planner, transport, self._serve)
+        self._recorder = Recorder(db, clock, self._owner, self._rules, report, roll, hooks, self.wake)
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
         self._extended_at = 0.0
@@ -96,7 +87,7 @@ class Runner:
             await self._db.write(model.release_all_leases, self._clock.now())
         self._tasks = [
             asyncio.create_task(self._run(), name="queue"),
-            asyncio.create_task(self._record_all(), name="queue-results"),
+            asyncio.create_task(self._recorder.run(), name="queue-results"),
             asyncio.create_task(self._keep_house(), name="queue-house"),
         ]
 
@@ -138,7 +129,7 @@ class Runner:
         for task in self._tasks[:1] + self._tasks[2:]:
             task.cancel()
         await self._couriers.stop(timeout)
-        self._found.set()
+        self._recorder.stop()
         _, late = await asyncio.wait(self._tasks, timeout=timeout)
         for task in late:  # the store takes nothing: what is not recorded will be tried again
             task.cancel()
@@ -149,7 +140,7 @@ class Runner:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits in memory."""
-        return not self._couriers.running and not self._findings and self.planner.ready == 0
+        return not self._couriers.running and not self._recorder.findings and self.planner.ready == 0
 
     # The loop
 
@@ -256,8 +247,8 @@ class Runner:
                 ahead = planner.take_ahead(start.destination, served)
                 if self._fresh and planner.is_low(start.destination):
                     self._woken.set()
-                if not self._room.is_set():
-                    await self._room.wait()
+                if not self._recorder.room.is_set():
+                    await self._recorder.room.wait()
                 goes_on = await self._deliver(carrier, work, ahead)
         finally:
             if ahead is not None and ahead.key in self._claimed:
@@ -278,7 +269,7 @@ class Runner:
         finally:
             del self._busy[work.key]
             self.planner.done(work, reached=reached, seconds=self._clock.monotonic() - began)
-        self._found_out(claimed, attempt)
+        self._recorder.add(claimed, attempt)
         if not reached and not all(result.is_final for result in attempt.results):
             if ahead is not None:
                 self.planner.put_back(ahead)
@@ -294,84 +285,6 @@ class Runner:
         if leases or until is not None:
             with contextlib.suppress(TemporaryFailure):  # the leases end by themselves
                 await self._db.write(_give_back, self._owner, destination, leases, until, now)
-
-    # Results
-
-    def _found_out(self, claimed: Claimed, attempt: Attempt) -> None:
-        now = self._clock.now()
-        results = [
-            self._decide(claimed, recipient, result, now)
-            for recipient, result in zip(claimed.recipients, attempt.results, strict=True)
-        ]
-        event = {**attempt.event, "results": [_describe(*row) for row in results]}
-        self._findings.append(Finding(claimed.lane, claimed.message, now, tuple(results), event))
-        self._found.set()
-        if self._hooks is not None:
-            self._hooks.tell(_told(claimed, attempt.event, results))
-        if len(self._findings) > _UNRECORDED:
-            self._room.clear()
-
-    def _decide(
-        self, claimed: Claimed, recipient: Recipient, result: Result, now: float
-    ) -> tuple[Recipient, Result, float | None]:
-        if result.outcome is not Outcome.DEFERRED:
-            return recipient, result, None
-        retry_at = self._rules.schedule.retry_at(
-            recipient.attempts + 1, now, claimed.message.expires_at, self._roll()
-        )
-        if retry_at is None:
-            result = Result(Outcome.FAILED, "expired", "5.4.7", result.text, result.code, result.host)
-        return recipient, result, retry_at
-
-    async def _record_all(self) -> None:
-        """Record what was found, many at once; what the store cannot take now is kept and tried again."""
-        crowded = False
-        while not self._stopping or self._findings or self._couriers.tasks:
-            if not self._findings:
-                await self._found.wait()
-                if not self._findings and self._stopping:
-                    return
-            if crowded and not self._stopping:
-                await asyncio.sleep(_GATHER)
-            self._found.clear()
-            batch = self._findings[:_RECORD_BATCH]
-            crowded = len(batch) > 1
-            if not batch:
-                continue
-            if not await self._record(batch):
-                await asyncio.sleep(_PAUSE)
-                continue
-            if any(r.notify or result.outcome not in _QUIET for f in batch for r, result, _ in f.results):
-                self.wake()  # something is due again, or a report was queued
-            del self._findings[: len(batch)]
-            if len(self._findings) <= _UNRECORDED // 2:
-                self._room.set()
-
-    async def _record(self, batch: list[Finding]) -> bool:
-        """False when the store takes nothing now."""
-        try:
-            await self._db.write(model.record, self._owner, batch, self._rules, self._report)
-        except TemporaryFailure as error:
-            log.warning("results of %d attempts wait for the store: %s", len(batch), error)
-            return False
-        except Exception:
-            if len(batch) == 1:
-                log.exception("the result of an attempt cannot be recorded; its lease will end")
-                return True
-        else:
-            return True
-        await self._record_singly(batch)
-        return True
-
-    async def _record_singly(self, batch: list[Finding]) -> None:
-        """One finding that cannot be recorded must not take the others with it."""
-        for finding in batch:
-            try:
-                await self._db.write(model.record, self._owner, [finding], self._rules, self._report)
-            except Exception:
-                log.exception(
-                    "the result for message %d cannot be recorded; its lease will end", finding.message.id
-                )
 
     # Housekeeping
 
@@ -396,7 +309,11 @@ class Runner:
 
     async def _extend_leases(self) -> None:
         """Keep up what we know of; what we have lost sight of is taken back by the sweep."""
-        messages: list[Claimed | Finding] = [*self._claimed.values(), *self._busy.values(), *self._findings]
+        messages: list[Claimed | Finding] = [
+            *self._claimed.values(),
+            *self._busy.values(),
+            *self._recorder.findings,
+        ]
         leases = [(item.message.id, recipient.n) for item in messages for recipient in item.recipients]
         if leases:
             await self._db.write(model.extend_leases, self._owner, leases, self._clock.now() + LEASE)
@@ -419,33 +336,3 @@ def _give_back(
     model.release_leases(tx, owner, now, leases)
     if until is not None:
         lanes.rest(tx, destination, until)
-
-
-def _told(
-    claimed: Claimed,
-    event: Mapping[str, object],
-    results: list[tuple[Recipient, Result, float | None]],
-) -> AttemptFinished:
-    return AttemptFinished(
-        claimed.message.id,
-        claimed.message.reverse_path,
-        claimed.lane.destination,
-        str(event.get("host", "")),
-        tuple(
-            RecipientResult(recipient.address, result.outcome.value, result.status, result.text)
-            for recipient, result, _ in results
-        ),
-    )
-
-
-def _describe(recipient: Recipient, result: Result, retry_at: float | None) -> dict[str, object]:
-    told: dict[str, object] = {
-        "recipient": recipient.address,
-        "outcome": result.outcome.value,
-        "phase": result.phase,
-        "status": result.status,
-        "text": result.text,
-    }
-    if retry_at is not None:
-        told["retry_at"] = retry_at
-    return told
