@@ -144,7 +144,7 @@ class SQLiteFile:
         return connection
 
     def connect(self, flags: int) -> apsw.Connection:
-        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=300)
+        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=600)
         connection.set_busy_timeout(int(self._busy_timeout * 1000))
         # Else statements are prepared again and again, since the plan might have to follow the values of parameters.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mailwright.store.db.api import Row, Transaction, Value
 
-_MOST = 16  # rows in one statement: each number of them is a statement of its own, of which not too many are prepared
+_MOST = 32  # rows in one statement: each number of them is a statement of its own, of which not too many are prepared
 _MOST_KEYS = 64
 
 
@@ -46,7 +46,7 @@ def insert_numbered(tx: Transaction, into: str, rows: Sequence[Sequence[Value]])
     return [number for number, _ in found]
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def _statement(into: str, columns: int, rows: int, then: str) -> str:
     row = f"({', '.join('?' * columns)})"
     return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {then}"  # noqa: S608
