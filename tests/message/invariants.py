@@ -66,7 +66,7 @@ def check_values(parsed: ParsedMessage, source: bytes) -> None:
     for field in parsed.headers:
         assert source[field.start : field.start + len(field.raw_name)] == field.raw_name
         assert field.start < field.value_start <= field.value_end <= field.end <= parsed.header_end
-    assert len(parsed.preview) <= 256
+    assert len(parsed.preview) <= 200
     assert "\n" not in parsed.subject
     assert "\n" not in parsed.base_subject
     texts = [parsed.preview, parsed.subject, parsed.base_subject, parsed.message_id, *parsed.references]

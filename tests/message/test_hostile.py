@@ -79,7 +79,7 @@ def test_costs_less_than_a_second(name: str) -> None:
     assert len(envelope(parsed)) < 3_000_000
     assert len(bodystructure(parsed.root)) < 3_000_000
     assert repr(from_record(to_record(parsed))) == repr(parsed.root)
-    assert len(parsed.preview) <= 256
+    assert len(parsed.preview) <= 200
     assert len(parsed.base_subject) <= 2048
     assert len(to_links(parsed)) <= 1 + 8 * (1 + MAX_REFERENCES)
     assert parsed.date is None

@@ -102,7 +102,7 @@ class ParsedMessage:
 
     @property
     def preview(self) -> str:
-        """At most 256 characters of what the message says (RFC 8970)."""
+        """At most 200 characters of what the message says (RFC 8970)."""
         return preview(self.root, self.source)
 
     @property

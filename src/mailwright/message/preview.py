@@ -10,7 +10,7 @@ from typing import Final
 from mailwright.message.content import html_to_text, part_text
 from mailwright.message.part import Part
 
-MAX_PREVIEW: Final = 256  # characters
+MAX_PREVIEW: Final = 200  # characters, RFC 8970 3.2
 _TEXT_OCTETS: Final = 8192  # of the encoded body
 _HTML_OCTETS: Final = 65_536
 _MOSTLY: Final = 320  # characters, which mostly fill a preview
@@ -26,7 +26,7 @@ _LONE_JOINER: Final = re.compile("(?<!\\S)[\u200c\u200d]+(?!\\S)")
 
 
 def preview(root: Part, source: bytes | mmap.mmap) -> str:
-    """At most 256 characters of the message's text on one line, "" when it has none (RFC 8970 2)."""
+    """At most 200 characters of the message's text on one line, "" when it has none (RFC 8970 2)."""
     plain, html = _text_parts(root)
     if plain is not None:
         text = _own_words(part_text(plain, source, _TEXT_OCTETS))
@@ -111,7 +111,7 @@ def _spaced(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    """At most 256 characters, cut between graphemes."""
+    """At most 200 characters, cut between graphemes."""
     if len(text) <= MAX_PREVIEW:
         return text
     end = MAX_PREVIEW
