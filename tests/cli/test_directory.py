@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
 import stat
 import subprocess
 
@@ -81,6 +83,30 @@ def test_a_reader_who_has_seen_enough_is_no_error(mailwright: Shell) -> None:
             check=False,
         )
     assert done.stderr == b""
+
+
+def test_ctrl_c_at_a_question_ends_as_ctrl_c_does(mailwright: Shell) -> None:
+    command = [
+        *mailwright_command(),
+        "account",
+        "remove",
+        "alice@example.org",
+        "--config",
+        str(mailwright.config),
+    ]
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, **source_path()}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        asked = b""
+        while b"?" not in asked:
+            asked += os.read(ours, 1000)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == Exit.INTERRUPTED
+    os.close(ours)
+    assert [account["address"] for account in mailwright("account", "list", "--json").json] == [
+        "alice@example.org"
+    ]
 
 
 def test_init_replaces_nothing_unasked(shell: Shell) -> None:

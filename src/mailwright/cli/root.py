@@ -60,7 +60,11 @@ class Root(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except click.Abort as abort:
+            if isinstance(abort.__context__, KeyboardInterrupt):  # Ctrl-C at a question
+                ctx.exit(Exit.INTERRUPTED)
             raise
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
