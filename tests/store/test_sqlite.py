@@ -56,7 +56,7 @@ async def test_one_refused_write_leaves_the_others_in_the_batch(db: SQLiteDataba
     )
 
 
-def count_commits(db: SQLiteDatabase) -> list[None]:
+async def count_commits(db: SQLiteDatabase) -> list[None]:
     """A list that is as long as there are commits from now on."""
     commits: list[None] = []
 
@@ -64,13 +64,17 @@ def count_commits(db: SQLiteDatabase) -> list[None]:
         commits.append(None)
         return False
 
-    assert db._connection is not None
-    db._connection.set_commit_hook(count)
+    def listen(tx: Transaction) -> None:  # in the writer's thread, which alone may use its connection
+        assert db._connection is not None
+        db._connection.set_commit_hook(count)
+
+    await db.write(listen)
+    commits.clear()
     return commits
 
 
 async def test_writes_that_wait_share_a_commit(db: SQLiteDatabase) -> None:
-    commits = count_commits(db)
+    commits = await count_commits(db)
     await asyncio.gather(*(db.write(put, f"n{number}") for number in range(500)))
     assert len(commits) < 100
     assert len(await db.read(names)) == 500
@@ -79,7 +83,7 @@ async def test_writes_that_wait_share_a_commit(db: SQLiteDatabase) -> None:
 async def test_writes_share_a_commit_while_the_loop_has_other_work(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits = count_commits(db)
+    commits = await count_commits(db)
     monkeypatch.setattr(gather, "_REST", 0.0)  # the loop never rests,
     monkeypatch.setattr(gather, "_GATHER", 3600.0)  # and has an hour
     writes = []
