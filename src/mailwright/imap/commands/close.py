@@ -22,9 +22,8 @@ async def run(session: Session, command: Command) -> Reply:
         modseq = await session.service.store.write(expunge_deleted, selected.key, None)
         if modseq and "CONDSTORE" in session.enabled:
             await learn_news(session, selected, read=True)
-            known = (
-                selected.view.complete
-            )  # others may have removed something before, which is not told any more
+            # What others removed before it is not told any more.
+            known = selected.view.complete
             code = f"HIGHESTMODSEQ {modseq if known == modseq - 1 else known}"  # RFC 7162 3.2.8
     session.selected = None
     return Reply(f"{command.name} completed", code)
