@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import time
 
 import pytest
 from cli.command import Shell
+from support.demo import mailwright_command, source_path
 
 from mailwright.app.outbound import queue_rules
 from mailwright.cli.exits import Exit
@@ -90,6 +94,23 @@ def test_a_domain_may_be_written_either_way(mailwright: Shell, recipient: str) -
     write(config, refuse)
     assert "老王@例子.测试" in mailwright("queue", "suppressed", "alice@example.org").out
     assert mailwright("queue", "unsuppress", "alice@example.org", "老王@例子.测试").code == Exit.OK
+
+
+def test_what_becomes_of_a_message_is_told_as_it_happens(queued: Shell) -> None:
+    command = [*mailwright_command(), "queue", "follow", "1", "--config", str(queued.config)]
+    environment = {**os.environ, **source_path(), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert "Accepted alice@example.org from 192.0.2.1." in process.stdout.readline()
+        queued("queue", "hold", "--all")
+        assert "Held by the administrator: bob@b.example, carol@c.example." in process.stdout.readline()
+        queued("queue", "delete", "--all", "--yes")
+        assert "Deleted by the administrator: bob@b.example, carol@c.example." in process.stdout.readline()
+        assert process.stdout.readline() == "Nothing is waiting any more.\n"
+        assert process.wait(20) == Exit.OK
+    lines = queued("queue", "follow", "1", "--json").out.splitlines()
+    assert [json.loads(line)["kind"] for line in lines] == ["accepted", "held", "deleted"]
+    assert "no message 7 is known" in queued("queue", "follow", "7").err
 
 
 def test_hold_and_release(queued: Shell) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from mailwright.config import Config
     from mailwright.queue.operations import Selection
     from mailwright.store.db.api import Transaction
+
+_LOOK: Final = 0.5  # seconds between looks at what is followed
 
 
 @click.group()
@@ -93,6 +96,41 @@ def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
     ]
     columns = [">id", "since", "from", "to", ">size", ">tries", "next", "last reply"]
     table(columns, rows, "Nothing is queued.")
+
+
+@queue.command()
+@click.argument("number", metavar="ID", type=click.IntRange(1))
+@click.option("--lines", is_flag=True, help="Show the SMTP lines of each attempt as well.")
+@json_option
+@with_config
+def follow(config: Config, number: int, lines: bool, as_json: bool) -> None:
+    """Tell what becomes of a message as it happens, until nothing of it waits any more; Ctrl-C leaves off.
+
+    ID is its queue id. With --json each event is a line.
+    """
+    from mailwright.cli.opening import with_store
+    from mailwright.queue import trace
+    from mailwright.store.store import Store
+
+    async def run(store: Store) -> trace.Record | None:
+        told = 0
+        while (record := await store.read(trace.read, number)) is not None:
+            for event in record.events[told:]:
+                if as_json:
+                    echo_json(trace.event_to_json(event))
+                else:
+                    click.echo(trace.tell_event(event, lines=lines))
+            told = len(record.events)
+            if not record.waiting:
+                break
+            await asyncio.sleep(_LOOK)
+        return record
+
+    record = with_store(config, run)
+    if record is None:
+        fail(f"no message {number} is known; `mailwright queue list` shows those that wait")
+    if not as_json:
+        click.echo(trace.tell_waiting(record))
 
 
 @queue.command()

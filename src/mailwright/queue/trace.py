@@ -164,8 +164,13 @@ def to_json(record: Record) -> dict[str, Any]:
         "waiting": record.waiting,
         "held": record.held,
         "stopped": record.stopped,
-        "events": [{"at": event.at, "kind": event.kind, **event.data} for event in record.events],
+        "events": [event_to_json(event) for event in record.events],
     }
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """What `json.dumps` takes."""
+    return {"at": event.at, "kind": event.kind, **event.data}
 
 
 def tell(record: Record, *, lines: bool = False) -> str:
@@ -175,18 +180,21 @@ def tell(record: Record, *, lines: bool = False) -> str:
     if record.message_id:
         head += f", Message-ID <{record.message_id.strip('<>')}>"
     parts = [head]
-    for event in record.events:
-        told = _TELLERS.get(event.kind, _tell_other)(event)
-        parts.append(
-            "\n".join(f"{_clock(event.at)}  {told[0]}".splitlines() + [f"    {line}" for line in told[1:]])
-        )
-        if lines:
-            parts.append("\n".join(f"      {line}" for line in event.data.get("lines", ())))
-    parts.append(_tell_waiting(record))
-    return "\n".join(part for part in parts if part) + "\n"
+    parts += [tell_event(event, lines=lines) for event in record.events]
+    return "\n".join([*parts, tell_waiting(record)]) + "\n"
 
 
-def _tell_waiting(record: Record) -> str:
+def tell_event(event: Event, *, lines: bool = False) -> str:
+    """One event in plain text; with the SMTP lines when asked for."""
+    first, *rest = _TELLERS.get(event.kind, _tell_other)(event)
+    told = f"{_clock(event.at)}  {first}".splitlines() + [f"    {line}" for line in rest]
+    if lines:
+        told += [f"      {line}" for line in event.data.get("lines", ())]
+    return "\n".join(told)
+
+
+def tell_waiting(record: Record) -> str:
+    """What is still to come."""
     if not record.waiting:
         return "Nothing is waiting any more."
     still = f"{record.waiting} recipient{'s' if record.waiting != 1 else ''} still waiting"
