@@ -21,6 +21,7 @@ from mailwright.store.sets import ranges
 _CHUNK_BITS = 20  # a blob has at most 2**20 chunks: 256 GiB
 _IN_ROW = 2000  # octets of packed content that stand in the blob's own row
 _AT_ONCE = 64  # hashes that are looked up in one statement
+_BRIEF_IN_ROW = 7900  # the same of what stays for a moment: it may have a page of SQLite's for itself
 _PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a page of SQLite's
 
 # Blobs of one chunk with what they are packed into; the database puts pieces together, in the order of the subquery.
@@ -89,14 +90,17 @@ class DatabaseBlobs:
             tx,
             [blob for blob in small if blob.hash in new],
             now,
-            {digest: packed for digest, packed in new.items() if len(packed) <= _IN_ROW},
+            {digest: packed for digest, packed in new.items() if self._stands_in_row(packed)},
             alone=alone,
         )
-        large = ((ids[digest], packed) for digest, packed in new.items() if len(packed) > _IN_ROW)
+        large = ((ids[digest], packed) for digest, packed in new.items() if not self._stands_in_row(packed))
         insert(tx, "chunks (id, data)", [row for item in large for row in _pieces(*item)])
         if new:
             self.newest = max(ids.values())
         return [ids[blob.hash] for blob in blobs]
+
+    def _stands_in_row(self, packed: bytes) -> bool:
+        return len(packed) <= (_BRIEF_IN_ROW if self.codec.is_left(packed) else _IN_ROW)
 
     def settle(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
         for blob_id in blob_ids:
