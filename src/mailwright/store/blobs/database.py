@@ -85,22 +85,22 @@ class DatabaseBlobs:
         missing = [blob for blob in small if blob.hash not in ids]
         contents = {blob.hash: blob.data or b"" for blob in missing if not blob.brief}
         new = dict(zip(contents, self.codec.pack_chunks(list(contents.values())), strict=True))
-        new |= {blob.hash: self.codec.leave(blob.data or b"") for blob in missing if blob.brief}
+        brief = {blob.hash: self.codec.leave(blob.data or b"") for blob in missing if blob.brief}
+        in_row = {digest: packed for digest, packed in new.items() if len(packed) <= _IN_ROW}
+        in_row |= {digest: packed for digest, packed in brief.items() if len(packed) <= _BRIEF_IN_ROW}
+        new |= brief
         ids |= insert_blobs(
             tx,
             [blob for blob in small if blob.hash in new],
             now,
-            {digest: packed for digest, packed in new.items() if self._stands_in_row(packed)},
+            in_row,
             alone=alone,
         )
-        large = ((ids[digest], packed) for digest, packed in new.items() if not self._stands_in_row(packed))
+        large = ((ids[digest], packed) for digest, packed in new.items() if digest not in in_row)
         insert(tx, "chunks (id, data)", [row for item in large for row in _pieces(*item)])
         if new:
             self.newest = max(ids.values())
         return [ids[blob.hash] for blob in blobs]
-
-    def _stands_in_row(self, packed: bytes) -> bool:
-        return len(packed) <= (_BRIEF_IN_ROW if self.codec.is_left(packed) else _IN_ROW)
 
     def settle(self, tx: Transaction, blob_ids: Iterable[int]) -> None:
         for blob_id in blob_ids:
