@@ -32,8 +32,8 @@ _names = itertools.count()
 @pytest.fixture(autouse=True)
 def _checkpoint_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The database file itself is written often, not the write-ahead log alone."""
-    monkeypatch.setattr(checkpoints, "_PAGES", 15)
-    monkeypatch.setattr(checkpoints, "_RESTART_PAGES", 60)
+    for name, pages in (("_PAGES", 15), ("_FEW", 5), ("_STEP", 15), ("_MOST", 60)):
+        monkeypatch.setattr(checkpoints, name, pages)
 
 
 @pytest.fixture

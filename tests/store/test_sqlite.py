@@ -233,7 +233,7 @@ async def test_a_long_reader_does_not_stop_the_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a backup is one: the write-ahead log cannot begin anew meanwhile, and no commit may wait for that."""
-    monkeypatch.setattr(checkpoints, "_RESTART_PAGES", 4)
+    monkeypatch.setattr(checkpoints, "_MOST", 4)
     database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs(), busy_timeout=60)
     await database.start()
     reader = apsw.Connection(str(tmp_path / "mail.sqlite"))
@@ -244,4 +244,42 @@ async def test_a_long_reader_does_not_stop_the_writer(
             await database.write(put, f"n{number}")
     reader.close()
     assert len(await database.read(names)) == 20
+    await database.close()
+
+
+@pytest.mark.parametrize("most", [1_000_000, 60], ids=["the thread keeps up", "the writer waits"])
+async def test_the_log_begins_anew_while_writes_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Else it would grow for as long as the server is busy."""
+    for name, pages in (("_PAGES", 20), ("_FEW", 10 if most > 60 else 0), ("_STEP", 20), ("_MOST", most)):
+        monkeypatch.setattr(checkpoints, name, pages)
+    database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs())
+    await database.start()
+    before = (tmp_path / "mail.sqlite-wal").stat().st_size
+    for number in range(1000):
+        await database.write(put, f"n{number}")
+    grown = (tmp_path / "mail.sqlite-wal").stat().st_size - before
+    assert grown < 300 * 8192  # each write is a page or more
+    assert len(await database.read(names)) == 1000
+    await database.close()
+
+
+async def test_the_log_begins_anew_when_a_long_reader_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, pages in (("_PAGES", 20), ("_FEW", 10), ("_STEP", 20)):
+        monkeypatch.setattr(checkpoints, name, pages)
+    database = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs())
+    await database.start()
+    reader = apsw.Connection(str(tmp_path / "mail.sqlite"))
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM settings").fetchall()
+    for number in range(200):
+        await database.write(put, f"n{number}")
+    reader.close()
+    held = (tmp_path / "mail.sqlite-wal").stat().st_size
+    for number in range(200, 1200):
+        await database.write(put, f"n{number}")
+    assert (tmp_path / "mail.sqlite-wal").stat().st_size - held < 300 * 8192
     await database.close()

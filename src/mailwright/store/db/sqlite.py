@@ -147,6 +147,8 @@ class SQLiteDatabase(SQLiteFile):
             raise as_store_error(error) from error
 
     def _write_loop(self) -> None:
+        connection = self._connection
+        assert connection is not None
         while (jobs := self._next_jobs()) is not None:
             batch = jobs
             while len(batch) < _BATCH:
@@ -159,6 +161,7 @@ class SQLiteDatabase(SQLiteFile):
                     break
                 batch += waiting
             self._answer(batch, self._run_batch(batch))
+            self._checkpointer.between_commits(connection)
 
     def _next_jobs(self) -> list[_Job] | None:
         while True:
