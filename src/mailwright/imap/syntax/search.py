@@ -12,10 +12,11 @@ from mailwright.imap.syntax.lexer import MAX_NUMBER, MAX_NUMBER64, BadSyntax, Le
 from mailwright.imap.syntax.objects import parse_object_id
 from mailwright.imap.syntax.returns import ReturnOptions, parse_return
 from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
+from mailwright.message.charset import codec_name, decode
 
 MAX_NESTING: Final = 50
 MAX_KEYS: Final = 2000
-CHARSETS: Final = frozenset({"US-ASCII", "UTF-8", "ASCII", "UTF8"})
+CHARSETS: Final = "US-ASCII UTF-8 GB18030 BIG5 SHIFT_JIS ISO-2022-JP EUC-KR KOI8-R WINDOWS-1252"  # some of many
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class SearchArgs:
 def parse_search(lexer: Lexer) -> SearchArgs:
     """`[RETURN (...) ] [CHARSET x ] key...`.
 
-    Raises BadSyntax with NO [BADCHARSET (...)] for a charset other than US-ASCII and UTF-8.
+    Raises BadSyntax with NO [BADCHARSET (...)] for an unknown charset.
     """
     returns = parse_return(lexer)
     charset = "US-ASCII"
@@ -165,33 +166,30 @@ def parse_search(lexer: Lexer) -> SearchArgs:
 
 
 def parse_charset(lexer: Lexer) -> str:
+    """The charset of the strings that are searched for; any that mail is written in will do."""
     charset = lexer.astring().decode("ascii", "replace").upper()
-    if charset not in CHARSETS:
-        raise BadSyntax("Search text may be in US-ASCII or UTF-8", "NO", "BADCHARSET (US-ASCII UTF-8)")
+    if codec_name(charset) is None:
+        raise BadSyntax("Search for text in UTF-8 instead", "NO", f"BADCHARSET ({CHARSETS})")
     return charset
 
 
 def parse_keys(lexer: Lexer, charset: str, returns: ReturnOptions | None = None) -> SearchArgs:
     """The keys, up to the end of the command."""
-    parser = _KeyParser(lexer)
+    parser = _KeyParser(lexer, charset)
     key = parser.parse_program()
     if returns is not None and "RELEVANCY" in returns.names and not parser.uses_fuzzy:
         raise BadSyntax("RELEVANCY needs a FUZZY search")  # RFC 6203 4
     return SearchArgs(key, charset, returns, parser.uses_modseq)
 
 
-def parse_program(lexer: Lexer) -> Key:
-    """Only the keys, up to the end of the command."""
-    return _KeyParser(lexer).parse_program()
-
-
 class _KeyParser:
     """Counts keys and nesting, so that a hostile program stays cheap."""
 
-    __slots__ = ("_count", "lexer", "uses_fuzzy", "uses_modseq")
+    __slots__ = ("_charset", "_count", "lexer", "uses_fuzzy", "uses_modseq")
 
-    def __init__(self, lexer: Lexer) -> None:
+    def __init__(self, lexer: Lexer, charset: str) -> None:
         self.lexer = lexer
+        self._charset = charset
         self.uses_modseq = False
         self.uses_fuzzy = False
         self._count = 0
@@ -231,6 +229,9 @@ class _KeyParser:
             return Fuzzy(self.parse_key(depth + 1))
         if word == "MODSEQ":
             self.uses_modseq = True
+        if word in _TEXTS:
+            lexer.space()
+            return self._parse_text(word)
         parse = _WITH_ARGUMENT.get(word)
         if parse is None:
             raise BadSyntax(f"Unknown search key {word}")
@@ -245,24 +246,17 @@ class _KeyParser:
             keys.append(self.parse_key(depth + 1))
         return keys[0] if len(keys) == 1 else And(tuple(keys))
 
+    def _parse_text(self, word: str) -> Key:
+        if word in ("BODY", "TEXT"):
+            return InText(word.lower(), self._string())
+        name = word.lower()
+        if word == "HEADER":
+            name = self.lexer.astring().decode("utf-8", "replace").lower().rstrip(":")
+            self.lexer.space()
+        return InText("header", self._string(), name)
 
-def _search_text(lexer: Lexer) -> str:
-    # Undecodable octets become U+FFFD, which is in no decoded text: nothing is found, nothing breaks.
-    return lexer.astring().decode("utf-8", "replace")
-
-
-def _parse_field(lexer: Lexer, word: str) -> Key:
-    return InText("header", _search_text(lexer), word.lower())
-
-
-def _parse_header(lexer: Lexer, word: str) -> Key:
-    name = lexer.astring().decode("utf-8", "replace").lower().rstrip(":")
-    lexer.space()
-    return InText("header", _search_text(lexer), name)
-
-
-def _parse_text(lexer: Lexer, word: str) -> Key:
-    return InText(word.lower(), _search_text(lexer))
+    def _string(self) -> str:
+        return decode(self.lexer.astring(), self._charset)
 
 
 def _parse_day(lexer: Lexer, word: str) -> Key:
@@ -334,15 +328,8 @@ _SIMPLE: Final[dict[str, Key]] = {
     "SAVEDATESUPPORTED": All(),
     "NEW": And((Recent(), Not(HasFlag(flag.SEEN)))),
 }
+_TEXTS: Final = frozenset(("BCC", "BODY", "CC", "FROM", "HEADER", "SUBJECT", "TEXT", "TO"))
 _WITH_ARGUMENT: Final[dict[str, Callable[[Lexer, str], Key]]] = {
-    "BCC": _parse_field,
-    "CC": _parse_field,
-    "FROM": _parse_field,
-    "SUBJECT": _parse_field,
-    "TO": _parse_field,
-    "HEADER": _parse_header,
-    "BODY": _parse_text,
-    "TEXT": _parse_text,
     "BEFORE": _parse_day,
     "ON": _parse_day,
     "SINCE": _parse_day,
