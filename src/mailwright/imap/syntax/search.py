@@ -16,7 +16,9 @@ from mailwright.message.charset import codec_name, decode
 
 MAX_NESTING: Final = 50
 MAX_KEYS: Final = 2000
-CHARSETS: Final = "US-ASCII UTF-8 GB18030 BIG5 SHIFT_JIS ISO-2022-JP EUC-KR KOI8-R WINDOWS-1252"  # some of many
+CHARSETS: Final = (
+    "US-ASCII UTF-8 GB18030 BIG5 SHIFT_JIS ISO-2022-JP EUC-KR KOI8-R WINDOWS-1252"  # some of many
+)
 
 
 @dataclass(frozen=True)
