@@ -9,7 +9,7 @@ import pytest
 from support.accounts import new_account, prepared
 from support.stores import open_store
 
-from mailwright.imap.commands.status import read_status
+from mailwright.imap.commands.status import read_box
 from mailwright.imap.journal import Box, Journal
 from mailwright.store import arrivals, mailboxes, messages
 from mailwright.store.store import Store
@@ -41,7 +41,7 @@ class Desk:
 
     async def read(self, name: str) -> Box:
         """As STATUS does it: from the store, and kept."""
-        box, _ = await self.store.read(read_status, self.account, name, ())
+        box = await self.store.read(read_box, self.account, name)
         self.journal.keep(name, box)
         return box
 

@@ -258,7 +258,8 @@ async def find_messages(
             await load_from_uid(session, uids[0][0])
         return view.runs_of_uids(uids)
     if not uid:
-        if numbers.highest() > view.count and not beyond:
+        # RFC 3501 9 seq-number: `*` too goes beyond an empty mailbox.
+        if (not view.count or numbers.highest() > view.count) and not beyond:
             raise Bad(f"There are {view.count} messages; the message set goes beyond")
         ranges = intersect(numbers.resolve(view.count), [(1, view.count)])
         if ranges:

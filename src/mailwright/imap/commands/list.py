@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
-from mailwright.imap.commands.status import deleted_size_of, status_line
+from mailwright.imap.commands.status import read_counts, status_line
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Reply
 from mailwright.imap.selected import Selected
@@ -86,8 +86,8 @@ def _details(tx: Transaction, account: int, access: Access, args: ListArgs, serv
     """What follows the LIST response of a mailbox, as far as we may know it."""
     output = b""
     if args.status and "r" in access.rights:
-        deleted_size = deleted_size_of(tx, access, args.status)
-        output += status_line(service, access, args.status, deleted_size, args.utf8)
+        counts = read_counts(tx, service, access, args.status)
+        output += status_line(service, access, args.status, counts, args.utf8)
     if "MYRIGHTS" in args.returns:
         output += responses.my_rights(access.name, format_rights(access.rights), args.utf8)
     if args.metadata and metadata.may_read(access):

@@ -12,7 +12,7 @@ from mailwright.imap.connection import Command
 from mailwright.imap.journal import Box
 from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
-from mailwright.imap.reply import Bad, Reply
+from mailwright.imap.reply import Bad, Refused, Reply
 from mailwright.imap.resync import Since, read_resync
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
@@ -84,6 +84,8 @@ async def run(session: Session, command: Command) -> Reply:
         # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
         session.selected = None
         session.write(session.untagged("OK", "The mailbox before this is closed", "CLOSED"))
+    if args.refusal:
+        raise Refused(args.refusal, "CANNOT")
     opened = await _open(session, args)
     if args.condstore:
         session.enabled |= {"CONDSTORE"}

@@ -17,6 +17,7 @@ from mailwright.store.acl import Access
 from mailwright.store.changes import read_modseq
 from mailwright.store.db.api import Transaction
 from mailwright.store.quota import read_deleted_size
+from mailwright.store.reading import read_uids
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -39,36 +40,64 @@ async def run(session: Session, command: Command) -> Reply:
     account, name = session.account_id, args.mailbox
     journal = session.service.journal
     found = None if acl.is_shared(name) else await journal.box(account, name)
-    if found is not None and "DELETED-STORAGE" not in args.items:
-        box, deleted_size = found, 0
+    if found is not None and not _counted(session.service, found.access, args.items):
+        box, counts = found, Counts()
     else:
-        box, deleted_size = await session.service.store.read(read_status, account, name, args.items)
+        service = session.service
+        box, counts = await service.store.read(read_status, account, name, service, args.items)
         if box.access.account == account:
             journal.keep(name, box)
     access = box.access if session.selected is None else session.selected.as_known(box.access)
-    line = status_line(session.service, access, args.items, deleted_size, session.utf8)
+    line = status_line(session.service, access, args.items, counts, session.utf8)
     if "HIGHESTMODSEQ" in args.items:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: asking for it enables it
     session.write(line)
     return Reply("STATUS completed")
 
 
-def read_status(tx: Transaction, account: int, name: str, items: tuple[str, ...]) -> tuple[Box, int]:
-    """What STATUS tells of a mailbox by its name: see `status_line`. Raises NoSuchMailbox, NoRight."""
+class Counts(NamedTuple):
+    r"""What a mailbox's row does not tell: the octets flagged \Deleted, and the messages that are \Recent."""
+
+    deleted_size: int = 0
+    recent: int = 0
+
+
+def _counted(service: Service, access: Access, items: tuple[str, ...]) -> bool:
+    """Whether the items need `Counts`."""
+    key = (access.account, access.mailbox.id)
+    recent = "RECENT" in items and not service.recents.all_claimed(key, access.mailbox.uidnext)
+    return recent or "DELETED-STORAGE" in items
+
+
+def read_box(tx: Transaction, account: int, name: str) -> Box:
+    """A mailbox by its name. Raises NoSuchMailbox, NoRight."""
     access = acl.resolve(tx, account, name)
     access.need("r")
-    return Box(access, read_modseq(tx, access.account)), deleted_size_of(tx, access, items)
+    return Box(access, read_modseq(tx, access.account))
 
 
-def deleted_size_of(tx: Transaction, access: Access, items: tuple[str, ...]) -> int:
-    """The octets of messages flagged \\Deleted, if they are asked for."""
-    if "DELETED-STORAGE" not in items or not access.mailbox.deleted:
-        return 0
-    return read_deleted_size(tx, access.account, access.mailbox.id)
+def read_status(
+    tx: Transaction, account: int, name: str, service: Service, items: tuple[str, ...]
+) -> tuple[Box, Counts]:
+    """What STATUS tells of a mailbox: see `status_line`. Raises NoSuchMailbox, NoRight."""
+    box = read_box(tx, account, name)
+    return box, read_counts(tx, service, box.access, items)
+
+
+def read_counts(tx: Transaction, service: Service, access: Access, items: tuple[str, ...]) -> Counts:
+    """As far as they are asked for."""
+    key = (access.account, access.mailbox.id)
+    deleted_size = recent = 0
+    if "DELETED-STORAGE" in items and access.mailbox.deleted:
+        deleted_size = read_deleted_size(tx, *key)
+    if "RECENT" in items:
+        first = service.recents.find_first(tx, key, access.mailbox.uidnext)
+        recent = len(read_uids(tx, *key, first)) if first < access.mailbox.uidnext else 0
+    return Counts(deleted_size, recent)
 
 
 def status_line(
-    service: Service, access: Access, items: tuple[str, ...], deleted_size: int, utf8: bool = False
+    service: Service, access: Access, items: tuple[str, ...], counts: Counts, utf8: bool = False
 ) -> bytes:
     """The STATUS response with these items."""
     account, mailbox, _, name = access
@@ -82,10 +111,7 @@ def status_line(
         "HIGHESTMODSEQ": mailbox.modseq,
         "MAILBOXID": f"({mailbox_id(account, mailbox.id)})",
         "APPENDLIMIT": service.limits.message_size,
-        # Of a mailbox that nobody opened since the start, we would have to count.
-        "RECENT": min(
-            mailbox.messages, mailbox.uidnext - service.recents.first((account, mailbox.id), mailbox.uidnext)
-        ),
-        "DELETED-STORAGE": deleted_size,
+        "RECENT": counts.recent,
+        "DELETED-STORAGE": counts.deleted_size,
     }
     return responses.status(name, [(item, values[item]) for item in items], utf8)

@@ -31,13 +31,16 @@ class Resync(NamedTuple):
 
 
 class SelectArgs(NamedTuple):
+    """`refusal` tells why the mailbox's name is none, which is `mailbox` '' then."""
+
     mailbox: str
     condstore: bool = False
     resync: Resync | None = None
+    refusal: str = ""
 
 
 def parse_select(lexer: Lexer) -> SelectArgs:
-    args = SelectArgs(parse_mailbox(lexer))
+    args = _parse_name(lexer)
     if lexer.peek() != _SPACE or lexer.pos + 1 >= len(lexer.text):
         return args
     lexer.space()
@@ -54,6 +57,15 @@ def parse_select(lexer: Lexer) -> SelectArgs:
         if lexer.accept(_CLOSE):
             return args
         lexer.space()
+
+
+def _parse_name(lexer: Lexer) -> SelectArgs:
+    try:
+        return SelectArgs(parse_mailbox(lexer))
+    except BadSyntax as error:
+        if error.condition == "BAD":
+            raise
+        return SelectArgs("", refusal=error.text)
 
 
 def _parse_resync(lexer: Lexer) -> Resync:
