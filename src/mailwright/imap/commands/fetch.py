@@ -70,12 +70,14 @@ async def run(session: Session, command: Command) -> Reply:
     if args.changed_since is not None or MODSEQ in attributes:
         session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: to use it is to enable it
         attributes[MODSEQ] = None
-    if command.uid and not by_uid:
-        attributes = {UID: None} | attributes
+    with_uid = command.uid
     if await _mark_seen(session, selected, runs, attributes):
         attributes[FLAGS] = None
         if "CONDSTORE" in session.enabled:
             attributes[MODSEQ] = None
+        with_uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
+    if with_uid and not by_uid:
+        attributes = {UID: None} | attributes
     texts = session.service.flag_texts
     plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
     missing = await _send(session, selected, highest_first(runs) if limit else runs, plan)
