@@ -19,12 +19,13 @@ from support.streams import TLS, MemoryStream
 from imap.house import NOW, Directory, sample
 from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
+from mailwright.imap.journal import read_heard
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
 from mailwright.store.arrivals import add
 from mailwright.store.db.api import Transaction
-from mailwright.store.errors import StoreFull
+from mailwright.store.errors import StoreBusy, StoreFull
 from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.store import Store
 
@@ -213,6 +214,31 @@ async def test_a_full_disk_is_a_matter_of_time(home: Home, monkeypatch: pytest.M
         await reply(stream, b"c")
     stream.feed(b"d CREATE x\r\n")
     assert b"OK" in await stream.line()
+    stream.lose()
+    await session
+
+
+async def test_what_was_done_is_told_though_the_news_cannot_be_read(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, session = home.connect()
+    await stream.line()
+    stream.feed(b"a SELECT INBOX\r\n")
+    await reply(stream, b"a")
+    read = home.store.db.read
+
+    async def read_all_but_news(work: object, *args: object) -> object:
+        if work is read_heard:
+            raise StoreBusy("somebody else writes")
+        return await read(work, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home.store.db, "read", read_all_but_news)
+        stream.feed(b"b APPEND INBOX {8+}\r\na: b\r\n\r\n\r\n")
+        assert (await stream.line()).startswith(b"b OK [APPENDUID ")
+    stream.feed(b"c NOOP\r\n")
+    assert await stream.line() == b"* 1 EXISTS"
+    await reply(stream, b"c")
     stream.lose()
     await session
 

@@ -98,7 +98,10 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
         return
     lowest = view.lowest_news(expunge)
     if lowest and view.missing(lowest):
-        await load_from_uid(session, lowest)
+        if selected.gone:
+            view.load((), 1)  # it had no messages but those that are to be told as expunged
+        else:
+            await load_from_uid(session, lowest)
     recent_before = selected.recent_count
     updates = view.take_updates(expunge, flags)
     if updates.expunged and selected.contexts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from unicodedata import normalize
 
@@ -204,8 +205,7 @@ class Session:
                 await tell(self, expunge=self._may_expunge(row))
             reply = await row.run(self, command)
             if self.account is not None and reply is not None:
-                expunge = self._may_expunge(row)
-                await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
+                await self._tell_after(row)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
@@ -222,6 +222,12 @@ class Session:
         self._count_bad(reply.condition)
         if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
+
+    async def _tell_after(self, row: Row) -> None:
+        """Tell what happened. What the command did is done, so that a store which fails now changes no reply."""
+        expunge = self._may_expunge(row)
+        with suppress(errors.TemporaryFailure):
+            await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
 
     def _with_complete(self, reply: Reply) -> Reply:
         """With the modseq up to which the client knows all, while it cannot be told what is gone (RFC 7162 3.2, 6)."""
