@@ -45,7 +45,9 @@ async def run(session: Session, command: Command) -> Reply:
         owner, copied = await patiently(session, command.tag, len(uids), work)
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
-    if not copied.uids:
+    if not copied.uids and uids and not command.uid:
+        return Reply("The messages are gone", "EXPUNGEISSUED", "NO")
+    if not copied.uids:  # RFC 3501 6.4.8: a UID that is gone is no error
         return Reply(f"{command.name} completed: there was nothing to do")
     session.note_own(owner, copied.modseq)
     code = f"COPYUID {copied.uidvalidity} {format_set(copied.sources)} {format_set(copied.uids)}"

@@ -26,6 +26,7 @@ TEXTS: Final[dict[str, str]] = {
     "Still searching": "仍在搜索",
     "Some messages were changed meanwhile": "有些邮件已被他人更改",
     "Some of the messages are gone": "有些邮件已不存在",
+    "The messages are gone": "邮件已不存在",
     "Some parts have a transfer encoding that nobody knows": "有些部分的传输编码无法识别",
     # Opening a mailbox
     "Flags that are kept": "可保存的标志",
