@@ -109,14 +109,19 @@ class Part:
 
 
 def find_part(root: Part, numbers: Sequence[int]) -> Part | None:
-    """The part with an IMAP part number such as (1, 2); () is the root; None when there is none (RFC 9051 6.4.5.1)."""
+    """The part with an IMAP part number such as (1, 2); () is the root; None when there is none (RFC 9051 6.4.5.1).
+
+    A multipart without parts has an empty text as its first one, as its BODYSTRUCTURE says.
+    """
     part = root
     first = True
     for number in numbers:
         if not first and part.is_message:
             part = part.children[0]
             first = True
-        if part.is_multipart:
+        if part.is_multipart and not part.children and number == 1:
+            part = Part("text", "plain", part.end, part.end, part.end)
+        elif part.is_multipart:
             if not 1 <= number <= len(part.children):
                 return None
             part = part.children[number - 1]
