@@ -21,6 +21,8 @@ _QUOTABLE: Final = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]{0,1000}")
 def tagged(tag: str, condition: str, text: str, code: str = "", utf8: bool = False) -> bytes:
     """`A1 OK [CODE] text`. What cannot stand in a line is replaced."""
     shown = f"[{code}] {text}" if code else text
+    if shown.endswith("}"):  # some clients take `{8}` at the end of any line for a literal's announcement
+        shown += "."
     return (
         f"{tag} {condition} {shown}".encode("utf-8" if utf8 else "ascii", "replace")
         .replace(b"\r", b" ")
