@@ -145,14 +145,16 @@ async def _update(session: Session, selected: Selected, context: Context) -> lis
         # RFC 5465 7: before the ESEARCH response, and not for what only changed.
         runs = selected.view.runs_of_uids(to_ranges(came_now))
         await send_items(session, selected, runs, list(context.items))
+    left = array("I", [uid for uid in context.uids if uid not in gone])
+    if new:
+        left = array("I", sorted(members - gone | new))
+        if context.criteria is not None:
+            left = await sort_uids(session, selected.key, left, context.criteria)
+            # What was expunged only now is not among the sorted: it leaves at once.
+            gone, new = members.difference(left), new.intersection(left)
     names = await _names(session, selected, sorted(gone | new), context.by_uid)
     values = context.removed(gone, names)
-    context.uids = array("I", [uid for uid in context.uids if uid not in gone])
-    if new:
-        everything = array("I", sorted(members - gone | new))
-        if context.criteria is not None:
-            everything = await sort_uids(session, selected.key, everything, context.criteria)
-        context.uids = everything
+    context.uids = left
     return values + context.added(new, names)
 
 
