@@ -20,6 +20,7 @@ from imap.house import NOW, Directory, sample
 from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
 from mailwright.imap.journal import read_heard
+from mailwright.imap.selected import read_news_and_uids
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
 from mailwright.sasl.api import Account
@@ -27,6 +28,7 @@ from mailwright.store.arrivals import add
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreBusy, StoreFull
 from mailwright.store.mailboxes import find_mailbox
+from mailwright.store.messages import expunge
 from mailwright.store.store import Store
 
 MEGABYTE = 1024 * 1024
@@ -238,6 +240,43 @@ async def test_what_was_done_is_told_though_the_news_cannot_be_read(
         assert (await stream.line()).startswith(b"b OK [APPENDUID ")
     stream.feed(b"c NOOP\r\n")
     assert await stream.line() == b"* 1 EXISTS"
+    await reply(stream, b"c")
+    stream.lose()
+    await session
+
+
+async def test_what_is_expunged_while_the_client_is_about_to_be_told_is_told_too(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = await home.store.read(find_mailbox, home.account, "INBOX")
+    for number in (1, 2, 3, 4, 5):
+        incoming = home.store.incoming()
+        await incoming.write(sample(number))
+        await home.store.write(add, home.account, inbox.id, await incoming.finish(), now=NOW)
+    stream, session = home.connect()
+    await stream.line()
+    stream.feed(b"a SELECT INBOX\r\n")
+    await reply(stream, b"a")
+    await home.store.write(expunge, home.account, inbox.id, [4])
+    read = home.store.db.read
+
+    async def expunge_first(work: object, *args: object) -> object:
+        if work is read_news_and_uids:
+            await home.store.write(expunge, home.account, inbox.id, [1])
+        return await read(work, *args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(home.store.db, "read", expunge_first)
+        stream.feed(b"b NOOP\r\n")
+        assert await stream.line() == b"* 4 EXPUNGE"
+        assert await stream.line() == b"* 1 EXPUNGE"
+        await reply(stream, b"b")
+    stream.feed(b"c FETCH 1:3 UID\r\n")
+    assert [await stream.line() for _ in range(3)] == [
+        b"* 1 FETCH (UID 2)",
+        b"* 2 FETCH (UID 3)",
+        b"* 3 FETCH (UID 5)",
+    ]
     await reply(stream, b"c")
     stream.lose()
     await session

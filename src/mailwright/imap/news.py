@@ -96,12 +96,7 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
     await learn_news(session, selected, read=read)
     if not view.has_news:
         return
-    lowest = view.lowest_news(expunge)
-    if lowest and view.missing(lowest):
-        if selected.gone:
-            view.load((), 1)  # it had no messages but those that are to be told as expunged
-        else:
-            await load_from_uid(session, lowest)
+    await _load_for_news(session, selected, expunge)
     recent_before = selected.recent_count
     updates = view.take_updates(expunge, flags)
     if updates.expunged and selected.contexts:
@@ -126,6 +121,17 @@ async def tell_news(session: Session, *, expunge: bool, flags: bool = True, read
         others = [uid for uid in updates.arrived if uid not in selected.own_uids]
         selected.own_uids.difference_update(updates.arrived)
         await session.watching.send_new(selected, others)
+
+
+async def _load_for_news(session: Session, selected: Selected, expunge: bool) -> None:
+    """Have the UIDs in the view that the next `take_updates` needs."""
+    view, before = selected.view, 0
+    while (lowest := view.lowest_news(expunge)) and lowest != before and view.missing(lowest):
+        if selected.gone:
+            view.load((), 1)  # it had no messages but those that are to be told as expunged
+        else:
+            await load_from_uid(session, lowest)  # where news may come of messages that lie before it
+        before = lowest
 
 
 async def learn_news(session: Session, selected: Selected, *, read: bool = False) -> None:
