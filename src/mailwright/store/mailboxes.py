@@ -159,7 +159,7 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> N
     boxes = list_mailboxes(tx, account)
     moved = [box for box in boxes if box.name == mailbox.name or box.name.startswith(mailbox.name + "/")]
     taken = {box.name for box in boxes} - {box.name for box in moved}  # what a deleted mailbox left below it
-    for box in moved:
+    for box in sorted(moved, key=lambda box: len(box.name)):  # the short ones make room for those below them
         renamed = normal_name(new_name + box.name[len(mailbox.name) :])
         if renamed in taken:
             raise AlreadyExists(f"a mailbox {renamed!r} is there already")
