@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import mailbox
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -232,3 +235,91 @@ def test_no_restore_under_a_running_server(mailwright: Shell, tmp_path: Path) ->
     with lock_data(load(mailwright.config)):
         done = mailwright("restore", tmp_path / "b", "--yes")
     assert (done.code, "stop it first" in done.err) == (Exit.FAILED, True)
+
+
+def test_what_a_restore_replaces_is_moved_aside_whole(mailwright: Shell, tmp_path: Path) -> None:
+    data = mailwright.folder / "data"
+    (data / "key.pem").write_text("old")
+    mailwright("backup", tmp_path / "b")
+    (data / "key.pem").write_text("new")
+    assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    (aside,) = data.glob("before-restore-*")
+    assert ((data / "key.pem").read_text(), (aside / "key.pem").read_text()) == ("old", "new")
+    assert not list(data.glob("*.restoring"))
+
+
+def test_a_restore_that_fails_changes_nothing(
+    mailwright: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailwright("backup", tmp_path / "b")
+    mailwright("account", "add", "bob@example.org", "--generate")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mail.sqlite")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, done.err) == (
+        Exit.FAILED,
+        "mailwright: cannot use mail.sqlite: No space left on device\n",
+    )
+    assert len(mailwright("account", "list", "--json").json) == 2
+    assert not list((mailwright.folder / "data").glob("*restor*"))
+
+
+def test_what_root_makes_belongs_to_the_server(mailwright: Shell, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        return  # others can make nothing for the server
+    data = mailwright.folder / "data"
+    for path in [data, *data.rglob("*")]:
+        os.chown(path, 65_534, 65_534)
+    assert mailwright("domain", "add", "two.example").code == Exit.OK
+    assert mailwright("backup", tmp_path / "b").code == Exit.OK
+    assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    names = {path.name: path.stat().st_uid for path in data.rglob("*")}
+    assert set(names.values()) == {65_534}, names
+    assert "two.example" in names
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("mail.sqlite", b"", "no store of ours"),
+        ("mail.sqlite", b"?" * 100_000, "file is not a database"),
+        ("manifest.json", b"[]", "it is not as `mailwright backup` writes it"),
+        ("manifest.json", b'{"files": []}', "it is not as `mailwright backup` writes it"),
+        ("manifest.json", b"{", "it cannot be read"),
+        ("manifest.json", None, "it is not there"),
+    ],
+)
+def test_what_is_no_backup_is_told(
+    mailwright: Shell, tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    mailwright("backup", tmp_path / "b")
+    path = tmp_path / "b" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    if content is not None and name != "manifest.json":
+        manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+        manifest["files"][name] = hashlib.sha256(content).hexdigest()
+        (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, done.out) == (Exit.FAILED, "")
+    assert told in done.err
+
+
+def test_a_store_that_is_damaged_is_told_by_the_backup(mailwright: Shell, tmp_path: Path) -> None:
+    database = mailwright.folder / "data" / "mail.sqlite"
+    database.write_bytes(b"?" * 100_000)
+    done = mailwright("backup", tmp_path / "b")
+    assert (done.code, "file is not a database" in done.err) == (Exit.FAILED, True)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_backup_for_another_place_of_the_bodies_is_not_restored(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, "see [store] blobs" in done.err) == (Exit.FAILED, True)
+    assert mailwright("backup", tmp_path / "c", "--json").json["messages"] == 0
+    assert mailwright("restore", tmp_path / "c", "--yes").code == Exit.OK

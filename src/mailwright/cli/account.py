@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mailwright.cli.options import json_option, with_config
+from mailwright.cli.options import LARGEST, json_option, with_config
 from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ class Size(click.ParamType[int]):
         found = re.fullmatch(r"(\d+)\s*([kmgt]?)i?b?", str(value).strip().lower())
         if found is None:
             self.fail(f"{value!r} is no size; write 5GiB, 500MiB, or none", param, ctx)
-        return int(found[1]) * self._units[found[2]]
+        octets = int(found[1]) * self._units[found[2]]
+        if octets > LARGEST:
+            self.fail(f"{value!r} is more than can be counted; `none` is no limit", param, ctx)
+        return octets
 
 
 @click.group()
@@ -274,12 +277,14 @@ def _set_password(config: Config, address: str, name: str, generate: bool, passw
 def _password(generate: bool, password_stdin: bool) -> str:
     from mailwright.directory.passwords import generate_password
 
+    if generate and password_stdin:
+        raise click.UsageError("--generate makes a password, --password-stdin reads one: give one of them")
     if generate:
         return generate_password()
     if password_stdin:
         text = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
-        text = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
         raise click.UsageError("no terminal to ask for the password: give --generate or --password-stdin")
     if not text:

@@ -113,4 +113,4 @@ def init(
 
 
 def _ask(question: str, default: str, option: str) -> str:
-    return str(answered(lambda: click.prompt(question, default=default), option))
+    return str(answered(lambda: click.prompt(question, default=default, err=True), option))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mailwright.cli.exits import Exit
-from mailwright.cli.options import json_option, with_config
+from mailwright.cli.options import Number, json_option, with_config
 from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def queue() -> None:
 def selection(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that pick recipients; the command gets a `Selection`."""
 
-    @click.option("--id", "id_", type=int, metavar="ID", help="Of this message.")
+    @click.option("--id", "id_", type=Number(), metavar="ID", help="Of this message.")
     @click.option("--sender", metavar="ADDRESS", help="From this sender; @DOMAIN for a whole domain.")
     @click.option("--recipient", metavar="ADDRESS", help="To this recipient; @DOMAIN for a whole domain.")
     @click.option("--destination", metavar="DOMAIN", help="To this destination, as `queue counts` shows it.")
@@ -69,7 +69,7 @@ def change(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @queue.command(name="list")
 @selection
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=Number(), default=100, show_default=True, metavar="N", help="At most so many.")
 @json_option
 @with_config
 def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
@@ -99,7 +99,7 @@ def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
 
 
 @queue.command()
-@click.argument("number", metavar="ID", type=click.IntRange(1))
+@click.argument("number", metavar="ID", type=Number())
 @click.option("--lines", is_flag=True, help="Show the SMTP lines of each attempt as well.")
 @json_option
 @with_config

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailwright.cli.options import json_option, with_config
+from mailwright.cli.options import Number, json_option, with_config
 from mailwright.cli.output import echo_json, fail
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("what", metavar="MESSAGE-ID|ID|ADDRESS")
 @click.option("--lines", is_flag=True, help="Show the SMTP lines of each attempt as well.")
 @click.option(
-    "--limit", type=click.IntRange(1), default=10, show_default=True, help="At most so many messages."
+    "--limit", type=Number(), default=10, show_default=True, metavar="N", help="At most so many messages."
 )
 @json_option
 @with_config

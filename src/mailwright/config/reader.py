@@ -56,7 +56,8 @@ def load(path: Path) -> Config:
         advice = "there is no such file; `mailwright init` writes one, --config names another"
         raise ConfigError(str(path), [Problem(0, advice)]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [Problem(0, f"cannot be read: {error}")]) from error
+        why = error.strerror if isinstance(error, OSError) else f"it is not in UTF-8 ({error})"
+        raise ConfigError(str(path), [Problem(0, f"cannot be read: {why}")]) from error
     return parse(text, source=str(path), folder=path.resolve().parent)
 
 
