@@ -25,16 +25,16 @@ from mailwright.store.model import Flag
 TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
 
 
-def kept(shell: Shell) -> dict[str, list[tuple[str, int, int]]]:
-    """Subject, flags and date of all messages, by mailbox."""
+def kept(shell: Shell) -> dict[str, list[tuple[str, int, int, str]]]:
+    """Subject, flags, date and keywords of all messages, by mailbox."""
 
-    def all_of(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
-        found: dict[str, list[tuple[str, int, int]]] = {}
-        for name, subject, flags, date in tx.all(
-            "SELECT b.name, m.subject, p.flags, p.internal_date FROM places p JOIN messages m ON m.id = p.message"
-            " JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
+    def all_of(tx: Transaction) -> dict[str, list[tuple[str, int, int, str]]]:
+        found: dict[str, list[tuple[str, int, int, str]]] = {}
+        for name, subject, flags, date, keywords in tx.all(
+            "SELECT b.name, m.subject, p.flags, p.internal_date, p.keywords FROM places p"
+            " JOIN messages m ON m.id = p.message JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
         ):
-            found.setdefault(name, []).append((subject.lower(), flags, date))
+            found.setdefault(name, []).append((subject.lower(), flags, date, keywords))
         return found
 
     return read(load(shell.config), all_of)
@@ -59,13 +59,13 @@ def test_a_maildir_comes_in_with_flags_and_dates(mailwright: Shell, maildir: Pat
     assert done.json == {"imported": 5, "known": 0, "failed": 0}
     assert kept(mailwright) == {
         "INBOX": [
-            ("mail 0", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_000),
-            ("mail 1", Flag.SEEN, 1_700_000_001),
-            ("mail 2", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_002),
+            ("mail 0", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_000, ""),
+            ("mail 1", Flag.SEEN, 1_700_000_001, ""),
+            ("mail 2", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_002, ""),
         ],
         "Work/2024": [
-            ("mail 3", Flag.SEEN, 1_700_000_003),
-            ("mail 4", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_004),
+            ("mail 3", Flag.SEEN, 1_700_000_003, ""),
+            ("mail 4", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_004, ""),
         ],
     }
 
@@ -80,18 +80,35 @@ def test_a_second_import_brings_only_what_is_new(mailwright: Shell, maildir: Pat
     }
 
 
-def test_out_and_in_again_is_the_same(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+def test_out_and_in_again_is_the_same(mailwright: Shell, maildir: Path, tmp_path: Path, kind: str) -> None:
+    (maildir / "cur" / "k:2,Sab").write_text(TEXT.format(n=9))
+    (maildir / "dovecot-keywords").write_text("0 $Junk\n1 Bill\n")
+    (maildir / ".&XeVPXA-" / "cur").mkdir(parents=True)
+    (maildir / ".&XeVPXA-" / "cur" / "1:2,F").write_text(TEXT.format(n=8))
     mailwright("import", "alice@example.org", maildir)
     before = kept(mailwright)
-    for kind in ("maildir", "mbox"):
-        out = tmp_path / kind
-        assert mailwright("export", "alice@example.org", out, "--format", kind, "--json").json["written"] == 5
-        name = f"{kind}@example.org"
-        mailwright("account", "add", name, "--generate")
-        mailwright("import", name, out)
-        mailwright("account", "remove", "alice@example.org", "--yes") if kind == "mbox" else None
-    mailwright("account", "remove", "maildir@example.org", "--yes")
+    assert set(before) == {"INBOX", "Work/2024", "工作"}
+    assert {keywords for box in before.values() for *_, keywords in box} == {"", "$Junk Bill"}
+    out = tmp_path / "out"
+    assert mailwright("export", "alice@example.org", out, "--format", kind, "--json").json["written"] == 7
+    again = mailwright("import", "alice@example.org", out, "--json")
+    assert again.json == {"imported": 0, "known": 7, "failed": 0}  # octet for octet
+    mailwright("account", "add", "new@example.org", "--generate")
+    mailwright("import", "new@example.org", out)
+    mailwright("account", "remove", "alice@example.org", "--yes")
     assert kept(mailwright) == before
+
+
+def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shell, maildir: Path) -> None:
+    (maildir / ".Public.x" / "cur").mkdir(parents=True)
+    (maildir / ".Public.x" / "cur" / "1:2,S").write_text(TEXT.format(n=9))
+    done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
+    assert "Public/x is a name of shared mailboxes" in done.err
+    assert (
+        mailwright("import", "alice@example.org", maildir, "--mailbox", "Old", "--json").json["imported"] == 6
+    )
 
 
 def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
