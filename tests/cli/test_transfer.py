@@ -32,7 +32,8 @@ def kept(shell: Shell) -> dict[str, list[tuple[str, int, int, str]]]:
         found: dict[str, list[tuple[str, int, int, str]]] = {}
         for name, subject, flags, date, keywords in tx.all(
             "SELECT b.name, m.subject, p.flags, p.internal_date, p.keywords FROM places p"
-            " JOIN messages m ON m.id = p.message JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
+            " JOIN messages m ON m.id = p.message"
+            " JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
         ):
             found.setdefault(name, []).append((subject.lower(), flags, date, keywords))
         return found
