@@ -229,7 +229,7 @@ def expire(config: Config, picked: Selection) -> tuple[str, int]:
     name = hostname(config)
 
     def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-        return keep_report(tx, address, content, rules, now, config.delivery.separator)
+        return keep_report(tx, address, content, rules, now, config.delivery.separator, name)
 
     report = Reports(rules, Origin(name, config.server.postmaster or f"postmaster@{name}"), keep)
 
