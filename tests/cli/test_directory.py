@@ -109,6 +109,17 @@ def test_ctrl_c_at_a_question_ends_as_ctrl_c_does(mailwright: Shell) -> None:
     ]
 
 
+def test_a_folder_may_have_any_name(shell: Shell) -> None:
+    data = shell.folder / 'a "b" \\c\x7f\t邮件'
+    config = shell.folder / "my config" / "m.toml"
+    done = shell(
+        "init", "--hostname", "a.example", "--domain", "b.example", "--data", data, "--config", config
+    )
+    assert (done.code, done.err) == (0, "")
+    assert f"mailwright serve --config '{config}'" in done.out
+    assert load(config).server.data == data
+
+
 def test_init_replaces_nothing_unasked(shell: Shell) -> None:
     shell.config.write_text("# mine\n")
     done = shell("init", "--hostname", "a.example", "--domain", "a.example")
