@@ -109,9 +109,7 @@ def _text(error: Exception) -> str:
     if not isinstance(error, OSError) or error.filename is None or not error.strerror:
         return str(error)
     remedy = (
-        "; run this as the user of the server, or as one who may"
-        if isinstance(error, PermissionError)
-        else ""
+        "; run this as a user who may, such as the server's" if isinstance(error, PermissionError) else ""
     )
     return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}{remedy}"
 
