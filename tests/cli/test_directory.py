@@ -219,6 +219,7 @@ def test_aliases_and_the_catch_all(mailwright: Shell) -> None:
         (("account", "quota", "alice@example.org", "much"), Exit.USAGE, "is no size"),
         (("account", "app-password", "remove", "alice@example.org", "tv"), Exit.FAILED, "no app password"),
         (("alias", "add", "alice@example.org", "b@example.org"), Exit.FAILED, "is an account"),
+        (("alias", "add", "b@example.org", "B@example.org"), Exit.FAILED, "cannot stand for itself"),
         (("alias", "remove", "no@example.org"), Exit.FAILED, "no alias"),
         (("domain", "add", "exa mple"), Exit.FAILED, "not a domain name"),
         (("domain", "add", "example.org"), Exit.FAILED, "is there already"),

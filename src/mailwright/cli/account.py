@@ -150,7 +150,7 @@ def password(config: Config, address: str, generate: bool, password_stdin: bool)
 
 @account.group(name="app-password")
 def app_password() -> None:
-    """Passwords for one device or program each, which can be taken back one by one."""
+    """Passwords for one device or program each. They can be taken back one by one."""
 
 
 @app_password.command(name="add")
@@ -159,7 +159,7 @@ def app_password() -> None:
 @json_option
 @with_config
 def add_app_password(config: Config, address: str, name: str, as_json: bool) -> None:
-    """Make a password for a device or program, and print it.
+    """Make a password for a device or program, and print it. It replaces one of the same name.
 
     Example: mailwright account app-password add alice@example.org phone
     """
@@ -211,7 +211,7 @@ def remove_app_password(config: Config, address: str, name: str) -> None:
 @click.argument("size", type=Size())
 @with_config
 def quota(config: Config, address: str, size: int) -> None:
-    """Limit how much mail an account may keep; `none` lifts the limit.
+    """Limit how much mail an account may keep. `none` lifts the limit.
 
     Example: mailwright account quota alice@example.org 5GiB
     """

@@ -73,7 +73,7 @@ def change(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @with_config
 def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
-    """List queued recipients, with the reason why they wait."""
+    """List queued recipients, with the reason why they wait. Times are in UTC."""
     from mailwright.cli.opening import read
     from mailwright.queue.operations import entries
 
@@ -104,9 +104,10 @@ def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
 @json_option
 @with_config
 def follow(config: Config, number: int, lines: bool, as_json: bool) -> None:
-    """Tell what becomes of a message as it happens, until nothing of it waits any more; Ctrl-C leaves off.
+    """Tell what becomes of a message as it happens.
 
-    ID is its queue id. With --json each event is a line.
+    It ends when nothing of the message waits any more; Ctrl-C leaves off. ID is its queue id.
+    With --json each event is a line.
     """
     from mailwright.cli.opening import with_store
     from mailwright.queue import trace
@@ -163,7 +164,7 @@ def counts(config: Config, picked: Selection, as_json: bool) -> None:
 @change
 @with_config
 def hold(config: Config, picked: Selection) -> tuple[str, int]:
-    """Keep mail in the queue without trying it, until it is released."""
+    """Keep mail in the queue without trying it. `release` lets it go."""
     from mailwright.queue import operations
 
     return "Held", _repeat(config, operations.hold, picked)
@@ -173,7 +174,7 @@ def hold(config: Config, picked: Selection) -> tuple[str, int]:
 @change
 @with_config
 def release(config: Config, picked: Selection) -> tuple[str, int]:
-    """Let go what was held; a running server does so within a second."""
+    """Let go what was held. A running server does so within a second."""
     from mailwright.queue import operations
 
     return "Released", _repeat(config, operations.release, picked)
@@ -183,7 +184,7 @@ def release(config: Config, picked: Selection) -> tuple[str, int]:
 @change
 @with_config
 def retry(config: Config, picked: Selection) -> tuple[str, int]:
-    """Try now instead of later; a running server does so within a second."""
+    """Try now instead of later. A running server does so within a second."""
     from mailwright.queue import operations
 
     return "Due now:", _repeat(config, operations.retry, picked)
@@ -260,7 +261,7 @@ def delete(config: Config, picked: Selection, yes: bool) -> tuple[str, int]:
 @json_option
 @with_config
 def suppressed(config: Config, account: str, as_json: bool) -> None:
-    """List the addresses that refused an account's mail for good: mail to them is refused at once."""
+    """List the addresses that refused an account's mail. As they did so for good, mail to them is refused at once."""
     from mailwright.cli.opening import read
     from mailwright.directory.accounts import find_account
     from mailwright.queue import usage
@@ -282,7 +283,7 @@ def suppressed(config: Config, account: str, as_json: bool) -> None:
 @json_option
 @with_config
 def unsuppress(config: Config, account: str, address: str, as_json: bool) -> None:
-    """Let an account write again to an address that refused its mail."""
+    """Let an account write again to an address that refused it."""
     from mailwright.cli.opening import write
     from mailwright.directory.accounts import find_account
     from mailwright.queue import usage
@@ -304,7 +305,7 @@ def unsuppress(config: Config, account: str, address: str, as_json: bool) -> Non
 @json_option
 @with_config
 def stopped(config: Config, as_json: bool) -> None:
-    """List the accounts whose mail is held because they sent more than is usual; `release` lets them go on."""
+    """List the accounts whose mail is held. They sent more than is usual; `release` lets them go on."""
     from mailwright.cli.opening import read
     from mailwright.directory.accounts import get_account
     from mailwright.queue import usage

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def trace(config: Config, what: str, lines: bool, limit: int, as_json: bool) -> None:
     """Tell what became of a message, step by step, and why; also why one was refused.
 
-    ID is the one in our reply to the sender, or a queue id.
+    ID is the one in our reply to the sender, or a queue id. Times are in UTC.
 
     \b
     Examples:
