@@ -37,6 +37,35 @@ def test_it_is_told(mailwright: Shell, command: str, code: Exit, told: str) -> N
     assert told in done.err
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "account add \udcff@example.org --generate",
+        "queue list --sender \udcff",
+        "trace \udcff",
+        "alias add \udcff@example.org a@b.c",
+    ],
+)
+def test_what_is_no_text_is_told(mailwright: Shell, command: str) -> None:
+    done = mailwright(*command.split())
+    assert (done.code, done.err) == (Exit.USAGE, "mailwright: what you gave is not in UTF-8\n")
+
+
+@pytest.mark.parametrize("password", ["a\0b", "a\x1bb", "\x7f"])
+def test_a_password_that_no_client_could_send_is_not_taken(mailwright: Shell, password: str) -> None:
+    done = mailwright("account", "password", "alice@example.org", "--password-stdin", stdin=password + "\n")
+    assert (done.code, "it holds a control character" in done.err) == (Exit.USAGE, True)
+
+
+def test_a_name_is_one_line(mailwright: Shell) -> None:
+    for args in (
+        ("add", "b@example.org", "--generate", "--name", "a\nb"),
+        ("app-password", "add", "alice@example.org", "a\nb"),
+    ):
+        done = mailwright("account", *args)
+        assert (done.code, "it holds a control character" in done.err) == (Exit.USAGE, True)
+
+
 def test_a_question_leaves_standard_output_to_json(mailwright: Shell) -> None:
     done = mailwright("queue", "delete", "--all", "--json", stdin="y\n")
     assert done.json == {"recipients": 0}

@@ -43,6 +43,13 @@ class Size(click.ParamType[int]):
         return octets
 
 
+def _line(ctx: click.Context | None, param: click.Parameter | None, text: str) -> str:
+    """Text that stands in a line; a callback of click's."""
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
+        raise click.BadParameter("it holds a control character", ctx, param)
+    return text
+
+
 @click.group()
 def account() -> None:
     """People's mailboxes: who can log in, and receive mail."""
@@ -50,7 +57,7 @@ def account() -> None:
 
 @account.command()
 @click.argument("address")
-@click.option("--name", default="", help="The person's name, as shown to others.")
+@click.option("--name", default="", callback=_line, help="The person's name, as shown to others.")
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="For reports to them.")
 @click.option("--quota", type=Size(), help="How much mail it may keep, as 5GiB.")
 @password_options[0]
@@ -155,7 +162,7 @@ def app_password() -> None:
 
 @app_password.command(name="add")
 @click.argument("address")
-@click.argument("name")
+@click.argument("name", callback=_line)
 @json_option
 @with_config
 def add_app_password(config: Config, address: str, name: str, as_json: bool) -> None:
@@ -289,7 +296,7 @@ def _password(generate: bool, password_stdin: bool) -> str:
         raise click.UsageError("no terminal to ask for the password: give --generate or --password-stdin")
     if not text:
         fail("the password is empty")
-    return str(text)
+    return _line(None, None, str(text))
 
 
 @account.command()

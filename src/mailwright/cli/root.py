@@ -106,6 +106,8 @@ def _near(word: str) -> str | None:
 
 def _text(error: Exception) -> str:
     """What a person is told of it: of a file its name first, and no number."""
+    if isinstance(error, UnicodeEncodeError):
+        return "what you gave is not in UTF-8"
     if not isinstance(error, OSError) or error.filename is None or not error.strerror:
         return str(error)
     remedy = (
@@ -119,4 +121,6 @@ def _exit_code(error: Exception) -> Exit | None:
     for module, name, code in _ERRORS:
         if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return code
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return Exit.USAGE  # octets that are no text, from the command line or standard input
     return Exit.FAILED if isinstance(error, OSError) else None
