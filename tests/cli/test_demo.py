@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli.command import Shell
 from support.demo import Demo, mailwright_command, require, source_path
+
+from mailwright.cli.exits import Exit
 
 SERVICES = ["smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "lmtp"]
 
@@ -119,6 +122,19 @@ def test_a_second_one_on_the_same_data_is_refused(demo: Demo) -> None:
         command, capture_output=True, text=True, env={**os.environ, **source_path()}, timeout=20, check=False
     )
     assert (done.returncode, "runs on" in done.stderr) == (1, True), done
+
+
+@pytest.mark.parametrize("smarthost", ["relay", "relay:", ":25", "relay:0", "relay:65536", "relay:٢٥"])
+def test_a_smarthost_that_cannot_be_leaves_nothing_behind(shell: Shell, smarthost: str) -> None:
+    done = shell("demo", "--data", shell.folder / "new", "--smarthost", smarthost)
+    assert (done.code, "must be HOST:PORT" in done.err) == (Exit.USAGE, True)
+    assert not (shell.folder / "new").exists()
+
+
+def test_passwords_that_cannot_be_read_are_told(shell: Shell) -> None:
+    (shell.folder / "demo.json").write_text("")
+    done = shell("demo", "--data", shell.folder)
+    assert (done.code, "demo.json is damaged" in done.err) == (Exit.FAILED, True)
 
 
 def test_a_port_that_is_taken_is_told(demo: Demo, tmp_path: Path) -> None:

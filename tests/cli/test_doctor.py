@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,8 @@ import apsw
 import pytest
 from cli.command import Shell
 
-from mailwright.cli.checks import Level, _host, _names_match, _published
+from mailwright.cli import checks
+from mailwright.cli.checks import Check, Level, _host, _names_match, _published
 from mailwright.cli.exits import Exit
 from mailwright.cli.records import Record
 from mailwright.config import load
@@ -112,6 +114,21 @@ def test_a_database_that_this_user_may_not_open_is_not_called_damaged(mailwright
     done = mailwright("account", "list")
     assert done.code == Exit.TEMPORARY
     assert "is this user's" in done.err
+
+
+def test_what_this_user_may_not_see_stops_no_other_check(
+    mailwright: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet_ports(mailwright)
+
+    def refuse(*_: object) -> list[Check]:
+        raise PermissionError(errno.EACCES, "Permission denied", "certificate.pem")
+
+    monkeypatch.setattr(checks, "certificate", refuse)
+    done = mailwright("doctor", "--offline", "--json")
+    found = {check["what"]: check for check in done.json}
+    assert (done.code, found["certificate"]["text"]) == (Exit.FAILED, "this user may not use certificate.pem")
+    assert found["store"]["level"] == "ok"
 
 
 def test_a_port_that_another_program_has(mailwright: Shell) -> None:

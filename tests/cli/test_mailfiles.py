@@ -50,6 +50,55 @@ def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
     assert folders(tmp_path / "mail", "Archive")[1].mailbox.startswith("Archive/")
 
 
+@pytest.mark.parametrize(
+    ("path", "mailbox"),
+    [
+        (".&XeVPXA-.&T2BZfQ-", "工作/你好"),  # as Dovecot and Courier write it
+        (".工作", "工作"),
+        ("Clients/&XeVPXA-", "Clients/工作"),
+        (".R&-D", "R&D"),
+        (".R&D", "R&D"),
+        ("R&-D", "R&-D"),
+        (".v1&AC4-2", "v1.2"),
+        ("..hidden", "hidden"),
+        ("...", "INBOX"),
+    ],
+)
+def test_folders_are_named_as_their_owner_reads_them(tmp_path: Path, path: str, mailbox: str) -> None:
+    maildir(tmp_path / path)
+    assert [folder.mailbox for folder in folders(tmp_path, "INBOX")] == [mailbox]
+
+
+@pytest.mark.parametrize(
+    "name", ["Work/2024", "工作/你好", "R&D", "v1.2/.x", "..", "a/../b", "back\\slash", "工.作"]
+)
+def test_a_mailbox_keeps_its_name_in_a_maildir(tmp_path: Path, name: str) -> None:
+    maildir(tmp_path / mailfiles.maildir_folder(name))
+    assert [path.parent for path in tmp_path.rglob("cur")] == [tmp_path / mailfiles.maildir_folder(name)]
+    assert [folder.mailbox for folder in folders(tmp_path, "INBOX")] == [name]
+
+
+def test_keywords_in_a_maildir_are_dovecots(tmp_path: Path) -> None:
+    box = maildir(tmp_path / "m", **{"1:2,Sab": MESSAGE, "2:2,z": MESSAGE, "3:2,c": MESSAGE})
+    (box / "dovecot-keywords").write_text('0 $Junk\n1 Bill\n2 not"one\nnonsense\n99 x\n')
+    found = {
+        message.where[-7:]: message.keywords for message in read(Folder("INBOX", box, "maildir"), pytest.fail)
+    }
+    assert sorted(found.values()) == ["", "", "$Junk Bill"]
+    assert mailfiles.maildir_letters("New $Junk", known := mailfiles.maildir_keywords(box)) == "ad"
+    assert known["d"] == "New"
+
+
+def test_thunderbird_keeps_flags_and_folders_its_own_way(tmp_path: Path) -> None:
+    (tmp_path / "Work.sbd").mkdir()
+    (tmp_path / "Work.sbd" / "2024").write_bytes(
+        b"From - Thu Jan  1 00:00:00 2015\nX-Mozilla-Status: 0007\nSubject: x\n\nx\n"
+    )
+    (folder,) = folders(tmp_path, "INBOX")
+    (found,) = read(folder, pytest.fail)
+    assert (folder.mailbox, found.flags) == ("Work/2024", Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED)
+
+
 def test_folders_that_were_empty_may_be_missing(tmp_path: Path) -> None:
     for name in ("cur", ".Only cur/cur", ".Only new/new", ".Only new/tmp", "new/new"):
         (tmp_path / name).mkdir(parents=True)
@@ -72,7 +121,7 @@ def test_what_is_neither_is_told(tmp_path: Path) -> None:
         folders(tmp_path / "x", "INBOX")
     with pytest.raises(ValueError, match="neither a Maildir"):
         folders(tmp_path, "INBOX")
-    with pytest.raises(ValueError, match="not there"):
+    with pytest.raises(ValueError, match="neither a file nor a folder"):
         folders(tmp_path / "y", "INBOX")
 
 
@@ -144,8 +193,8 @@ lines = st.lists(
 def test_what_is_written_as_mbox_is_read_back(body: list[bytes], date: int, flags: int) -> None:
     content = b"Subject: x\r\n\r\n" + b"".join(line + b"\r\n" for line in body)
     file = io.BytesIO()
-    mailfiles.write_mbox(file, content, date, flags)
-    mailfiles.write_mbox(file, content, date, flags)
+    mailfiles.write_mbox(file, content, date, flags, "$Junk Bill")
+    mailfiles.write_mbox(file, content, date, flags, "$Junk Bill")
     file.seek(0)
     texts = [(line, mailfiles.to_crlf(text)) for line, text in mailfiles._mbox_texts(file)]
     assert len(texts) == 2
@@ -154,7 +203,8 @@ def test_what_is_written_as_mbox_is_read_back(body: list[bytes], date: int, flag
         assert head.startswith(b"Subject: x\r\nStatus: ")
         assert rest == content.partition(b"\r\n\r\n")[2]
         assert mailfiles.from_date(line) == date
-        assert mailfiles.status_flags(text) == flags
+        message, found, keywords = mailfiles.from_mbox(text)
+        assert (mailfiles.to_crlf(message), found, keywords) == (content, flags, "$Junk Bill")
 
 
 @given(st.binary(max_size=300))

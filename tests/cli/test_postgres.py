@@ -45,7 +45,7 @@ def test_directory_import_and_doctor(postgres: Shell, tmp_path: Path) -> None:
     assert postgres("import", "alice@example.org", tmp_path / "m.mbox", "--json").json["imported"] == 1
     assert postgres("import", "alice@example.org", tmp_path / "m.mbox", "--json").json["known"] == 1
     checks = {check["what"]: check for check in postgres("doctor", "--offline", "--json").json}
-    assert checks["store"]["text"] == "1 accounts, 1 messages, all counts agree"
+    assert checks["store"]["text"] == "1 account, 1 message, all counts agree"
     assert postgres("queue", "counts", "--json").json == []
 
 

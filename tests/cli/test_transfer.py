@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import mailbox
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -22,16 +25,17 @@ from mailwright.store.model import Flag
 TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
 
 
-def kept(shell: Shell) -> dict[str, list[tuple[str, int, int]]]:
-    """Subject, flags and date of all messages, by mailbox."""
+def kept(shell: Shell) -> dict[str, list[tuple[str, int, int, str]]]:
+    """Subject, flags, date and keywords of all messages, by mailbox."""
 
-    def all_of(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
-        found: dict[str, list[tuple[str, int, int]]] = {}
-        for name, subject, flags, date in tx.all(
-            "SELECT b.name, m.subject, p.flags, p.internal_date FROM places p JOIN messages m ON m.id = p.message"
+    def all_of(tx: Transaction) -> dict[str, list[tuple[str, int, int, str]]]:
+        found: dict[str, list[tuple[str, int, int, str]]] = {}
+        for name, subject, flags, date, keywords in tx.all(
+            "SELECT b.name, m.subject, p.flags, p.internal_date, p.keywords FROM places p"
+            " JOIN messages m ON m.id = p.message"
             " JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
         ):
-            found.setdefault(name, []).append((subject.lower(), flags, date))
+            found.setdefault(name, []).append((subject.lower(), flags, date, keywords))
         return found
 
     return read(load(shell.config), all_of)
@@ -56,13 +60,13 @@ def test_a_maildir_comes_in_with_flags_and_dates(mailwright: Shell, maildir: Pat
     assert done.json == {"imported": 5, "known": 0, "failed": 0}
     assert kept(mailwright) == {
         "INBOX": [
-            ("mail 0", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_000),
-            ("mail 1", Flag.SEEN, 1_700_000_001),
-            ("mail 2", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_002),
+            ("mail 0", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_000, ""),
+            ("mail 1", Flag.SEEN, 1_700_000_001, ""),
+            ("mail 2", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_002, ""),
         ],
         "Work/2024": [
-            ("mail 3", Flag.SEEN, 1_700_000_003),
-            ("mail 4", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_004),
+            ("mail 3", Flag.SEEN, 1_700_000_003, ""),
+            ("mail 4", Flag.FLAGGED | Flag.ANSWERED, 1_700_000_004, ""),
         ],
     }
 
@@ -77,18 +81,35 @@ def test_a_second_import_brings_only_what_is_new(mailwright: Shell, maildir: Pat
     }
 
 
-def test_out_and_in_again_is_the_same(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+def test_out_and_in_again_is_the_same(mailwright: Shell, maildir: Path, tmp_path: Path, kind: str) -> None:
+    (maildir / "cur" / "k:2,Sab").write_text(TEXT.format(n=9))
+    (maildir / "dovecot-keywords").write_text("0 $Junk\n1 Bill\n")
+    (maildir / ".&XeVPXA-" / "cur").mkdir(parents=True)
+    (maildir / ".&XeVPXA-" / "cur" / "1:2,F").write_text(TEXT.format(n=8))
     mailwright("import", "alice@example.org", maildir)
     before = kept(mailwright)
-    for kind in ("maildir", "mbox"):
-        out = tmp_path / kind
-        assert mailwright("export", "alice@example.org", out, "--format", kind, "--json").json["written"] == 5
-        name = f"{kind}@example.org"
-        mailwright("account", "add", name, "--generate")
-        mailwright("import", name, out)
-        mailwright("account", "remove", "alice@example.org", "--yes") if kind == "mbox" else None
-    mailwright("account", "remove", "maildir@example.org", "--yes")
+    assert set(before) == {"INBOX", "Work/2024", "工作"}
+    assert {keywords for box in before.values() for *_, keywords in box} == {"", "$Junk Bill"}
+    out = tmp_path / "out"
+    assert mailwright("export", "alice@example.org", out, "--format", kind, "--json").json["written"] == 7
+    again = mailwright("import", "alice@example.org", out, "--json")
+    assert again.json == {"imported": 0, "known": 7, "failed": 0}  # octet for octet
+    mailwright("account", "add", "new@example.org", "--generate")
+    mailwright("import", "new@example.org", out)
+    mailwright("account", "remove", "alice@example.org", "--yes")
     assert kept(mailwright) == before
+
+
+def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shell, maildir: Path) -> None:
+    (maildir / ".Public.x" / "cur").mkdir(parents=True)
+    (maildir / ".Public.x" / "cur" / "1:2,S").write_text(TEXT.format(n=9))
+    done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
+    assert "Public/x is a name of shared mailboxes" in done.err
+    assert (
+        mailwright("import", "alice@example.org", maildir, "--mailbox", "Old", "--json").json["imported"] == 6
+    )
 
 
 def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
@@ -232,3 +253,91 @@ def test_no_restore_under_a_running_server(mailwright: Shell, tmp_path: Path) ->
     with lock_data(load(mailwright.config)):
         done = mailwright("restore", tmp_path / "b", "--yes")
     assert (done.code, "stop it first" in done.err) == (Exit.FAILED, True)
+
+
+def test_what_a_restore_replaces_is_moved_aside_whole(mailwright: Shell, tmp_path: Path) -> None:
+    data = mailwright.folder / "data"
+    (data / "key.pem").write_text("old")
+    mailwright("backup", tmp_path / "b")
+    (data / "key.pem").write_text("new")
+    assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    (aside,) = data.glob("before-restore-*")
+    assert ((data / "key.pem").read_text(), (aside / "key.pem").read_text()) == ("old", "new")
+    assert not list(data.glob("*.restoring"))
+
+
+def test_a_restore_that_fails_changes_nothing(
+    mailwright: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailwright("backup", tmp_path / "b")
+    mailwright("account", "add", "bob@example.org", "--generate")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "mail.sqlite")
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, done.err) == (
+        Exit.FAILED,
+        "mailwright: cannot use mail.sqlite: No space left on device\n",
+    )
+    assert len(mailwright("account", "list", "--json").json) == 2
+    assert not list((mailwright.folder / "data").glob("*restor*"))
+
+
+def test_what_root_makes_belongs_to_the_server(mailwright: Shell, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        return  # others can make nothing for the server
+    data = mailwright.folder / "data"
+    for path in [data, *data.rglob("*")]:
+        os.chown(path, 65_534, 65_534)
+    assert mailwright("domain", "add", "two.example").code == Exit.OK
+    assert mailwright("backup", tmp_path / "b").code == Exit.OK
+    assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    names = {path.name: path.stat().st_uid for path in data.rglob("*")}
+    assert set(names.values()) == {65_534}, names
+    assert "two.example" in names
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("mail.sqlite", b"", "no store of ours"),
+        ("mail.sqlite", b"?" * 100_000, "file is not a database"),
+        ("manifest.json", b"[]", "it is not as `mailwright backup` writes it"),
+        ("manifest.json", b'{"files": []}', "it is not as `mailwright backup` writes it"),
+        ("manifest.json", b"{", "it cannot be read"),
+        ("manifest.json", None, "it is not there"),
+    ],
+)
+def test_what_is_no_backup_is_told(
+    mailwright: Shell, tmp_path: Path, name: str, content: bytes | None, told: str
+) -> None:
+    mailwright("backup", tmp_path / "b")
+    path = tmp_path / "b" / name
+    path.unlink() if content is None else path.write_bytes(content)
+    if content is not None and name != "manifest.json":
+        manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+        manifest["files"][name] = hashlib.sha256(content).hexdigest()
+        (tmp_path / "b" / "manifest.json").write_text(json.dumps(manifest))
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, done.out) == (Exit.FAILED, "")
+    assert told in done.err
+
+
+def test_a_store_that_is_damaged_is_told_by_the_backup(mailwright: Shell, tmp_path: Path) -> None:
+    database = mailwright.folder / "data" / "mail.sqlite"
+    database.write_bytes(b"?" * 100_000)
+    done = mailwright("backup", tmp_path / "b")
+    assert (done.code, "file is not a database" in done.err) == (Exit.FAILED, True)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_backup_for_another_place_of_the_bodies_is_not_restored(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, "see [store] blobs" in done.err) == (Exit.FAILED, True)
+    assert mailwright("backup", tmp_path / "c", "--json").json["messages"] == 0
+    assert mailwright("restore", tmp_path / "c", "--yes").code == Exit.OK

@@ -110,12 +110,42 @@ def test_routes_are_sections_in_order() -> None:
         ('[queue]\nexpire_after = "1h"', "warning_after must come before expire_after"),
         ("[queue]\nretries = []", "m:2: [queue] retries needs a wait or more"),
         ('[store]\ndatabase = "mysql://x"', "m:2: [store] database must be a path or postgresql://"),
+        ("[[queue.route]]\nname = 'x'", "m:1: [queue] unknown setting 'route'; did you mean 'routes'?"),
+        ("quue.deliver = true", "m:1: unknown setting 'quue'; did you mean 'queue'?"),
+        ('[log]\nlevel = "INFO"', 'not "INFO"; did you mean "info"?'),
+        ("[queue]\njitter = nan", "m:2: [queue] jitter must be a number, not nan"),
+        ("[queue]\nexpire_after = inf", "m:2: [queue] expire_after must be a number, not inf"),
+        ("[queue]\nport = 99999", "m:2: [queue] port is 99999, but ports end at 65535"),
+        ("[queue]\nconnections = 0", "m:2: [queue] connections must be more than 0"),
+        ('[queue]\nsources = ["here"]', 'm:2: [queue] sources takes addresses such as "192.0.2.1", not "here"'),
+        ('[queue]\nproxy = "proxy:1080"', 'm:2: [queue] proxy must be "socks5://[user:password@]host:port"'),
+        ('[[queue.routes]]\nname = "x"\nproxy = "http://p:1"', "m:3: [queue.routes] proxy must be"),
+        ('[[queue.routes]]\nname = "x"\nport = 70000', "m:3: [queue.routes] port is 70000, but ports end"),
+        ('[[queue.routes]]\nname = "x"\nhosts = ["a b"]', "m:3: [queue.routes] hosts: 'a b' is not a domain name"),
+        ('[[queue.routes]]\nname = "x"\nsenders = ["@a b"]', "m:3: [queue.routes] senders: 'a b' is not a domain"),
+        ('[[queue.routes]]\nname = "x"\n[[queue.routes]]\nname = "x"', 'm:3: [[queue.routes]] has "x" twice'),
+        ("[limits]\nsmtp_command_line = 0", "m:2: [limits] smtp_command_line must be more than 0"),
+        ('[dns]\nservers = ["dns.example:53"]', 'm:2: [dns] servers takes addresses such as "192.0.2.1"'),
+        ("[dns]\ntimeout = 0", "m:2: [dns] timeout must be more than 0"),
+        ('[server]\npostmaster = "me"', "m:2: [server] postmaster must be an address, name@domain"),
+        ('[server]\ndata = "/a\\u0000b"', "m:2: [server] data must not hold the character NUL"),
         ('[server]\nhostname = "a', "m:2: is not valid TOML: Unterminated string"),
         ('[server]\nhostname = "a"\n[server]\n', "m:3: is not valid TOML at column"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_line_and_a_remedy(text: str, told: str) -> None:
     assert told in "\n".join(problems(text))
+
+
+def test_domains_may_be_written_in_their_own_script() -> None:
+    config = parse(
+        '[server]\nhostname = "邮件.例子.中国"\n[[queue.routes]]\nname="x"\ndomains = ["例子.中国", ".例子.中国", "*"]'
+        '\nhosts = ["[mx:relay.example]", "192.0.2.1", "::1"]\nsenders = ["@例子.中国"]\nproxy = "socks5://u:p@[::1]:1080"\n'
+    )
+    assert config.server.hostname == "xn--5nq051n.xn--fsqu00a.xn--fiqs8s"
+    (route,) = config.queue.routes
+    assert route.senders == ("@xn--fsqu00a.xn--fiqs8s",)
+    assert route.domains == ("xn--fsqu00a.xn--fiqs8s", ".xn--fsqu00a.xn--fiqs8s", "*")
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:

@@ -12,6 +12,7 @@ from support.stores import open_store
 from mailwright.base.clock import ManualClock
 from mailwright.delivery import story
 from mailwright.delivery.inbound import loop_step
+from mailwright.delivery.local import keep_report
 from mailwright.delivery.mailroom import DeliveryMailroom, MailroomRules
 from mailwright.delivery.routing import Router
 from mailwright.delivery.signing import KeyRing
@@ -35,6 +36,7 @@ from mailwright.mailauth.dkim.key import dump_private_key, generate_key
 from mailwright.net.api import Peer, TLSInfo
 from mailwright.queue.intake import Lease
 from mailwright.queue.intake import Queued as InQueue
+from mailwright.queue.model import Rules
 from mailwright.queue.srs import Rewriter
 from mailwright.queue.usage import Suppression, suppress
 from mailwright.queue.values import NewMessage
@@ -170,11 +172,23 @@ async def test_several_recipients_share_one_blob_and_are_not_named(house: House)
     assert row == (1,)
 
 
+async def test_a_report_to_the_postmaster_of_our_own_name_stays_here(house: House) -> None:
+    def keep(tx: Transaction, address: str) -> bool:
+        return keep_report(tx, address, MESSAGE, Rules(), house.clock.now(), "+", "mx.example.org")
+
+    assert await house.store.write(keep, "postmaster@mx.example.org")
+    (content,) = await house.inbox("alice@example.org")
+    assert content.endswith(MESSAGE)
+    assert not await house.store.write(keep, "postmaster@elsewhere.example")
+
+
 async def test_who_may_be_written_to(house: House) -> None:
     await house.store.write(add_account, "gone@example.org", now=1)
     await house.store.write(set_disabled, "gone@example.org", True)
     assert await house.check("alice@example.org") is None
     assert await house.check("postmaster") is None
+    assert await house.check("Postmaster@mx.example.org") is None
+    assert await house.check("other@mx.example.org") == replies.RELAY_DENIED
     assert await house.check("nobody@example.org") == replies.NO_SUCH_USER
     assert await house.check("gone@example.org") == replies.ACCOUNT_DISABLED
     assert await house.check("x@elsewhere.example") == replies.RELAY_DENIED

@@ -95,6 +95,12 @@ def test_the_short_help_of_a_command_is_told_without_loading_it() -> None:
         assert len(text) < 80, name
 
 
+def test_a_list_of_commands_has_whole_sentences_on_80_columns() -> None:
+    for path, command in all_commands(root):
+        listed = command.get_help(click.Context(command, info_name=path, terminal_width=80))
+        assert "..." not in listed.partition("Commands:")[2], path
+
+
 def test_every_citation_is_a_standard_we_know() -> None:
     assert rfc.missing() == [], "look them up, then `python docs/rfc.py --add`"
 

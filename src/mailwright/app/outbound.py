@@ -75,7 +75,7 @@ class Outbound:
             return keys.sign_message(content, clock.now()) + content
 
         def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-            return keep_report(tx, address, content, rules, now, config.delivery.separator)
+            return keep_report(tx, address, content, rules, now, config.delivery.separator, hostname)
 
         self._db, self._clock = store.db, clock
         self._subscribe = partial(store.notify.subscribe, QUEUE, self._heard)

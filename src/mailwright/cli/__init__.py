@@ -7,7 +7,12 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
+    import io
+    import sys
+
     from mailwright.cli.root import root
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a letter shows its number
+        sys.stdout.reconfigure(errors="backslashreplace")
     root(prog_name="mailwright")
     raise SystemExit(0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from mailwright.cli.options import json_option, with_config
+from mailwright.cli.options import LARGEST, json_option, with_config
 from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
@@ -37,7 +37,17 @@ class Size(click.ParamType[int]):
         found = re.fullmatch(r"(\d+)\s*([kmgt]?)i?b?", str(value).strip().lower())
         if found is None:
             self.fail(f"{value!r} is no size; write 5GiB, 500MiB, or none", param, ctx)
-        return int(found[1]) * self._units[found[2]]
+        octets = int(found[1]) * self._units[found[2]]
+        if octets > LARGEST:
+            self.fail(f"{value!r} is more than can be counted; `none` is no limit", param, ctx)
+        return octets
+
+
+def _line(ctx: click.Context | None, param: click.Parameter | None, text: str) -> str:
+    """Text that stands in a line; a callback of click's."""
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
+        raise click.BadParameter("it holds a control character", ctx, param)
+    return text
 
 
 @click.group()
@@ -47,7 +57,7 @@ def account() -> None:
 
 @account.command()
 @click.argument("address")
-@click.option("--name", default="", help="The person's name, as shown to others.")
+@click.option("--name", default="", callback=_line, help="The person's name, as shown to others.")
 @click.option("--language", type=click.Choice(["en", "zh"]), default="en", help="For reports to them.")
 @click.option("--quota", type=Size(), help="How much mail it may keep, as 5GiB.")
 @password_options[0]
@@ -147,16 +157,16 @@ def password(config: Config, address: str, generate: bool, password_stdin: bool)
 
 @account.group(name="app-password")
 def app_password() -> None:
-    """Passwords for one device or program each, which can be taken back one by one."""
+    """Passwords for one device or program each. They can be taken back one by one."""
 
 
 @app_password.command(name="add")
 @click.argument("address")
-@click.argument("name")
+@click.argument("name", callback=_line)
 @json_option
 @with_config
 def add_app_password(config: Config, address: str, name: str, as_json: bool) -> None:
-    """Make a password for a device or program, and print it.
+    """Make a password for a device or program, and print it. It replaces one of the same name.
 
     Example: mailwright account app-password add alice@example.org phone
     """
@@ -208,7 +218,7 @@ def remove_app_password(config: Config, address: str, name: str) -> None:
 @click.argument("size", type=Size())
 @with_config
 def quota(config: Config, address: str, size: int) -> None:
-    """Limit how much mail an account may keep; `none` lifts the limit.
+    """Limit how much mail an account may keep. `none` lifts the limit.
 
     Example: mailwright account quota alice@example.org 5GiB
     """
@@ -274,17 +284,19 @@ def _set_password(config: Config, address: str, name: str, generate: bool, passw
 def _password(generate: bool, password_stdin: bool) -> str:
     from mailwright.directory.passwords import generate_password
 
+    if generate and password_stdin:
+        raise click.UsageError("--generate makes a password, --password-stdin reads one: give one of them")
     if generate:
         return generate_password()
     if password_stdin:
         text = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
-        text = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
         raise click.UsageError("no terminal to ask for the password: give --generate or --password-stdin")
     if not text:
         fail("the password is empty")
-    return str(text)
+    return _line(None, None, str(text))
 
 
 @account.command()

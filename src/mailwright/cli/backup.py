@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -61,7 +62,7 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
     files = {str(path.relative_to(target)): digest(path) for path in files_in(target)}
     manifest = {"version": __version__, "made_at": datetime.now(UTC).isoformat(), **checked, "files": files}
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
-    _sync(target)
+    sync(*target.rglob("*"), target)
     octets = sum(path.stat().st_size for path in files_in(target))
     if as_json:
         echo_json({"target": str(target), "bytes": octets, **checked})
@@ -72,10 +73,16 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
 
 def copy_sqlite(source: Path, target: Path) -> None:
     """Copy a database that may be in use; the copy is one snapshot, in one file."""
-    import apsw
-
     if not source.exists():
         fail(f"there is no store at {source}; check [server] data in the configuration")
+    with told(source):
+        _copy(source, target)
+    target.chmod(0o600)
+
+
+def _copy(source: Path, target: Path) -> None:
+    import apsw
+
     origin = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
     copy = apsw.Connection(str(target))
     # An open read transaction pins the snapshot: otherwise each commit of the server would start the copy again.
@@ -91,8 +98,28 @@ def copy_sqlite(source: Path, target: Path) -> None:
     copy.close()
 
 
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """End the command with what is wrong with a database file. Raises TemporaryFailure when it is out of reach."""
+    import apsw
+
+    from mailwright.store.db.file import as_store_error
+
+    try:
+        yield
+    except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+        fail(f"{path} is damaged, or no store of ours: {error}")
+    except apsw.Error as error:
+        raise as_store_error(error) from error
+
+
 def verify_sqlite(path: Path, blobs: Path, *, content: bool) -> dict[str, Any]:
     """Check a copy: its structure, and with `content` the hash of each message. Ends the command when it is wrong."""
+    with told(path):
+        return _verify(path, blobs, content)
+
+
+def _verify(path: Path, blobs: Path, content: bool) -> dict[str, Any]:
     import apsw
 
     from mailwright.store.blobs.api import is_hash_of
@@ -103,7 +130,7 @@ def verify_sqlite(path: Path, blobs: Path, *, content: bool) -> dict[str, Any]:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     wrong = [str(text) for (text,) in connection.execute("PRAGMA integrity_check(10)") if text != "ok"]
     if wrong:
-        fail(f"{path} is damaged: {'; '.join(wrong)}. Run `mailwright doctor` on the store")
+        fail(f"{path} is damaged: {'; '.join(wrong)}")
     tx = SQLiteTransaction(connection, DiskBlobs(blobs) if blobs.exists() else DatabaseBlobs())
     row = tx.one("SELECT count(*) FROM messages")
     messages = int(row[0]) if row else 0
@@ -159,12 +186,14 @@ def _copy_files(config: Config, target: Path) -> None:
         shutil.copytree(config.dkim_directory, target / "dkim", dirs_exist_ok=True)
     if config.store.blobs != "database":
         # After the database: a blob is written before the row that names it.
-        shutil.copytree(config.store.blobs, target / "blobs")
+        (target / "blobs").mkdir()
+        if Path(config.store.blobs).exists():
+            shutil.copytree(config.store.blobs, target / "blobs", dirs_exist_ok=True)
 
 
-def _sync(folder: Path) -> None:
+def sync(*paths: Path) -> None:
     """Nothing is told as done that a power cut could take back."""
-    for path in [*folder.rglob("*"), folder]:
+    for path in paths:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailwright.cli.domain import hostname
+from mailwright.cli.output import counted
 
 if TYPE_CHECKING:
     from mailwright.cli.records import Record
@@ -79,15 +80,21 @@ def certificate(config: Config) -> list[Check]:
     name = hostname(config)
     found = []
     if days < 0:
-        found.append(Check("certificate", Level.WRONG, f"{path} ended {-days} days ago", "renew it"))
+        found.append(
+            Check("certificate", Level.WRONG, f"{path} ended {counted(-days, 'day')} ago", "renew it")
+        )
     elif days < 14 and given:
-        found.append(Check("certificate", Level.WARNING, f"{path} ends in {days} days", "renew it"))
+        found.append(
+            Check("certificate", Level.WARNING, f"{path} ends in {counted(days, 'day')}", "renew it")
+        )
     if not _names_match(names, name):
         text = f"{path} is for {', '.join(names) or 'no name'}, not for {name}"
         found.append(Check("certificate", Level.WRONG, text, f"get one for {name}, or set [server] hostname"))
     if not given:
         found.append(Check("certificate", Level.WARNING, f"{path} is self-signed", trusted))
-    return found or [Check("certificate", Level.OK, f"{path} for {', '.join(names)}, good for {days} days")]
+    return found or [
+        Check("certificate", Level.OK, f"{path} for {', '.join(names)}, good for {counted(days, 'day')}")
+    ]
 
 
 def store(config: Config, deep: bool) -> list[Check]:
@@ -107,7 +114,13 @@ def store(config: Config, deep: bool) -> list[Check]:
         found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
     if deep:
         found += _contents(config)
-    return found or [Check("store", Level.OK, f"{accounts} accounts, {messages} messages, all counts agree")]
+    return found or [
+        Check(
+            "store",
+            Level.OK,
+            f"{counted(accounts, 'account')}, {counted(messages, 'message')}, all counts agree",
+        )
+    ]
 
 
 def _contents(config: Config) -> list[Check]:

@@ -43,7 +43,7 @@ PORTS: Final = {
 )
 @click.option(
     "--base-port",
-    type=click.IntRange(1, 65_535 - len(PORTS)),
+    type=click.IntRange(1, 65_536 - len(PORTS)),
     metavar="N",
     help=f"Use the ports from N to N+{len(PORTS) - 1}, in the order of the JSON output.",
 )
@@ -66,9 +66,9 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
     from mailwright.net.errors import CannotListen
 
     data = data.absolute()
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     ports = PORTS if base_port is None else {name: base_port + n for n, name in enumerate(PORTS)}
     config = demo_config(data, ports, smarthost)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
     set_up_log(config.log)
     accounts = _passwords(data / "demo.json")
 
@@ -100,7 +100,7 @@ def demo_config(data: Path, ports: dict[str, int], smarthost: str | None) -> Con
     from mailwright.config import Address, Auth, Config, Listener, Listeners, Log, Queue, Route, Server
 
     host, _, port = (smarthost or "").rpartition(":")
-    if smarthost and not (host and port.isdigit()):
+    if smarthost and not (host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
         raise click.BadParameter("must be HOST:PORT", param_hint="--smarthost")
     no_limit = 10**9
     return dataclasses.replace(
@@ -139,6 +139,8 @@ def _passwords(file: Path) -> dict[str, str]:
         known = {f"{person}@{DOMAIN}": generate_password() for person in PEOPLE}
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
             json.dump(known, new)
+    except ValueError:
+        fail(f"{file} is damaged, and the passwords with it; remove {file.parent} to begin anew")
     return dict(known)
 
 

@@ -51,13 +51,18 @@ def _all(config: Config, offline: bool, deep: bool) -> Iterator[Check]:
     from mailwright.cli import checks
 
     yield Check("configuration", Level.OK, "every setting is known and fits")
-    steps: list[Callable[[], list[Check]]] = [
-        lambda: checks.data_folder(config),
-        lambda: checks.certificate(config),
-        lambda: checks.store(config, deep),
-        lambda: checks.ports(config),
-    ]
+    steps: dict[str, Callable[[], list[Check]]] = {
+        "data folder": lambda: checks.data_folder(config),
+        "certificate": lambda: checks.certificate(config),
+        "store": lambda: checks.store(config, deep),
+        "ports": lambda: checks.ports(config),
+    }
     if not offline:
-        steps.append(lambda: asyncio.run(checks.dns(config)))
-    for step in steps:
-        yield from step()
+        steps["DNS"] = lambda: asyncio.run(checks.dns(config))
+    for what, step in steps.items():
+        try:
+            found = step()
+        except PermissionError as error:
+            remedy = "run this as the user of the server"
+            found = [Check(what, Level.WRONG, f"this user may not use {error.filename}", remedy)]
+        yield from found

@@ -25,7 +25,7 @@ def domain() -> None:
 @json_option
 @with_config
 def add(config: Config, name: str, as_json: bool) -> None:
-    """Take mail for a domain; makes its DKIM keys and prints the DNS records to publish.
+    """Take mail for a domain. Makes its DKIM keys and prints the DNS records to publish.
 
     Example: mailwright domain add example.org
     """

@@ -38,19 +38,19 @@ def export(
     """Write an account's mail into a folder, as Maildir++ or as one mbox file for each mailbox.
 
     The server may be running. Maildir: what was written before is passed over, so that an export can be run again.
+    mbox: each file is written anew, and a message whose last line does not end is given its end.
 
     Example: mailwright export alice@example.org backup/alice
     """
     from mailwright.cli.opening import with_store
 
-    target.mkdir(parents=True, exist_ok=True, mode=0o700)
     written, passed = with_store(config, lambda store: _export_all(store, address, target, kind, mailbox))
     if as_json:
         echo_json({"written": written, "known": passed})
     else:
         click.echo(
             f"Wrote {counted(written, 'message')} to {target}"
-            + (f"; {passed} were there already." if passed else ".")
+            + (f"; there already: {passed}." if passed else ".")
         )
 
 
@@ -65,6 +65,7 @@ async def _export_all(
     if unknown := set(names) - {box.name for box in boxes}:
         fail(f"{address} has no mailbox {', '.join(sorted(unknown))}")
     boxes = [box for box in boxes if not names or box.name in names]
+    await asyncio.to_thread(target.mkdir, mode=0o700, parents=True, exist_ok=True)
     written = passed = 0
     with progress() as bars:
         for box in boxes:
@@ -113,18 +114,30 @@ def _next(tx: Transaction, account: int, mailbox: int, after: int) -> list[Place
 
 def _maildir(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool]:
     """Writes messages into a Maildir++ folder; False for one that is there already."""
-    from mailwright.cli.mailfiles import maildir_name, maildir_suffix
+    from mailwright.cli import mailfiles
 
-    folder = target if box.name == "INBOX" else target / ("." + _safe(box.name).replace("/", "."))
+    folder = target if box.name == "INBOX" else target / mailfiles.maildir_folder(box.name)
     for part in ("cur", "new", "tmp"):
         (folder / part).mkdir(parents=True, exist_ok=True, mode=0o700)
+    letters = mailfiles.maildir_keywords(folder)
     known = {path.name.partition(":2,")[0]: path for path in (folder / "cur").iterdir()}
 
     def put(place: Place | None, content: bytes) -> bool:
         if place is None:
+            lines = [f"{ord(letter) - ord('a')} {word}\n" for letter, word in sorted(letters.items())]
+            if lines:
+                (folder / mailfiles.MAILDIR_KEYWORDS).write_text("".join(lines), "utf-8")
             return True
-        name = maildir_name(place.internal_date, box.uidvalidity, place.uid, len(content))
-        final = folder / "cur" / (name + maildir_suffix(place.flags))
+        name = mailfiles.maildir_name(place.internal_date, box.uidvalidity, place.uid, len(content))
+        final = (
+            folder
+            / "cur"
+            / (
+                name
+                + mailfiles.maildir_suffix(place.flags)
+                + mailfiles.maildir_letters(place.keywords, letters)
+            )
+        )
         if (old := known.get(name)) is not None:
             if old != final:
                 old.rename(final)  # its flags changed
@@ -152,7 +165,7 @@ def _mbox(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool]:
             file.close()
             temporary.replace(final)
         else:
-            write_mbox(file, content, place.internal_date, place.flags)
+            write_mbox(file, content, place.internal_date, place.flags, place.keywords)
         return True
 
     return put

@@ -35,8 +35,9 @@ _AT_ONCE: Final = 32  # messages on their way into the store, so that they share
 def imports(config: Config, address: str, source: Path, mailbox: str, as_json: bool) -> None:
     """Bring mail in from a Maildir (with its subfolders), an mbox file, or a folder of them.
 
-    Flags and dates are kept. A message that its mailbox has already, octet for octet, is passed over, so that an
-    import can be run again. The server may be running; mail clients see what came within a second.
+    Flags, keywords and dates are kept, as Dovecot, mutt and Thunderbird write them. A message that its mailbox has
+    already, octet for octet, is passed over, so that an import can be run again. The server may be running; mail
+    clients see what came within a second.
 
     \b
     Examples:
@@ -55,8 +56,11 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
         echo_json(dict(counts))
     else:
         text = f"Imported {counted(counts['imported'], 'message')} into {counted(len(found), 'mailbox', 'mailboxes')}"
-        text += f"; {counts['known']} were there already" if counts["known"] else ""
-        click.echo(text + (f"; {counts['failed']} could not be kept." if counts["failed"] else "."))
+        text += f"; there already: {counts['known']}" if counts["known"] else ""
+        click.echo(
+            text
+            + (f"; not imported, for the reasons above: {counts['failed']}." if counts["failed"] else ".")
+        )
     if counts["failed"]:
         raise SystemExit(1)
 
@@ -77,9 +81,14 @@ async def _import_all(store: Store, address: str, found: list[Folder]) -> Counte
 async def _import_folder(
     store: Store, account: int, folder: Folder, counts: Counter[str], bars: Progress, task: object
 ) -> None:
-    from mailwright.cli.mailfiles import read
+    from mailwright.cli.mailfiles import count, read
+    from mailwright.store.errors import NotAllowed
 
-    mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
+    try:
+        mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
+    except NotAllowed as error:
+        _fail(counts, f"{folder.path}: {error}", await asyncio.to_thread(count, folder))
+        return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
     messages = read(folder, lambda why: _fail(counts, why))
@@ -108,7 +117,14 @@ async def _import_one(store: Store, account: int, mailbox: int, found: Found, co
         await incoming.write(found.content)
         message = await incoming.finish()
         await store.write(
-            add, account, mailbox, message, now=now, flags=found.flags, internal_date=found.date or now
+            add,
+            account,
+            mailbox,
+            message,
+            now=now,
+            flags=found.flags,
+            keywords=found.keywords,
+            internal_date=found.date or now,
         )
         counts["imported"] += 1
     except StoreError as error:
@@ -117,15 +133,18 @@ async def _import_one(store: Store, account: int, mailbox: int, found: Found, co
         incoming.close()
 
 
-def _fail(counts: Counter[str], why: str) -> None:
-    counts["failed"] += 1
+def _fail(counts: Counter[str], why: str, messages: int = 1) -> None:
+    counts["failed"] += messages
     click.echo(why, err=True)
 
 
 def _ensure_mailbox(tx: Transaction, account: int, name: str) -> int:
-    from mailwright.store.errors import NoSuchMailbox
+    from mailwright.store.acl import is_reserved
+    from mailwright.store.errors import NoSuchMailbox, NotAllowed
     from mailwright.store.mailboxes import create_mailbox, find_mailbox
 
+    if is_reserved(name):
+        raise NotAllowed(f"{name} is a name of shared mailboxes; --mailbox gives another to put it in")
     try:
         return find_mailbox(tx, account, name).id
     except NoSuchMailbox:

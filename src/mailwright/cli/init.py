@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import socket
 from pathlib import Path
 
@@ -16,7 +18,7 @@ TEMPLATE = """\
 
 [server]
 hostname = "{hostname}"
-data = "{data}"
+data = {data}
 
 # A certificate that other servers and mail clients trust. Without it a self-signed one is made.
 #[tls]
@@ -87,7 +89,7 @@ def init(
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     config_path.parent.mkdir(parents=True, exist_ok=True)
-    config_path.write_text(TEMPLATE.format(hostname=hostname, data=data), encoding="utf-8")
+    config_path.write_text(TEMPLATE.format(hostname=hostname, data=_toml(data)), encoding="utf-8")
     config = load(config_path)
     published = add_domain(config, domain, exist_ok=True)
     if as_json:
@@ -104,7 +106,7 @@ def init(
     click.echo(f"Wrote {config_path}; mail will live in {data}.\n\nPublish these DNS records:\n")
     for record in published:
         click.echo(record.to_zone())
-    given = "" if config_path == DEFAULT_CONFIG else f" --config {config_path}"
+    given = "" if config_path == DEFAULT_CONFIG else f" --config {shlex.quote(str(config_path))}"
     say(
         f"\n... an A (and AAAA) record for {hostname}, and ask your provider that its addresses resolve back to it."
         f"\n\nNext:\n  mailwright account add you@{domain}{given}\n  mailwright doctor{given}"
@@ -112,5 +114,10 @@ def init(
     )
 
 
+def _toml(path: Path) -> str:
+    """A basic string of TOML: JSON writes the same escapes, but for DEL."""
+    return json.dumps(str(path), ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def _ask(question: str, default: str, option: str) -> str:
-    return str(answered(lambda: click.prompt(question, default=default), option))
+    return str(answered(lambda: click.prompt(question, default=default, err=True), option))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import calendar
 import email.utils
 import re
-from collections.abc import Callable, Iterator
+import string
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
-from mailwright.store.model import Flag
+from mailwright.imap.mailbox_name import InvalidName, decode_name, encode_name
+from mailwright.store.model import MAX_KEYWORDS, Flag
 
 MAILDIR_FLAGS: Final = {
     "S": Flag.SEEN,
@@ -18,7 +20,11 @@ MAILDIR_FLAGS: Final = {
     "T": Flag.DELETED,
     "D": Flag.DRAFT,
 }
-# Status and X-Status, as mutt, pine and Dovecot write them.
+MAILDIR_KEYWORDS: Final = (
+    "dovecot-keywords"  # what the letters a to z in names mean, in the folder's own file
+)
+_MOZILLA_FLAGS: Final = {0x1: Flag.SEEN, 0x2: Flag.ANSWERED, 0x4: Flag.FLAGGED, 0x8: Flag.DELETED}
+# Status and X-Status, as mutt, pine and Dovecot write them; X-Keywords is Dovecot's.
 _STATUS_FLAGS: Final = {
     "R": Flag.SEEN,
     "A": Flag.ANSWERED,
@@ -26,7 +32,10 @@ _STATUS_FLAGS: Final = {
     "D": Flag.DELETED,
     "T": Flag.DRAFT,
 }
+_DOT: Final = "&AC4-"  # a dot within a level of a mailbox's name
 _FROM: Final = re.compile(rb"From \S.* \d\d:\d\d(?::\d\d)?\b.* \d{4}\b")
+_KEYWORD: Final = re.compile(r"""[^][\s(){%*"\\\x00-\x1f\x7f-\uffff]+""")  # RFC 3501 9: flag-keyword
+_KEPT_IN_HEADER: Final = re.compile(rb"(?im)^(?:(?:X-)?Status|X-Keywords):.*\n(?:[ \t].*\n)*")
 _LARGEST: Final = 1 << 30  # octets; a larger message is not read into memory
 
 
@@ -37,6 +46,7 @@ class Found(NamedTuple):
     content: bytes
     flags: int
     date: int | None
+    keywords: str = ""
 
 
 class Folder(NamedTuple):
@@ -57,7 +67,7 @@ def folders(source: Path, mailbox: str) -> list[Folder]:
             raise ValueError(f"{source} is no mbox: its first line is not 'From sender date'")
         return [Folder(mailbox, source, "mbox")]
     if not source.is_dir():
-        raise ValueError(f"{source} is not there")
+        raise ValueError(f"{source} is neither a file nor a folder")
     found = [Folder(mailbox, source, "maildir")] if _is_maildir(source) else []
     for path in sorted(source.rglob("*")):
         if path.is_dir() and _is_maildir(path):
@@ -80,6 +90,7 @@ def count(folder: Folder) -> int:
 def read(folder: Folder, skipped: Callable[[str], None]) -> Iterator[Found]:
     """The messages of a folder, in the order in which they came; `skipped` hears which cannot be read, and why."""
     if folder.kind == "maildir":
+        letters = maildir_keywords(folder.path)
         for path in _maildir_files(folder.path):
             try:
                 status = path.stat()
@@ -90,19 +101,51 @@ def read(folder: Folder, skipped: Callable[[str], None]) -> Iterator[Found]:
             except OSError as error:
                 skipped(f"{path}: cannot be read: {error.strerror}")
                 continue
-            flags = maildir_flags(path.name) if path.parent.name == "cur" else 0
-            yield Found(str(path), content, flags, int(status.st_mtime))
+            info = path.name if path.parent.name == "cur" else ""
+            keywords = _keywords(letters.get(letter, "") for letter in _letters(info))
+            yield Found(str(path), content, maildir_flags(info), int(status.st_mtime), keywords)
         return
     with folder.path.open("rb") as file:
         for number, (line, text) in enumerate(_mbox_texts(file), 1):
-            content = to_crlf(text)
-            yield Found(f"{folder.path}, message {number}", content, status_flags(content), from_date(line))
+            content, flags, keywords = from_mbox(text)
+            where = f"{folder.path}, message {number}"
+            yield Found(where, to_crlf(content), flags, from_date(line), keywords)
 
 
 def maildir_flags(name: str) -> int:
     """The flags in a Maildir file's name (`:2,FRS`)."""
-    letters = name.rpartition(":2,")[2] if ":2," in name else ""
-    return sum(flag for letter, flag in MAILDIR_FLAGS.items() if letter in letters.partition(",")[0])
+    letters = _letters(name)
+    return sum(flag for letter, flag in MAILDIR_FLAGS.items() if letter in letters)
+
+
+def maildir_keywords(folder: Path) -> dict[str, str]:
+    """What the small letters mean in this folder, as Dovecot keeps it: `0 $Junk` is `a`."""
+    try:
+        lines = (folder / MAILDIR_KEYWORDS).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    found = [line.partition(" ") for line in lines]
+    return {chr(ord("a") + int(n)): word for n, _, word in found if re.fullmatch("[0-9]|1[0-9]|2[0-5]", n)}
+
+
+def maildir_letters(keywords: str, known: dict[str, str]) -> str:
+    """The letters for keywords. `known` learns those that are new, as long as there are letters."""
+    by_word = {word: letter for letter, word in known.items()}
+    free = [letter for letter in string.ascii_lowercase if letter not in known]
+    for word in keywords.split():
+        if word not in by_word and free:
+            by_word[word] = free.pop(0)
+            known[by_word[word]] = word
+    return "".join(sorted(by_word[word] for word in keywords.split() if word in by_word))
+
+
+def _letters(name: str) -> str:
+    return name.rpartition(":2,")[2].partition(",")[0] if ":2," in name else ""
+
+
+def _keywords(words: Iterable[str]) -> str:
+    """Keywords as the store has them; what is none is left out."""
+    return " ".join(sorted({word for word in words if _KEYWORD.fullmatch(word)})[:MAX_KEYWORDS])
 
 
 def maildir_name(date: int, uidvalidity: int, uid: int, size: int) -> str:
@@ -115,11 +158,23 @@ def maildir_suffix(flags: int) -> str:
     return ":2," + "".join(sorted(letter for letter, flag in MAILDIR_FLAGS.items() if flags & flag))
 
 
-def status_flags(content: bytes) -> int:
-    """The flags in the fields Status and X-Status of a message."""
-    head = content.partition(b"\r\n\r\n")[0]
+def maildir_folder(mailbox: str) -> str:
+    """A mailbox's folder in a Maildir++: `.Work.2024`, in modified UTF-7 as Dovecot and Courier write it."""
+    levels = [encode_name(level).decode("ascii").replace(".", _DOT) for level in mailbox.split("/")]
+    return "." + ".".join(levels)
+
+
+def from_mbox(text: bytes) -> tuple[bytes, int, str]:
+    """A message of an mbox, without the fields in which that keeps flags and keywords; these."""
+    text = text.replace(b"\r\n", b"\n")
+    head, gap, body = text.partition(b"\n\n")
+    head += b"\n" if gap else b""
     letters = b"".join(re.findall(rb"(?im)^(?:X-)?Status:[ \t]*([A-Z]+)", head)).decode()
-    return sum(flag for letter, flag in _STATUS_FLAGS.items() if letter in letters)
+    flags: int = sum(flag for letter, flag in _STATUS_FLAGS.items() if letter in letters)
+    if mozilla := re.search(rb"(?im)^X-Mozilla-Status:[ \t]*([0-9a-f]{1,8})", head):
+        flags |= sum(flag for bit, flag in _MOZILLA_FLAGS.items() if int(mozilla[1], 16) & bit)
+    words = b" ".join(re.findall(rb"(?im)^X-Keywords:(.*)", head)).decode("ascii", "replace").split()
+    return _KEPT_IN_HEADER.sub(b"", head) + gap[1:] + body, flags, _keywords(words)
 
 
 def from_date(line: bytes) -> int | None:
@@ -139,17 +194,19 @@ def to_crlf(content: bytes) -> bytes:
     return re.sub(rb"\r\n|\r|\n", b"\r\n", content)
 
 
-def write_mbox(file: IO[bytes], content: bytes, date: int, flags: int) -> None:
+def write_mbox(file: IO[bytes], content: bytes, date: int, flags: int, keywords: str = "") -> None:
     """Append a message in the format mboxrd, where `>` is put before every line `>*From `."""
     stamp = email.utils.formatdate(date).split()  # Thu, 01 Jan 1970 00:00:00 -0000
     when = f"{stamp[0][:3]} {stamp[2]} {int(stamp[1]):2} {stamp[4]} {stamp[3]}"
     file.write(f"From MAILER-DAEMON {when}\n".encode())
     head, gap, body = content.replace(b"\r\n", b"\n").partition(b"\n\n")
-    head = re.sub(rb"(?im)^(?:X-)?Status:.*\n(?:[ \t].*\n)*", b"", head + b"\n")
+    head = _KEPT_IN_HEADER.sub(b"", head + b"\n")
     letters = {letter for letter, flag in _STATUS_FLAGS.items() if flags & flag}
     file.write(head + f"Status: {'R' if 'R' in letters else ''}O\n".encode())
     if rest := "".join(sorted(letters - {"R"})):
         file.write(f"X-Status: {rest}\n".encode())
+    if keywords:
+        file.write(f"X-Keywords: {keywords}\n".encode())
     file.write(b"\n" + re.sub(rb"(?m)^(>*From )", rb">\1", body) if gap else b"\n")
     file.write(b"\n" if body.endswith(b"\n") or not body else b"\n\n")
 
@@ -197,10 +254,26 @@ def _is_mbox(path: Path) -> bool:
 
 
 def _name(path: Path, top: str) -> str:
-    """Maildir++ writes `.Work.2024`, others `Work/2024`; INBOX and Inbox are the top itself."""
-    levels = [
-        level for part in path.parts for level in (part[1:].split(".") if part.startswith(".") else [part])
-    ]
+    """Maildir++ writes `.Work.2024`, others `Work/2024`, Thunderbird `Work.sbd/2024`; INBOX and Inbox are the top."""
+    parts = [*(part.removesuffix(".sbd") for part in path.parts[:-1]), path.name]
+    levels = [level for part in parts for level in _levels(part) if level]
+    if not levels:
+        return top
     if top == "INBOX":
         return "INBOX" if [level.upper() for level in levels] == ["INBOX"] else "/".join(levels)
     return "/".join([top, *levels])
+
+
+def _levels(part: str) -> list[str]:
+    """The levels of a mailbox's name that a folder's or file's name stands for."""
+    if part.startswith("."):
+        return [_decoded(level) for level in part[1:].split(".")]
+    name = _decoded(part)
+    return [part if name.isascii() else name]  # a plain `a&-b` may well mean itself
+
+
+def _decoded(level: str) -> str:
+    try:
+        return decode_name(level.replace(_DOT, ".").encode("utf-8", "surrogateescape"))
+    except InvalidName:
+        return level

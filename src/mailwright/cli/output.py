@@ -71,7 +71,7 @@ def fail(text: str, code: Exit = Exit.FAILED) -> NoReturn:
 
 def confirm(question: str) -> None:
     """Ask before what cannot be undone; ends the command unless the answer is yes. Its option --yes avoids it."""
-    if not answered(lambda: click.confirm(question), "--yes"):
+    if not answered(lambda: click.confirm(question, err=True), "--yes"):
         raise click.Abort
 
 

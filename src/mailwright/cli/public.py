@@ -30,10 +30,11 @@ def public() -> None:
 @click.argument("rights", default=EVERYTHING)
 @with_config
 def grant(config: Config, who: str, rights: str) -> None:
-    """Let an address, or `anyone`, make public folders, with these rights on new ones.
+    """Let an address, or `anyone`, make public folders.
 
-    RIGHTS are letters of RFC 4314: l sees, r reads, s marks as read, w changes flags, i and p put in, k makes folders,
-    x deletes them, t and e delete messages, a grants. "" takes all of them away.
+    RIGHTS are what they may do with those they make, in letters of RFC 4314: l sees, r reads, s marks as read,
+    w changes flags, i and p put in, k makes folders, x deletes them, t and e delete messages, a grants. "" takes all
+    of them away.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mailwright.cli.exits import Exit
-from mailwright.cli.options import json_option, with_config
+from mailwright.cli.options import Number, json_option, with_config
 from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def queue() -> None:
 def selection(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that pick recipients; the command gets a `Selection`."""
 
-    @click.option("--id", "id_", type=int, metavar="ID", help="Of this message.")
+    @click.option("--id", "id_", type=Number(), metavar="ID", help="Of this message.")
     @click.option("--sender", metavar="ADDRESS", help="From this sender; @DOMAIN for a whole domain.")
     @click.option("--recipient", metavar="ADDRESS", help="To this recipient; @DOMAIN for a whole domain.")
     @click.option("--destination", metavar="DOMAIN", help="To this destination, as `queue counts` shows it.")
@@ -69,11 +69,11 @@ def change(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @queue.command(name="list")
 @selection
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=Number(), default=100, show_default=True, metavar="N", help="At most so many.")
 @json_option
 @with_config
 def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
-    """List queued recipients, with the reason why they wait."""
+    """List queued recipients, with the reason why they wait. Times are in UTC."""
     from mailwright.cli.opening import read
     from mailwright.queue.operations import entries
 
@@ -99,14 +99,15 @@ def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
 
 
 @queue.command()
-@click.argument("number", metavar="ID", type=click.IntRange(1))
+@click.argument("number", metavar="ID", type=Number())
 @click.option("--lines", is_flag=True, help="Show the SMTP lines of each attempt as well.")
 @json_option
 @with_config
 def follow(config: Config, number: int, lines: bool, as_json: bool) -> None:
-    """Tell what becomes of a message as it happens, until nothing of it waits any more; Ctrl-C leaves off.
+    """Tell what becomes of a message as it happens.
 
-    ID is its queue id. With --json each event is a line.
+    It ends when nothing of the message waits any more; Ctrl-C leaves off. ID is its queue id.
+    With --json each event is a line.
     """
     from mailwright.cli.opening import with_store
     from mailwright.queue import trace
@@ -163,7 +164,7 @@ def counts(config: Config, picked: Selection, as_json: bool) -> None:
 @change
 @with_config
 def hold(config: Config, picked: Selection) -> tuple[str, int]:
-    """Keep mail in the queue without trying it, until it is released."""
+    """Keep mail in the queue without trying it. `release` lets it go."""
     from mailwright.queue import operations
 
     return "Held", _repeat(config, operations.hold, picked)
@@ -173,7 +174,7 @@ def hold(config: Config, picked: Selection) -> tuple[str, int]:
 @change
 @with_config
 def release(config: Config, picked: Selection) -> tuple[str, int]:
-    """Let go what was held; a running server does so within a second."""
+    """Let go what was held. A running server does so within a second."""
     from mailwright.queue import operations
 
     return "Released", _repeat(config, operations.release, picked)
@@ -183,7 +184,7 @@ def release(config: Config, picked: Selection) -> tuple[str, int]:
 @change
 @with_config
 def retry(config: Config, picked: Selection) -> tuple[str, int]:
-    """Try now instead of later; a running server does so within a second."""
+    """Try now instead of later. A running server does so within a second."""
     from mailwright.queue import operations
 
     return "Due now:", _repeat(config, operations.retry, picked)
@@ -229,7 +230,7 @@ def expire(config: Config, picked: Selection) -> tuple[str, int]:
     name = hostname(config)
 
     def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-        return keep_report(tx, address, content, rules, now, config.delivery.separator)
+        return keep_report(tx, address, content, rules, now, config.delivery.separator, name)
 
     report = Reports(rules, Origin(name, config.server.postmaster or f"postmaster@{name}"), keep)
 
@@ -260,7 +261,7 @@ def delete(config: Config, picked: Selection, yes: bool) -> tuple[str, int]:
 @json_option
 @with_config
 def suppressed(config: Config, account: str, as_json: bool) -> None:
-    """List the addresses that refused an account's mail for good: mail to them is refused at once."""
+    """List the addresses that refused an account's mail. As they did so for good, mail to them is refused at once."""
     from mailwright.cli.opening import read
     from mailwright.directory.accounts import find_account
     from mailwright.queue import usage
@@ -282,7 +283,7 @@ def suppressed(config: Config, account: str, as_json: bool) -> None:
 @json_option
 @with_config
 def unsuppress(config: Config, account: str, address: str, as_json: bool) -> None:
-    """Let an account write again to an address that refused its mail."""
+    """Let an account write again to an address that refused it."""
     from mailwright.cli.opening import write
     from mailwright.directory.accounts import find_account
     from mailwright.queue import usage
@@ -304,7 +305,7 @@ def unsuppress(config: Config, account: str, address: str, as_json: bool) -> Non
 @json_option
 @with_config
 def stopped(config: Config, as_json: bool) -> None:
-    """List the accounts whose mail is held because they sent more than is usual; `release` lets them go on."""
+    """List the accounts whose mail is held. They sent more than is usual; `release` lets them go on."""
     from mailwright.cli.opening import read
     from mailwright.directory.accounts import get_account
     from mailwright.queue import usage

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from mailwright.cli.owner import give_to_owner_of
 from mailwright.mailauth.dkim import key as dkim
 
 
@@ -32,12 +33,14 @@ def ensure_keys(directory: Path, domain: str, now: datetime | None = None) -> li
     found = sorted(path.stem for path in folder.glob("*.pem"))
     if found:
         return found
+    made = next(path for path in (*reversed(folder.parents), folder) if not path.exists() or path == folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp = f"{now or datetime.now(UTC):%Y%m}"
     for prefix, algorithm in (("e", dkim.ED25519_SHA256), ("r", dkim.RSA_SHA256)):
         path = folder / f"{prefix}{stamp}.pem"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(dkim.dump_private_key(dkim.generate_key(algorithm)))
+    give_to_owner_of(made.parent, made)
     return sorted(path.stem for path in folder.glob("*.pem"))
 
 

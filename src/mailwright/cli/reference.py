@@ -16,7 +16,8 @@ HEAD = """\
 
 Each command explains itself with `--help`. Those that read the configuration take `--config FILE`
 (`-c`, or the variable `MAILWRIGHT_CONFIG`; default `/etc/mailwright/mailwright.toml`). With `--json` a command
-writes one line of JSON to standard output; messages and progress go to standard error.
+writes one line of JSON to standard output; messages and progress go to standard error. Times are in UTC; in JSON
+they are seconds since 1970.
 
 | exit code | meaning |
 | --- | --- |

@@ -7,16 +7,20 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, digest, verify_sqlite
+from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, digest, sync, verify_sqlite
 from mailwright.cli.options import with_config
 from mailwright.cli.output import confirm, fail
+from mailwright.cli.owner import give_to_owner_of
 
 if TYPE_CHECKING:
     from mailwright.config import Config
+
+# A database and what lies beside it while it is in use.
+_SQLITE_FILES: Final = {SQLITE: "", f"{SQLITE}-wal": "-wal", f"{SQLITE}-shm": "-shm"}
 
 
 @click.command()
@@ -41,47 +45,88 @@ def restore(config: Config, source: Path, yes: bool) -> None:
             fail(
                 "the backup and the configuration do not name the same kind of database; see [store] database"
             )
+        if (source / "blobs").is_dir() == (config.store.blobs == "database"):
+            fail(
+                "the backup and the configuration do not keep message bodies the same way; see [store] blobs"
+            )
         if not config.is_postgres:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
         if not yes:
             confirm(f"Replace the store by the backup of {manifest['made_at']}?")
-        aside = None
         if config.is_postgres:
             _replace_postgres(config, source)
-        else:
-            aside = _replace(config, source)
+        aside = _replace(config, source)
     click.echo(f"Restored {source}." + (f" What was there is in {aside}." if aside else ""))
 
 
 def _manifest(source: Path) -> dict[str, Any]:
+    why = "it is not as `mailwright backup` writes it"
+    manifest: object = None
     try:
-        manifest: dict[str, Any] = json.loads((source / MANIFEST).read_text("utf-8"))
+        manifest = json.loads((source / MANIFEST).read_text("utf-8"))
+    except FileNotFoundError:
+        why = "it is not there"
     except (OSError, ValueError) as error:
-        fail(f"{source} is no backup: {MANIFEST} cannot be read ({error})")
+        why = f"it cannot be read ({error})"
+    if (
+        not isinstance(manifest, dict)
+        or not isinstance(manifest.get("files"), dict)
+        or "made_at" not in manifest
+    ):
+        fail(f"{source} is no backup, to judge by its {MANIFEST}: {why}")
     return manifest
 
 
 def _replace(config: Config, source: Path) -> Path | None:
-    """Move what is there aside, and copy the backup; where the old files went."""
+    """Copy the backup beside what is there, then let both change places; where the old files went."""
     database = Path(config.database)
-    aside = config.server.data / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    places = {SQLITE: database, "dkim": config.dkim_directory}
+    places = {"dkim": config.dkim_directory}
+    if not config.is_postgres:
+        places |= {name: database.with_name(database.name + end) for name, end in _SQLITE_FILES.items()}
     if config.store.blobs != "database":
         places["blobs"] = Path(config.store.blobs)
-    old = [*places.values(), *(database.with_name(database.name + end) for end in ("-wal", "-shm"))]
-    for path in old:
-        if path.exists():
+    came: dict[Path, Path] = {}
+    try:
+        for path in sorted(source.iterdir()):
+            if path.name not in (MANIFEST, POSTGRES):
+                target = places.get(path.name, config.server.data / path.name)
+                came[target] = target.with_name(f"{target.name}.restoring")
+                _copy(path, came[target], config.server.data)
+    except BaseException:
+        for new in came.values():
+            _remove(new)
+        raise
+    aside = config.server.data / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    for old in {*places.values(), *came}:
+        if old.exists():
             aside.mkdir(mode=0o700, exist_ok=True)
-            shutil.move(path, aside / path.name)
-    for path in sorted(source.iterdir()):
-        if path.name == MANIFEST:
-            continue
-        target = places.get(path.name, config.server.data / path.name)
-        if path.is_dir():
-            shutil.copytree(path, target)
-        else:
-            shutil.copy2(path, target)
-    return aside if aside.exists() else None
+            shutil.move(old, aside / old.name)
+    for target, new in came.items():
+        new.rename(target)
+        sync(target.parent)
+    if not aside.exists():
+        return None
+    give_to_owner_of(config.server.data, aside)
+    return aside
+
+
+def _copy(path: Path, target: Path, data: Path) -> None:
+    """A file or folder of the backup, durable and owned as the data folder is."""
+    _remove(target)
+    if path.is_dir():
+        shutil.copytree(path, target)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+    give_to_owner_of(data, target)
+    sync(*target.rglob("*"), target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _replace_postgres(config: Config, source: Path) -> None:
@@ -99,8 +144,3 @@ def _replace_postgres(config: Config, source: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         fail(f"pg_restore failed, nothing was changed: {done.stderr.strip()}")
-    for path in sorted(source.iterdir()):
-        if path.is_dir():
-            shutil.copytree(path, config.server.data / path.name, dirs_exist_ok=True)
-        elif path.name not in (MANIFEST, POSTGRES):
-            shutil.copy2(path, config.server.data / path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any, Final
 
@@ -30,6 +31,17 @@ COMMANDS: Final = {
     "export": ("mailwright.cli.export:export", "Write an account's mail as Maildir or mbox."),
     "version": ("mailwright.cli.version:version", "Say which version this is, and what is compiled."),
 }
+
+# The errors that explain themselves. What is not loaded has not been raised.
+_ERRORS: Final = (
+    ("mailwright.config", "ConfigError", Exit.CONFIG),
+    ("mailwright.hooks.loader", "BadHooks", Exit.CONFIG),
+    ("mailwright.store.errors", "TemporaryFailure", Exit.TEMPORARY),
+    ("mailwright.store.errors", "StoreError", Exit.FAILED),
+    ("mailwright.directory.errors", "DirectoryError", Exit.FAILED),
+    ("mailwright.tls.certificates", "BadCertificate", Exit.FAILED),
+    ("mailwright.base.domain", "InvalidDomain", Exit.FAILED),
+)
 
 
 class Root(click.Group):
@@ -72,7 +84,7 @@ class Root(click.Group):
             code = _exit_code(error)
             if code is None:
                 raise
-            say(f"mailwright: {error}" if code != Exit.CONFIG else str(error), error=True)
+            say(f"mailwright: {_text(error)}" if code != Exit.CONFIG else str(error), error=True)
             ctx.exit(code)
 
 
@@ -92,25 +104,23 @@ def _near(word: str) -> str | None:
     return next(iter(difflib.get_close_matches(word, COMMANDS, n=1)), None)
 
 
+def _text(error: Exception) -> str:
+    """What a person is told of it: of a file its name first, and no number."""
+    if isinstance(error, UnicodeEncodeError):
+        return "what you gave is not in UTF-8"
+    if not isinstance(error, OSError) or error.filename is None or not error.strerror:
+        return str(error)
+    remedy = (
+        "; run this as a user who may, such as the server's" if isinstance(error, PermissionError) else ""
+    )
+    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}{remedy}"
+
+
 def _exit_code(error: Exception) -> Exit | None:
     """The code for an error that its message explains; None for one that is a defect of ours."""
-    loaded = sys.modules
-    if "mailwright.config" in loaded and isinstance(error, loaded["mailwright.config"].ConfigError):
-        return Exit.CONFIG
-    if "mailwright.hooks.loader" in loaded and isinstance(error, loaded["mailwright.hooks.loader"].BadHooks):
-        return Exit.CONFIG
-    if "mailwright.store.errors" in loaded:
-        errors = loaded["mailwright.store.errors"]
-        if isinstance(error, errors.TemporaryFailure):
-            return Exit.TEMPORARY
-        if isinstance(error, errors.StoreError):
-            return Exit.FAILED
-    if "mailwright.directory.errors" in loaded and isinstance(
-        error, loaded["mailwright.directory.errors"].DirectoryError
-    ):
-        return Exit.FAILED
-    if "mailwright.tls.certificates" in loaded and isinstance(
-        error, loaded["mailwright.tls.certificates"].BadCertificate
-    ):
-        return Exit.FAILED
+    for module, name, code in _ERRORS:
+        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
+            return code
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return Exit.USAGE  # octets that are no text, from the command line or standard input
     return Exit.FAILED if isinstance(error, OSError) else None

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from mailwright.cli.owner import give_to_owner_of
+
 if TYPE_CHECKING:
     from mailwright.app.server import App
     from mailwright.config import Config, Log
@@ -42,6 +44,7 @@ def lock_data(config: Config) -> Iterator[None]:
     config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = config.server.data / "server.lock"
     with path.open("a") as file:
+        give_to_owner_of(config.server.data, path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

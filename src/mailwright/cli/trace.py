@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailwright.cli.options import json_option, with_config
+from mailwright.cli.options import Number, json_option, with_config
 from mailwright.cli.output import echo_json, fail
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.argument("what", metavar="MESSAGE-ID|ID|ADDRESS")
 @click.option("--lines", is_flag=True, help="Show the SMTP lines of each attempt as well.")
 @click.option(
-    "--limit", type=click.IntRange(1), default=10, show_default=True, help="At most so many messages."
+    "--limit", type=Number(), default=10, show_default=True, metavar="N", help="At most so many messages."
 )
 @json_option
 @with_config
 def trace(config: Config, what: str, lines: bool, limit: int, as_json: bool) -> None:
     """Tell what became of a message, step by step, and why; also why one was refused.
 
-    ID is the one in our reply to the sender, or a queue id.
+    ID is the one in our reply to the sender, or a queue id. Times are in UTC.
 
     \b
     Examples:

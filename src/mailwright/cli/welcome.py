@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich import box
@@ -70,7 +71,7 @@ def _commands(
     (alice, alice_password), (bob, bob_password) = accounts[:2]
     message = f"From: {alice}\\nTo: {bob}\\nSubject: Hello\\n\\nIt works.\\n"
     envelope = f"--mail-from {alice} --mail-rcpt {bob}"
-    tls = f"--ssl-reqd --cacert '{certificate}'"
+    tls = f"--ssl-reqd --cacert {shlex.quote(str(certificate))}"
     return [
         (
             "Send with curl",

@@ -32,14 +32,20 @@ def key_lines(text: str) -> dict[Key, int]:
             if header[1] == "[[":
                 counts[table] = counts.get(table, -1) + 1
                 table = (*table, counts[table])
-            lines.setdefault(table, start + 1)
+            _found(lines, table, start + 1)
         elif pair := _PAIR.match(line):
-            lines.setdefault((*table, *_path(pair[1])), start + 1)
+            _found(lines, (*table, *_path(pair[1])), start + 1)
             value = pair[2]
             while not _complete(value) and row < len(rows):
                 value += "\n" + rows[row]
                 row += 1
     return lines
+
+
+def _found(lines: dict[Key, int], key: Key, line: int) -> None:
+    """A key stands where it is first named, be it as the beginning of another: `[[queue.routes]]` names two."""
+    for end in range(1, len(key) + 1):
+        lines.setdefault(key[:end], line)
 
 
 def line_of(lines: dict[Key, int], key: Key) -> int:

@@ -6,22 +6,28 @@ import dataclasses
 import difflib
 import functools
 import ipaddress
+import math
 import re
 import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from mailwright.base.domain import InvalidDomain, is_address, to_ascii
 from mailwright.base.limits import Limits
 from mailwright.config.locate import Key, key_lines, line_of
-from mailwright.config.settings import LIMITS, Address, Config, Route, Store
+from mailwright.config.settings import LIMITS, Address, Config, Queue, Route, Store
 
 T = TypeVar("T")
 
 _SIZES: Final = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _TIMES: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_PROXY: Final = re.compile(r"socks5://(?:[^@/\s]+@)?(?:[^@/:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}/?")
+_MX: Final = re.compile(r"\[mx:(.*)\]")
+_MAY_BE_ZERO: Final = ("memory_per_message", "smtp_min_data_rate", "imap_messages", "imap_notifications")
+MAX_PORT: Final = 65_535
 _QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
 
 
@@ -56,7 +62,8 @@ def load(path: Path) -> Config:
         advice = "there is no such file; `mailwright init` writes one, --config names another"
         raise ConfigError(str(path), [Problem(0, advice)]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), [Problem(0, f"cannot be read: {error}")]) from error
+        why = error.strerror if isinstance(error, OSError) else f"it is not in UTF-8 ({error})"
+        raise ConfigError(str(path), [Problem(0, f"cannot be read: {why}")]) from error
     return parse(text, source=str(path), folder=path.resolve().parent)
 
 
@@ -76,7 +83,12 @@ def parse(text: str, source: str = "configuration", folder: Path | None = None) 
         reader.check(config)
     if reader.problems:
         raise ConfigError(source, reader.problems)
-    return dataclasses.replace(config, store=_from_folder(config.store, reader.folder))
+    return dataclasses.replace(
+        config,
+        store=_from_folder(config.store, reader.folder),
+        server=dataclasses.replace(config.server, hostname=_pattern(config.server.hostname)),
+        queue=dataclasses.replace(config.queue, routes=tuple(map(_ascii_route, config.queue.routes))),
+    )
 
 
 class _Reader:
@@ -139,7 +151,9 @@ class _Reader:
         if hint is Address:
             return _address(value)
         if hint is Path:
-            return self.folder / _text(value)
+            if "\0" in _text(value):
+                raise _Wrong("must not hold the character NUL")
+            return self.folder / value
         if hint is bool:
             if not isinstance(value, bool):
                 raise _Wrong(f"must be true or false, not {_toml(value)}")
@@ -152,12 +166,16 @@ class _Reader:
         """What single values cannot tell."""
         if config.server.hostname:
             self.domain(config.server.hostname, ("server", "hostname"))
-        for address in config.server.public_addresses:
-            if not is_address(address):
-                self.wrong(
-                    ("server", "public_addresses"),
-                    f'[server] public_addresses takes addresses such as "192.0.2.1", not {_toml(address)}',
-                )
+        self.addresses(config.server.public_addresses, ("server", "public_addresses"))
+        if postmaster := config.server.postmaster:
+            local, _, domain = postmaster.rpartition("@")
+            if not local:
+                self.wrong(("server", "postmaster"), "[server] postmaster must be an address, name@domain")
+            else:
+                self.domain(domain, ("server", "postmaster"))
+        self.addresses([server.host for server in config.dns.servers], ("dns", "servers"))
+        if config.dns.timeout <= 0:
+            self.wrong(("dns", "timeout"), "[dns] timeout must be more than 0")
         if "://" in config.store.database and not config.is_postgres:
             self.wrong(("store", "database"), "[store] database must be a path or postgresql://...")
         if (config.tls.certificate is None) != (config.tls.key is None):
@@ -177,13 +195,35 @@ class _Reader:
             )
         if queue.jitter >= 1:
             self.wrong(("queue", "jitter"), "[queue] jitter must be less than 1")
+        self.way(queue, ("queue",))
+        names = [route.name for route in queue.routes]
         for place, route in enumerate(queue.routes):
             self.route(route, ("queue", "routes", place))
-        for name in ("recipients", "imap_idle_timeout", "pop3_idle_timeout", "connections"):
-            if getattr(config.limits, name) <= 0:
+            if route.name in names[:place]:
+                self.wrong(("queue", "routes", place), f"[[queue.routes]] has {_toml(route.name)} twice")
+        for name in ("port", "connections", "connections_per_destination", "messages_per_account"):
+            if getattr(queue, name) <= 0:
+                self.wrong(("queue", name), f"[queue] {name} must be more than 0")
+        for name in LIMITS:
+            if getattr(config.limits, name) <= 0 and name not in _MAY_BE_ZERO:
                 self.wrong(("limits", name), f"[limits] {name} must be more than 0")
 
+    def way(self, way: Queue | Route, key: Key) -> None:
+        """What a route and the queue itself have in common."""
+        self.addresses(way.sources, (*key, "sources"))
+        if way.port > MAX_PORT:
+            self.wrong((*key, "port"), f"{_name(key)}port is {way.port}, but ports end at {MAX_PORT}")
+        if way.proxy and not _PROXY.fullmatch(way.proxy):
+            self.wrong((*key, "proxy"), f'{_name(key)}proxy must be "socks5://[user:password@]host:port"')
+
+    def addresses(self, given: Iterable[str], key: Key) -> None:
+        for address in given:
+            if not is_address(address):
+                what = f'takes addresses such as "192.0.2.1", not {_toml(address)}'
+                self.wrong(key, f"{_name(key[:-1])}{key[-1]} {what}")
+
     def route(self, route: Route, key: Key) -> None:
+        self.way(route, key)
         if not route.name:
             self.wrong(key, "[[queue.routes]] needs a name")
         if route.password and route.password_file:
@@ -195,12 +235,32 @@ class _Reader:
         for domain in route.domains:
             if domain != "*":
                 self.domain(domain.removeprefix("."), (*key, "domains"))
+        for host in route.hosts:
+            if not is_address(host):
+                self.domain(_MX.sub(r"\1", host), (*key, "hosts"))
+        for sender in route.senders:
+            self.domain(sender.rpartition("@")[2], (*key, "senders"))
 
     def domain(self, name: str, key: Key) -> None:
         try:
             to_ascii(name)
         except InvalidDomain as error:
             self.wrong(key, f"{_name(key[:-1])}{key[-1]}: {error}; write a name such as mail.example.org")
+
+
+def _ascii_route(route: Route) -> Route:
+    senders = [sender.rpartition("@") for sender in route.senders]
+    return dataclasses.replace(
+        route,
+        domains=tuple(map(_pattern, route.domains)),
+        senders=tuple(f"{local}{at}{to_ascii(domain)}" for local, at, domain in senders),
+    )
+
+
+def _pattern(domain: str) -> str:
+    """A domain, or a pattern of a route, as it is on the wire."""
+    name = domain.removeprefix(".")
+    return domain if name in ("", "*") else domain[: len(domain) - len(name)] + to_ascii(name)
 
 
 def _from_folder(store: Store, folder: Path) -> Store:
@@ -226,7 +286,7 @@ def _name(key: Key) -> str:
     return f"[{'.'.join(str(part) for part in key if isinstance(part, str))}] " if key else ""
 
 
-def _suggest(name: str, known: typing.Iterable[str], key: Key) -> str:
+def _suggest(name: str, known: Iterable[str], key: Key) -> str:
     if near := difflib.get_close_matches(name, known, n=1):
         return f"; did you mean {near[0]!r}?"
     if home := _elsewhere(name):
@@ -256,6 +316,8 @@ def _text(value: Any) -> str:
 def _number(value: Any, hint: type[int] | type[float]) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | (float if hint is float else int)):
         raise _Wrong(f"must be a {'whole ' if hint is int else ''}number, not {_toml(value)}")
+    if not math.isfinite(value):
+        raise _Wrong(f"must be a number, not {value}")
     if value < 0:
         raise _Wrong(f"must not be negative, but is {value}")
     return hint(value)
@@ -274,7 +336,7 @@ def _quantity(value: Any, unit: str, hint: type[int] | type[float]) -> int | flo
 
 def _choice(value: Any, choices: tuple[str, ...]) -> str:
     if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, n=1)
+        near = difflib.get_close_matches(str(value).lower(), choices, n=1)
         hint = f"; did you mean {_toml(near[0])}?" if near else ""
         raise _Wrong(f"must be one of {', '.join(map(_toml, choices))}, not {_toml(value)}{hint}")
     return str(value)
@@ -292,8 +354,8 @@ def _address(value: Any) -> Address:
     bare = host.removeprefix("[").removesuffix("]")
     if not colon or not port.isascii() or not port.isdigit() or not bare or (":" in bare and bare == host):
         raise _Wrong(f'must be "host:port" or "[IPv6]:port", not {_toml(value)}')
-    if int(port) > 65_535:
-        raise _Wrong(f"has port {port}, but ports end at 65535")
+    if len(port) > 5 or int(port) > MAX_PORT:
+        raise _Wrong(f"has port {port}, but ports end at {MAX_PORT}")
     return Address(bare, int(port))
 
 

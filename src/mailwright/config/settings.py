@@ -91,7 +91,10 @@ class Store:
         'Empty: `mail.sqlite` in the data folder. Else the path of an SQLite file, or `"postgresql://..."`: of the'
         " server itself, as a pooler that shares connections between transactions passes on no notifications.",
     )
-    blobs: str = setting("database", '`"database"`, or the path of a folder for the message bodies.')
+    blobs: str = setting(
+        "database",
+        '`"database"`, or the path of a folder for the message bodies. To be chosen before mail comes.',
+    )
 
 
 @dataclass(frozen=True)

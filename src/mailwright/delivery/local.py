@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 from mailwright.delivery import reception as receptions
 from mailwright.delivery import trace
 from mailwright.delivery.reception import Kept, Reception
+from mailwright.delivery.routing import resolve_ours
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
-from mailwright.directory.resolve import Destination, resolve
+from mailwright.directory.resolve import Destination
 from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
 from mailwright.queue.model import IN_MEMORY, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
@@ -150,14 +151,14 @@ def _languages(tx: Transaction, accounts: set[int]) -> dict[int, str]:
 
 
 def keep_report(
-    tx: Transaction, address: str, content: bytes, rules: Rules, now: float, separator: str
+    tx: Transaction, address: str, content: bytes, rules: Rules, now: float, separator: str, hostname: str
 ) -> bool:
     """Put a report of our own into the mailboxes behind an address of ours; False when it is none.
 
     What is full or disabled is passed over: of a report's fate nobody is told.
     """
     try:
-        resolution = resolve(tx, address, separator)
+        resolution = resolve_ours(tx, address, separator, hostname)
     except NotLocal:
         return False
     except (DirectoryError, NotFound):

@@ -72,7 +72,7 @@ class Router:
         if known is None or known[0] <= now:
             return None
         if known[0] < now + _AHEAD:
-            self._begin(address, bare=not path.domain)
+            self._begin(address)
         return known[1]
 
     async def route(self, path: Path) -> Route:
@@ -80,16 +80,16 @@ class Router:
         known = self.known(path)
         if known is not None:
             return known
-        return await asyncio.shield(self._begin(self._address(path), bare=not path.domain))
+        return await asyncio.shield(self._begin(self._address(path)))
 
     def _address(self, path: Path) -> str:
         return f"{path.local}@{path.domain or self._hostname}"
 
-    def _begin(self, address: str, bare: bool) -> asyncio.Task[Route]:
+    def _begin(self, address: str) -> asyncio.Task[Route]:
         """Ask the directory, once for all who want to know."""
         task = self._asking.get(address)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._refresh(address, bare))
+            task = asyncio.get_running_loop().create_task(self._refresh(address))
             self._asking[address] = task
             task.add_done_callback(lambda done: self._end(address, done))
         return task
@@ -99,18 +99,18 @@ class Router:
         if not task.cancelled():
             task.exception()  # who waits is told; without one there is nobody to tell
 
-    async def _refresh(self, address: str, bare: bool) -> Route:
+    async def _refresh(self, address: str) -> Route:
         asked_at = self._clock.monotonic()
-        route = await self._ask(address, bare)
+        route = await self._ask(address)
         self._answers[address] = (asked_at + _FRESH, route)
         self._answers.move_to_end(address)
         if len(self._answers) > _REMEMBERED:
             self._answers.popitem(last=False)
         return route
 
-    async def _ask(self, address: str, bare: bool) -> Route:
+    async def _ask(self, address: str) -> Route:
         try:
-            resolution, room = await self._store.read(_look_up, address, self._separator, bare)
+            resolution, room = await self._store.read(_look_up, address, self._separator, self._hostname)
             return Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (address,)))
@@ -155,15 +155,23 @@ class Router:
             return None
 
 
-def _look_up(tx: Transaction, address: str, separator: str, bare: bool) -> tuple[Resolution, int | None]:
-    """Where an address leads, and how much room there is; `bare`: for `<postmaster>` without a domain."""
-    if bare:  # RFC 5321 4.5.1; we take that of our oldest domain
-        address = f"{address.rpartition('@')[0]}@{_oldest_domain(tx)}"
+def resolve_ours(tx: Transaction, address: str, separator: str, hostname: str) -> Resolution:
+    """As `resolve`, and the postmaster of our own name is that of our oldest domain (RFC 5321 4.5.1).
+
+    Raises NotSetUp too.
+    """
     try:
-        resolution = resolve(tx, address, separator)
+        return resolve(tx, address, separator)
     except NotLocal:
-        _oldest_domain(tx)
-        raise
+        domain = _oldest_domain(tx)
+        if address.lower() != f"postmaster@{hostname.lower()}":
+            raise
+        return resolve(tx, f"postmaster@{domain}", separator)
+
+
+def _look_up(tx: Transaction, address: str, separator: str, hostname: str) -> tuple[Resolution, int | None]:
+    """Where an address leads, and how much room there is."""
+    resolution = resolve_ours(tx, address, separator, hostname)
     rooms = [read_room(tx, destination.account) for destination in resolution.accounts]
     if any(room.messages is not None and room.messages <= 0 for room in rooms):
         return resolution, 0

@@ -24,6 +24,8 @@ def add_alias(tx: Transaction, address: str, targets: list[str], *, now: int) ->
     if not targets:
         raise InvalidAddress(f"the alias {address} needs a target")
     for target in targets:
+        if _target(tx, target) == address:
+            raise InvalidAddress(f"the alias {address} cannot stand for itself")
         tx.run(
             "INSERT INTO aliases (address, target, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             address,

@@ -52,6 +52,10 @@ def server_context(certificate: Path, key: Path) -> ServerContext:
     except FileNotFoundError as error:
         missing = certificate if not certificate.exists() else key
         raise BadCertificate(f"{missing} is missing; check [tls] in the configuration") from error
+    except PermissionError as error:
+        raise BadCertificate(
+            f"{certificate} or {key} may not be read by this user; let the group of the server read them"
+        ) from error
     except (OSError, ssl.SSLError) as error:
         what = "do not belong together" if "MISMATCH" in str(error) else f"cannot be used: {error}"
         raise BadCertificate(

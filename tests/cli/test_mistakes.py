@@ -1,0 +1,90 @@
+"""What people get wrong is told in a sentence, with the exit code that the manual names; never as a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+from cli.command import Shell
+from support.demo import mailwright_command, source_path
+
+from mailwright.cli.exits import Exit
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "told"),
+    [
+        ("domain dns not..domain", Exit.FAILED, "'not..domain' is not a domain name"),
+        ("queue list --id 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
+        ("queue list --limit 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
+        ("queue follow 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
+        ("queue follow 0", Exit.USAGE, "is no number from 1 to"),
+        ("trace a@b.example --limit 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
+        ("trace a@b.example --limit 9223372036854775807", Exit.FAILED, "nothing is known of a@b.example"),
+        ("account quota alice@example.org 9999999999TiB", Exit.USAGE, "is more than can be counted"),
+        (
+            "account add b@example.org --generate --password-stdin",
+            Exit.USAGE,
+            "--generate makes a password, --password-stdin reads one: give one of them",
+        ),
+        ("backup /proc/nowhere", Exit.FAILED, "cannot use /proc/nowhere: No such file or directory"),
+    ],
+)
+def test_it_is_told(mailwright: Shell, command: str, code: Exit, told: str) -> None:
+    done = mailwright(*command.split())
+    assert (done.code, done.out) == (code, "")
+    assert told in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "account add \udcff@example.org --generate",
+        "queue list --sender \udcff",
+        "trace \udcff",
+        "alias add \udcff@example.org a@b.c",
+    ],
+)
+def test_what_is_no_text_is_told(mailwright: Shell, command: str) -> None:
+    done = mailwright(*command.split())
+    assert (done.code, done.err) == (Exit.USAGE, "mailwright: what you gave is not in UTF-8\n")
+
+
+@pytest.mark.parametrize("password", ["a\0b", "a\x1bb", "\x7f"])
+def test_a_password_that_no_client_could_send_is_not_taken(mailwright: Shell, password: str) -> None:
+    done = mailwright("account", "password", "alice@example.org", "--password-stdin", stdin=password + "\n")
+    assert (done.code, "it holds a control character" in done.err) == (Exit.USAGE, True)
+
+
+def test_a_name_is_one_line(mailwright: Shell) -> None:
+    for args in (
+        ("add", "b@example.org", "--generate", "--name", "a\nb"),
+        ("app-password", "add", "alice@example.org", "a\nb"),
+    ):
+        done = mailwright("account", *args)
+        assert (done.code, "it holds a control character" in done.err) == (Exit.USAGE, True)
+
+
+def test_a_question_leaves_standard_output_to_json(mailwright: Shell) -> None:
+    done = mailwright("queue", "delete", "--all", "--json", stdin="y\n")
+    assert done.json == {"recipients": 0}
+    assert "Nobody will be told" in done.err
+
+
+def test_a_configuration_that_may_not_be_read_is_a_matter_of_configuration(mailwright: Shell) -> None:
+    mailwright.config.unlink()
+    mailwright.config.mkdir()  # even root cannot read that
+    done = mailwright("account", "list")
+    assert done.code == Exit.CONFIG
+    assert done.err == f"{mailwright.config}: cannot be read: Is a directory\n"
+
+
+def test_a_terminal_without_the_letters_shows_their_numbers(mailwright: Shell) -> None:
+    mailwright("account", "add", "li@example.org", "--name", "李", "--generate")
+    environment = {**os.environ, **source_path(), "PYTHONIOENCODING": "latin-1"}
+    for arguments in (["account", "list"], ["account", "list", "--json"]):
+        command = [*mailwright_command(), *arguments, "--config", str(mailwright.config)]
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\\u674e" in done.stdout
