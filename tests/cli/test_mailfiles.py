@@ -79,8 +79,8 @@ def test_a_mailbox_keeps_its_name_in_a_maildir(tmp_path: Path, name: str) -> Non
 
 
 def test_keywords_in_a_maildir_are_dovecots(tmp_path: Path) -> None:
-    box = maildir(tmp_path / "m", **{"1:2,Sab": MESSAGE, "2:2,z": MESSAGE, "3:2,c": MESSAGE})
-    (box / "dovecot-keywords").write_text('0 $Junk\n1 Bill\n2 not"one\nnonsense\n99 x\n')
+    box = maildir(tmp_path / "m", **{"1:2,Sabf": MESSAGE, "2:2,z": MESSAGE, "3:2,c": MESSAGE})
+    (box / "dovecot-keywords").write_text('0 $Junk\n1 Bill\n2 not"one\nnonsense\n99 x\n5 \U0001f4a9\n')
     found = {
         message.where[-7:]: message.keywords for message in read(Folder("INBOX", box, "maildir"), pytest.fail)
     }

@@ -251,6 +251,17 @@ class TestTokens:
         assert 0 <= lexer.pos <= len(text)
 
 
+CHARSETS = [
+    "US-ASCII",
+    "UTF-8",
+    "GB2312",
+    "HZ-GB-2312",
+    "Big5",
+    "ISO-2022-JP",
+    "EUC-JP",
+    "ISO-2022-KR",
+    "UTF-16",
+]
 FETCH = re.findall(r"[A-Z]+|[0-9.:*]+|\W", 'FLAGS UID()BODY[.PEEK]1.2 HEADER.FIELDS<0.5>"ALL 1:*')
 SEARCH = re.findall(r"\S+|  ?", 'ALL  OR  NOT  ( ) 1:5  $  BODY  x  "y"  RETURN  CHARSET  UTF-8  UID')
 
@@ -289,6 +300,21 @@ class TestPrograms:
             with pytest.raises(BadSyntax) as caught:
                 parse_search(Lexer(text.encode()))
             assert caught.value.code == "LIMIT"
+        assert time.perf_counter() - started < 0.5
+
+    @MANY
+    @given(st.sampled_from(CHARSETS), st.binary(max_size=60))
+    def test_text_of_any_octets_in_any_charset(self, charset: str, octets: bytes) -> None:
+        octets = octets.replace(b"\0", b"")
+        literal = b"{%d}\r\n%b" % (len(octets), octets)
+        found = parse_search(Lexer(b"CHARSET %b SUBJECT %b" % (charset.encode(), literal)))
+        assert isinstance(found.key, search.InText)
+        found.key.value.encode()  # a text that the database takes
+
+    def test_octets_that_are_no_text_cost_little(self) -> None:
+        """They are not guessed at: the event loop would stand still for a second."""
+        started = time.perf_counter()
+        parse_search(Lexer(b" ".join([b'SUBJECT "\xe9\xff\x81\xd0\xb3\xa7\xfe"'] * 1990)))
         assert time.perf_counter() - started < 0.5
 
     def test_search_return(self) -> None:

@@ -129,15 +129,8 @@ def _maildir(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool
                 (folder / mailfiles.MAILDIR_KEYWORDS).write_text("".join(lines), "utf-8")
             return True
         name = mailfiles.maildir_name(place.internal_date, box.uidvalidity, place.uid, len(content))
-        final = (
-            folder
-            / "cur"
-            / (
-                name
-                + mailfiles.maildir_suffix(place.flags)
-                + mailfiles.maildir_letters(place.keywords, letters)
-            )
-        )
+        marks = mailfiles.maildir_suffix(place.flags) + mailfiles.maildir_letters(place.keywords, letters)
+        final = folder / "cur" / (name + marks)
         if (old := known.get(name)) is not None:
             if old != final:
                 old.rename(final)  # its flags changed

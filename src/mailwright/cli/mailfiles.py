@@ -20,9 +20,8 @@ MAILDIR_FLAGS: Final = {
     "T": Flag.DELETED,
     "D": Flag.DRAFT,
 }
-MAILDIR_KEYWORDS: Final = (
-    "dovecot-keywords"  # what the letters a to z in names mean, in the folder's own file
-)
+# What the letters a to z in the names of messages mean: in each folder its own.
+MAILDIR_KEYWORDS: Final = "dovecot-keywords"
 _MOZILLA_FLAGS: Final = {0x1: Flag.SEEN, 0x2: Flag.ANSWERED, 0x4: Flag.FLAGGED, 0x8: Flag.DELETED}
 # Status and X-Status, as mutt, pine and Dovecot write them; X-Keywords is Dovecot's.
 _STATUS_FLAGS: Final = {
@@ -34,7 +33,7 @@ _STATUS_FLAGS: Final = {
 }
 _DOT: Final = "&AC4-"  # a dot within a level of a mailbox's name
 _FROM: Final = re.compile(rb"From \S.* \d\d:\d\d(?::\d\d)?\b.* \d{4}\b")
-_KEYWORD: Final = re.compile(r"""[^][\s(){%*"\\\x00-\x1f\x7f-\uffff]+""")  # RFC 3501 9: flag-keyword
+_KEYWORD: Final = re.compile(r"""[^][\s(){%*"\\\x00-\x1f\x7f-\U0010ffff]+""")  # RFC 3501 9: flag-keyword
 _KEPT_IN_HEADER: Final = re.compile(rb"(?im)^(?:(?:X-)?Status|X-Keywords):.*\n(?:[ \t].*\n)*")
 _LARGEST: Final = 1 << 30  # octets; a larger message is not read into memory
 

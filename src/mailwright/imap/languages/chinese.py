@@ -127,7 +127,7 @@ TEXTS: Final[dict[str, str]] = {
     "The search is too complex": "搜索条件过于复杂",
     "Unknown search key {}": "未知的搜索条件 {}",
     "Unknown sort key {}": "未知的排序方式 {}",
-    "Search text may be in US-ASCII or UTF-8": "搜索文本可以是 US-ASCII 或 UTF-8",
+    "Search for text in UTF-8 instead": "请改用 UTF-8 编码的搜索文本",
     "No such day": "没有这一天",
     "Invalid month": "月份无效",
     "Invalid time of day": "时间无效",

@@ -12,13 +12,12 @@ from mailwright.imap.syntax.lexer import MAX_NUMBER, MAX_NUMBER64, BadSyntax, Le
 from mailwright.imap.syntax.objects import parse_object_id
 from mailwright.imap.syntax.returns import ReturnOptions, parse_return
 from mailwright.imap.syntax.sequence import Range, SequenceSet, parse_sequence_set
-from mailwright.message.charset import codec_name, decode
+from mailwright.message.charset import codec_name
 
 MAX_NESTING: Final = 50
 MAX_KEYS: Final = 2000
-CHARSETS: Final = (
-    "US-ASCII UTF-8 GB18030 BIG5 SHIFT_JIS ISO-2022-JP EUC-KR KOI8-R WINDOWS-1252"  # some of many
-)
+# Some of many that are taken.
+CHARSETS: Final = "US-ASCII UTF-8 GB18030 BIG5 SHIFT_JIS ISO-2022-JP EUC-KR KOI8-R WINDOWS-1252"
 
 
 @dataclass(frozen=True)
@@ -187,11 +186,12 @@ def parse_keys(lexer: Lexer, charset: str, returns: ReturnOptions | None = None)
 class _KeyParser:
     """Counts keys and nesting, so that a hostile program stays cheap."""
 
-    __slots__ = ("_charset", "_count", "lexer", "uses_fuzzy", "uses_modseq")
+    __slots__ = ("_codec", "_count", "lexer", "uses_fuzzy", "uses_modseq")
 
     def __init__(self, lexer: Lexer, charset: str) -> None:
         self.lexer = lexer
-        self._charset = charset
+        codec = codec_name(charset)
+        self._codec = "utf_8" if codec in (None, "ascii") else codec
         self.uses_modseq = False
         self.uses_fuzzy = False
         self._count = 0
@@ -258,7 +258,8 @@ class _KeyParser:
         return InText("header", self._string(), name)
 
     def _string(self) -> str:
-        return decode(self.lexer.astring(), self._charset)
+        # Undecodable octets become U+FFFD, which is in no decoded text: nothing is found. A guess would cost too much.
+        return self.lexer.astring().decode(self._codec, "replace")
 
 
 def _parse_day(lexer: Lexer, word: str) -> Key:

@@ -64,7 +64,7 @@ class Checkpointer:
         if self._pages >= _MOST and (now := time.monotonic()) >= self._wait_at:
             if not self._begin_anew(connection, _MOST_WAIT):
                 self._wait_at = now + _PAUSE
-        elif self._pages - self._copied > _FEW:
+        elif not 0 <= self._pages - self._copied <= _FEW:  # below 0: of a log that began anew meanwhile
             self._copying = True
             self._wanted.set()
         elif not self._begin_anew(connection, _FEW_WAIT):
