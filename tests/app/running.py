@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from support.nameservers import free_port
+from support.demo import free_port
 
 from mailwright.app.server import App
 from mailwright.config import DKIM, Address, Auth, Config, Listener, Listeners, Queue, Server, Store

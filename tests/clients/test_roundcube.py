@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import sqlite3
 import subprocess
 import time
@@ -25,7 +24,7 @@ from clients.mail import (
     certificate,
     chinese,
 )
-from support.demo import Demo, require
+from support.demo import Demo, free_port, require
 
 ROOT = Path("/var/lib/roundcube")
 SETTINGS = """<?php
@@ -54,8 +53,7 @@ def site(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     database = sqlite3.connect(home / "roundcube.db")
     database.executescript((ROOT / "SQL/sqlite.initial.sql").read_text())
     database.close()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with (home / "php.log").open("wb") as log:
         process = subprocess.Popen(
             [php, "-d", f"session.save_path={home}", "-S", f"127.0.0.1:{port}", "-t", ROOT / "public_html"],

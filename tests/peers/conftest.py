@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from peers.house import HOST, House, World, open_house, zones
-from support.nameservers import free_port, serve_zones
+from support.demo import free_port
+from support.nameservers import serve_zones
 from support.peer import Authority
 
 GOOD = tuple(f"mx.{name}.test" for name in ("peer", "postfix", "exim", "opensmtpd", "sts", "dane", "danebad"))

@@ -19,7 +19,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from support.nameservers import free_port
+from support.demo import free_port
 from support.peer import Authority, Peer
 
 from mailwright.app.server import App

@@ -145,6 +145,11 @@ def free_base_port() -> int:
     raise RuntimeError("no free range of ports found")
 
 
+def free_port() -> int:
+    """A port that no connection of another test is given meanwhile."""
+    return free_base_port()
+
+
 def require(program: str, package: str) -> str:
     """The path of a program, or skip the test and name the Debian package that has it."""
     import pytest

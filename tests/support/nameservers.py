@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -20,6 +19,8 @@ import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from support.demo import free_port
+
 
 @dataclass(frozen=True)
 class NameServers:
@@ -27,12 +28,6 @@ class NameServers:
 
     nsd: str
     unbound: str
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager
