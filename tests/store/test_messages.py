@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
@@ -25,7 +26,8 @@ async def add(
     db: Database, account: int, content: bytes, *ids: str, to: str = "INBOX", flags: int = 0
 ) -> Added:
     box = await inbox(db, account, to)
-    return await db.write(arrivals.add, account, box.id, prepared(db, content, *ids), now=NOW, flags=flags)
+    message = await asyncio.to_thread(prepared, db, content, *ids)
+    return await db.write(arrivals.add, account, box.id, message, now=NOW, flags=flags)
 
 
 def content_of(tx: Transaction, message: int) -> bytes:
@@ -259,7 +261,7 @@ async def test_what_came_with_a_trace_of_its_own_is_kept_alone(db: Database, acc
     content = os.urandom(size)
     box = await inbox(db, account)
     other = await db.write(new_account, f"of{account}@example.net")
-    message = prepared(db, content)
+    message = await asyncio.to_thread(prepared, db, content)
 
     def deliver(tx: Transaction) -> list[Added]:
         inboxes = arrivals.read_inboxes(tx, [other, account])

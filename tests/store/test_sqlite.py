@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -13,7 +15,7 @@ from support.accounts import new_account, prepared
 
 from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
-from mailwright.store.db import checkpoints, gather
+from mailwright.store.db import checkpoints, gather, sqlite
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.errors import StoreBusy, StoreFailed
@@ -112,6 +114,99 @@ async def test_the_end_of_a_busy_loop_loses_no_write(
     await asyncio.sleep(0)
     await db.close()
     assert await write == "kept"
+
+
+def put_all(tx: Transaction, wanted: Sequence[str]) -> list[int]:
+    """Which thread put each."""
+    return [threading.get_ident() for name in wanted if put(tx, name)]
+
+
+async def test_what_is_brief_is_run_in_the_event_loop_and_committed_beside_it(db: SQLiteDatabase) -> None:
+    commits = await count_commits(db)
+    threads = await asyncio.gather(*(db.write_together(put_all, f"n{number}") for number in range(300)))
+    assert set(threads) == {threading.get_ident()}
+    assert len(await db.read(names)) == 300
+    assert 5 <= len(commits) < 100  # at most 64 at once, so that the loop has its turns
+
+
+async def test_what_is_brief_shares_a_commit_with_what_is_not(db: SQLiteDatabase) -> None:
+    commits = await count_commits(db)
+    thread, name, other = await asyncio.gather(
+        db.write_together(put_all, "a"), db.write(put, "b"), db.write_together(put_all, "c")
+    )
+    assert thread == other != threading.get_ident()
+    assert name == "b"
+    assert len(commits) == 1
+
+
+async def test_one_refused_brief_write_leaves_the_others(db: SQLiteDatabase) -> None:
+    results = await asyncio.gather(
+        *(db.write_together(put_all, name) for name in ("a", "b", "a", "c")), return_exceptions=True
+    )
+    assert [isinstance(result, apsw.ConstraintError) for result in results] == [False, False, True, False]
+    assert await db.read(names) == ["a", "b", "c"]
+
+
+async def test_what_is_brief_does_not_wait_in_the_event_loop(db: SQLiteDatabase, tmp_path: Path) -> None:
+    with contextlib.closing(apsw.Connection(str(tmp_path / "mail.sqlite"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        write = asyncio.create_task(db.write_together(put_all, "a"))
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - began < 0.15  # while the writer has patience for 0.2 seconds
+        with pytest.raises(StoreBusy):
+            await write
+        write = asyncio.create_task(db.write_together(put_all, "b"))
+        await asyncio.sleep(0.01)
+        other.execute("ROLLBACK")
+        assert await write != threading.get_ident()
+    assert await db.write_together(put_all, "c") == threading.get_ident()
+    assert await db.read(names) == ["b", "c"]
+
+
+async def test_what_was_called_brief_and_takes_long_is_left_to_the_thread_for_a_while(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_LONG", 0.0)
+    assert await db.write_together(put_all, "a") == threading.get_ident()
+    assert await db.write_together(put_all, "b") != threading.get_ident()
+    monkeypatch.setattr(sqlite, "_LONG", 10.0)
+    db._brief_at = time.monotonic()
+    assert await db.write_together(put_all, "c") == threading.get_ident()
+
+
+async def test_what_is_brief_is_tried_once_more_when_its_commit_fails(db: SQLiteDatabase) -> None:
+    fails: list[bool] = []
+
+    def listen(tx: Transaction) -> None:
+        assert db._connection is not None
+        db._connection.set_commit_hook(lambda: bool(fails) and fails.pop(0))
+
+    await db.write(listen)
+    fails[:] = [True, True, False, True]  # together, with savepoints, the first alone, the second alone
+    results = await asyncio.gather(
+        *(db.write_together(put_all, name) for name in ("a", "b")), return_exceptions=True
+    )
+    assert isinstance(results[0], int)
+    assert isinstance(results[1], Exception)
+    assert await db.read(names) == ["a"]
+    assert fails == []
+
+
+async def test_the_end_loses_nothing_that_is_brief(db: SQLiteDatabase) -> None:
+    writes = [asyncio.create_task(db.write_together(put_all, f"n{number}")) for number in range(200)]
+    await asyncio.sleep(0)
+    await db.close()
+    assert len(await asyncio.gather(*writes)) == 200
+
+
+async def test_a_thread_writes_beside_the_event_loop(db: SQLiteDatabase) -> None:
+    thread = asyncio.create_task(asyncio.to_thread(lambda: [db.write_now(put, f"t{n}") for n in range(50)]))
+    await asyncio.gather(*(db.write_together(put_all, f"n{number}") for number in range(50)))
+    assert len(await thread) == 50
+    assert len(await db.read(names)) == 100
+    with pytest.raises(RuntimeError, match="await write"):
+        db.write_now(put, "here")
 
 
 async def test_changes_are_announced_after_the_commit(tmp_path: Path) -> None:

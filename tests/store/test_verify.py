@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 from support.accounts import prepared
@@ -17,7 +18,8 @@ from mailwright.store.verify import check_blobs, check_indexes
 async def test_blobs_are_read_back(db: Database, account: int) -> None:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     for content in (b"small", b"large" * 200_000):
-        await db.write(arrivals.add, account, box.id, prepared(db, content), now=1)
+        message = await asyncio.to_thread(prepared, db, content)
+        await db.write(arrivals.add, account, box.id, message, now=1)
     assert await db.read(check_blobs, 10) == []
     await db.write(lambda tx: tx.run("UPDATE blobs SET hash = ? WHERE size = 5", b"other"))
     await db.write(lambda tx: tx.run("UPDATE blobs SET size = size - 1 WHERE size > 5"))

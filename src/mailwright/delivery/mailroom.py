@@ -8,14 +8,14 @@ import logging
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import trace
 from mailwright.delivery.admission import Admission
 from mailwright.delivery.inbound import Step
 from mailwright.delivery.judging import Judge
-from mailwright.delivery.local import Delivery, Outbound, deliver
+from mailwright.delivery.local import Delivery, Outbound, Outcome, deliver
 from mailwright.delivery.permission import Permissions
 from mailwright.delivery.reception import Reception, Verdict, describe
 from mailwright.delivery.refusals import Refusals
@@ -44,6 +44,8 @@ from mailwright.store.incoming import IncomingMessage
 from mailwright.store.store import Store
 
 log = logging.getLogger(__name__)
+
+_FEW: Final = 20  # accounts and other recipients to which a message goes, and is still kept briefly
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class DeliveryMailroom:
         )
         marks = judgement.flags, judgement.keywords
         delivery = Delivery(content, work.destinations, outbound, now, enforce, reception, *marks)
-        failed, queued = await self._store.write_together(self._deliver, delivery)
+        failed, queued = await self._keep(delivery)
         if queued:
             self.dispatcher.queued(queued)
         queue_ids = [item.id for item in queued]
@@ -201,6 +203,14 @@ class DeliveryMailroom:
         if not failed and all(route.refusal is None for route in work.routes):
             return accepted
         return [_result(route, failed, accepted) for route in work.routes]
+
+    async def _keep(self, delivery: Delivery) -> Outcome:
+        if (
+            len(delivery.destinations) + sum(len(item.message.recipients) for item in delivery.outbound)
+            > _FEW
+        ):
+            return (await self._store.write(self._deliver, [delivery]))[0]
+        return await self._store.write_together(self._deliver, delivery)
 
     def _refuse(
         self, info: SessionInfo, envelope: Envelope, refusal: Reply, verdicts: Sequence[Verdict]

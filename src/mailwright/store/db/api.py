@@ -81,8 +81,9 @@ class Database(Protocol):
         ...
 
     async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
-        """As `write`, for an operation that does many items at less than the cost of each.
+        """As `write`, for an operation that does many items at less than the cost of each, and each briefly.
 
+        What is brief writes a few dozen rows at most, and may be run in the event loop itself.
         It may be given the items of others who wait too, in the order in which they came, and returns a result for
         each. When it raises, each item is tried alone, so it raises for that one only.
         """

@@ -27,9 +27,8 @@ _STEP = 500  # pages after which to try again what a reader was in the way of
 class Checkpointer:
     """A thread with a connection of its own; the writer tells it of what it does."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], busy_timeout: float) -> None:
+    def __init__(self, connect: Callable[[], apsw.Connection]) -> None:
         self._connect = connect
-        self._busy_timeout = busy_timeout
         self._thread = threading.Thread(target=self._run, name="store-checkpoint", daemon=True)
         self._wanted = threading.Event()
         self._closing = False
@@ -57,10 +56,13 @@ class Checkpointer:
         self._pages = pages
         return apsw.SQLITE_OK
 
+    @property
+    def due(self) -> bool:
+        """Whether there is something to do `between_commits`."""
+        return self._pages >= self._next and not self._copying
+
     def between_commits(self, connection: apsw.Connection) -> None:
         """For the writer, with its connection, when it has answered those who waited for a commit."""
-        if self._pages < self._next or self._copying:
-            return
         if self._pages >= _MOST and (now := time.monotonic()) >= self._wait_at:
             if not self._begin_anew(connection, _MOST_WAIT):
                 self._wait_at = now + _PAUSE
@@ -74,7 +76,7 @@ class Checkpointer:
         """Copy all that is left, unless a reader such as a backup is longer in the way: then the log grows."""
         connection.set_busy_timeout(int(wait * 1000))
         found = _checkpoint(connection, apsw.SQLITE_CHECKPOINT_RESTART)
-        connection.set_busy_timeout(int(self._busy_timeout * 1000))
+        connection.set_busy_timeout(0)
         if found is None:
             return False
         self._pages, self._copied, self._next = 0, 0, _PAGES

@@ -1,8 +1,8 @@
-"""SQLite through apsw: one writer thread with group commit, a small pool of readers, one file in WAL mode.
+"""SQLite through apsw: one writer with group commit, a small pool of readers, one file in WAL mode.
 
-All writes that wait go into one transaction, and one fsync answers them all. When an operation refuses, the batch is
-run again with a savepoint for each; when the transaction fails as a whole, each is tried once more alone, so that one
-that cannot be kept (a full disk met by a large message) does not take the others with it. So operations may run twice.
+All writes that wait go into one transaction, and one fsync answers them all. A thread runs and commits it; but what is
+brief the event loop runs itself, so that the thread only commits: two threads that take turns with the interpreter for
+each statement would wait for each other longer than the statements take.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,32 +26,18 @@ from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Item, Operation, P, T
 from mailwright.store.db.checkpoints import Checkpointer
-from mailwright.store.db.file import STORAGE_ERRORS, SQLiteFile, SQLiteTransaction, as_store_error, close
+from mailwright.store.db.file import SQLiteFile, SQLiteTransaction, as_store_error, close
 from mailwright.store.db.gather import Gatherer
+from mailwright.store.db.jobs import Changed, Job, Transactions
 from mailwright.store.errors import StoreFailed
 
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 256  # operations in one transaction at most
+_BRIEF: Final = 64  # operations that the event loop runs itself at most
+_LONG: Final = 0.05  # seconds; what is called brief and takes longer waits for a disk
+_LONG_PAUSE: Final = 1.0  # seconds for which the thread runs it, then
 _LOOK: Final = 1.0  # seconds between two looks whether another process has written
-
-
-class _Refused(Exception):
-    """An operation raised: its batch is run again with savepoints."""
-
-
-@dataclass(slots=True)
-class _Job:
-    operation: Callable[..., Any]
-    args: tuple[Any, ...]  # of a job that is `together`: its item alone
-    kwargs: dict[str, Any]
-    future: Future[Any] | asyncio.Future[Any]
-    together: bool = False
-    result: Any = None
-    error: BaseException | None = None
-
-
-_Unit = list[_Job]  # jobs that are one call of their operation; alone, but for those that are `together`
 
 
 class SQLiteDatabase(SQLiteFile):
@@ -76,38 +62,45 @@ class SQLiteDatabase(SQLiteFile):
         self._on_others = on_others
         self._version = 0  # as the writer's connection last saw it: others' commits change it, its own do not
         self._looked = 0.0
-        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
-        self._gatherer: Gatherer[_Job] = Gatherer(self._jobs.put)
+        self._waiting: list[Job] = []
+        self._busy = False  # the thread has the connection
+        self._brief_at = 0.0  # when what is brief may be run in the event loop again
+        self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
+        self._gatherer: Gatherer[Job] = Gatherer(self._take)
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
-        self._checkpointer = Checkpointer(lambda: self.connect(apsw.SQLITE_OPEN_READWRITE), busy_timeout)
+        self._checkpointer = Checkpointer(lambda: self.connect(apsw.SQLITE_OPEN_READWRITE))
         self._closing = False
+        self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
         self._connection: apsw.Connection | None = None
 
     async def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
         await asyncio.to_thread(self._open)
         await self.start_reading()
         self._writer.start()
         self._checkpointer.start()
+        self._look_now_and_then()
 
     async def close(self) -> None:
         if self._closing:
             return
         self._closing = True
         self._gatherer.hurry()
-        self._jobs.put(None)
         self._checkpointer.close()
+        if not self._busy:
+            self._free()
         await asyncio.to_thread(self._stop)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         future: asyncio.Future[T] = self._new_future()
-        self._enqueue(_Job(operation, args, kwargs, future))
+        self._enqueue(Job(operation, args, kwargs, future))
         return await future
 
     async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
         future: asyncio.Future[T] = self._new_future()
-        self._enqueue(_Job(operation, (item,), {}, future, together=True))
+        self._enqueue(Job(operation, (item,), {}, future, together=True, brief=True))
         return await future
 
     def _new_future(self) -> asyncio.Future[Any]:
@@ -115,17 +108,79 @@ class SQLiteDatabase(SQLiteFile):
             raise _closed()
         return self._loop.create_future()
 
-    def _enqueue(self, job: _Job) -> None:
+    def _enqueue(self, job: Job) -> None:
         assert self._loop is not None
         self._gatherer.add(job, self._loop)
 
     def write_now(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`write` for a worker thread: it blocks until the operation is durable."""
-        if self._closing:
+        if self._closing or self._loop is None:
             raise _closed()
+        if threading.get_ident() == self._loop_thread:
+            raise RuntimeError("write_now would wait for the event loop in the event loop: await write there")
         future: Future[T] = Future()
-        self._jobs.put([_Job(operation, args, kwargs, future)])
+        self._loop.call_soon_threadsafe(self._take, [Job(operation, args, kwargs, future)])
         return future.result()
+
+    # In the event loop, which says when the writer's connection is whose
+
+    def _take(self, jobs: list[Job]) -> None:
+        if self._ended:
+            for job in jobs:
+                job.future.set_exception(_closed())
+            return
+        self._waiting += jobs
+        if not self._busy:
+            self._next()
+
+    def _next(self) -> None:
+        """Begin the next transaction with what waits."""
+        jobs = self._waiting[:_BATCH]
+        brief = all(job.brief for job in jobs) and time.monotonic() >= self._brief_at
+        if brief:
+            jobs = jobs[:_BRIEF]
+        del self._waiting[: len(jobs)]
+        self._busy = True
+        self._work.put((jobs, self._begin(jobs) if brief else partial(self._transactions.run, jobs)))
+
+    def _begin(self, jobs: list[Job]) -> Callable[[], Changed]:
+        """Run brief jobs here and now; what is left to do."""
+        began = time.monotonic()
+        changed = self._transactions.begin(jobs)
+        if (now := time.monotonic()) - began > _LONG:
+            self._brief_at = now + _LONG_PAUSE
+        if changed is None:
+            return partial(self._transactions.run_again, jobs)
+        return partial(self._transactions.commit, jobs, changed)
+
+    def _deliver(self, jobs: list[Job], changed: Changed, free: bool) -> None:
+        try:
+            for job in jobs:
+                if not job.future.done():  # else whoever waited has gone; the write stands
+                    job.fulfil()
+            if self._on_change is not None:
+                for account, modseq in changed.items():
+                    self._on_change(account, modseq)
+        finally:
+            if free:
+                self._free()
+
+    def _free(self) -> None:
+        """The connection is the event loop's again."""
+        self._busy = False
+        if self._waiting:
+            self._next()
+        elif self._closing:
+            self._ended = self._busy = True
+            self._work.put(None)
+
+    def _look_now_and_then(self) -> None:
+        assert self._loop is not None
+        if self._closing:
+            return
+        if not self._busy:
+            self._look_for_others()
+        self._loop.call_later(_LOOK, self._look_now_and_then)
 
     # The writer's thread
 
@@ -145,32 +200,20 @@ class SQLiteDatabase(SQLiteFile):
                 raise
         except apsw.Error as error:
             raise as_store_error(error) from error
+        self._transactions = Transactions(self._connection, self.blobs, self._busy_timeout)
 
     def _write_loop(self) -> None:
-        connection = self._connection
-        assert connection is not None
-        while (jobs := self._next_jobs()) is not None:
-            batch = jobs
-            while len(batch) < _BATCH:
-                try:
-                    waiting = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if waiting is None:
-                    self._jobs.put(None)
-                    break
-                batch += waiting
-            self._answer(batch, self._run_batch(batch))
-            self._checkpointer.between_commits(connection)
-
-    def _next_jobs(self) -> list[_Job] | None:
-        while True:
+        assert self._connection is not None
+        while (work := self._work.get()) is not None:
+            jobs, run = work
+            changed = run()
             if time.monotonic() - self._looked >= _LOOK:
                 self._look_for_others()
-            try:
-                return self._jobs.get(timeout=_LOOK)
-            except queue.Empty:
-                pass
+            due = self._checkpointer.due
+            self._answer(jobs, changed, free=not due)
+            if due:
+                self._checkpointer.between_commits(self._connection)
+                self._call(self._free)
 
     def _look_for_others(self) -> None:
         self._looked = time.monotonic()
@@ -180,96 +223,22 @@ class SQLiteDatabase(SQLiteFile):
         except apsw.Error:  # a write will tell what is wrong
             return
         others, self._version = version != self._version, version
-        if others and self._on_others is not None and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._on_others)
+        if others and self._on_others is not None:
+            self._call(self._on_others)
 
-    def _run_batch(self, batch: list[_Job]) -> dict[int, int]:
-        """Run and commit the jobs, or give each its error; the changed accounts with their counters."""
-        try:
-            return self._commit(_units(batch), savepoints=False)
-        except (_Refused, apsw.Error) as error:
-            if len(batch) == 1 and isinstance(error, apsw.Error):
-                _fail(batch[0], error)
-                return {}
-            return self._run_again(batch)
-        except BaseException as error:  # the writer must outlive whatever an operation does
-            for job in batch:
-                job.error = error
-            log.exception("the writer met an unexpected error")
-            return {}
-
-    def _run_again(self, batch: list[_Job]) -> dict[int, int]:
-        try:
-            return self._commit([[job] for job in batch], savepoints=True)
-        except apsw.Error as error:
-            if len(batch) == 1:
-                _fail(batch[0], error)
-                return {}
-            changed: dict[int, int] = {}
-            for job in batch:
-                changed.update(self._run_again([job]))
-            return changed
-
-    def _commit(self, units: list[_Unit], *, savepoints: bool) -> dict[int, int]:
-        connection = self._connection
-        assert connection is not None
-        changed: dict[int, int] = {}
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for unit in units:
-                if savepoints:
-                    changed.update(self._run_in_savepoint(connection, unit))
-                else:
-                    changed.update(self._run(connection, unit))
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return changed
-
-    def _run(self, connection: apsw.Connection, unit: _Unit) -> dict[int, int]:
-        tx = SQLiteTransaction(connection, self.blobs)
-        try:
-            _call(tx, unit)
-        except STORAGE_ERRORS:
-            raise
-        except Exception as error:
-            raise _Refused from error
-        return tx.announced
-
-    def _run_in_savepoint(self, connection: apsw.Connection, unit: _Unit) -> dict[int, int]:
-        tx = SQLiteTransaction(connection, self.blobs)
-        connection.execute("SAVEPOINT job")
-        try:
-            _call(tx, unit)
-        except STORAGE_ERRORS:
-            raise  # the transaction itself may be lost: `_run_again` tries each job alone
-        except Exception as error:
-            connection.execute("ROLLBACK TO job")
-            for job in unit:
-                job.error = error
-            tx.announced.clear()
-        connection.execute("RELEASE job")
-        return tx.announced
-
-    def _answer(self, batch: list[_Job], changed: dict[int, int]) -> None:
-        waiting: list[_Job] = []
-        for job in batch:
+    def _answer(self, jobs: list[Job], changed: Changed, *, free: bool) -> None:
+        waiting: list[Job] = []
+        for job in jobs:
             if isinstance(job.future, Future):  # of a thread
-                _fulfil(job)
+                job.fulfil()
             else:
                 waiting.append(job)
-        if (waiting or changed) and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, waiting, changed)
+        self._call(self._deliver, waiting, changed, free)
 
-    def _deliver(self, batch: list[_Job], changed: dict[int, int]) -> None:
-        for job in batch:
-            if not job.future.done():  # else whoever waited has gone; the write stands
-                _fulfil(job)
-        if self._on_change is not None:
-            for account, modseq in changed.items():
-                self._on_change(account, modseq)
+    def _call(self, function: Callable[..., None], *args: object) -> None:
+        """Have it called in the event loop, as long as there is one."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
 
     def _stop(self) -> None:
         self._writer.join()
@@ -277,43 +246,6 @@ class SQLiteDatabase(SQLiteFile):
         self.stop_reading()
         if self._connection is not None:
             close(self._connection)
-
-
-def _units(batch: list[_Job]) -> list[_Unit]:
-    """What is `together` with the same operation becomes one unit."""
-    units: list[_Unit] = []
-    together: dict[Callable[..., Any], _Unit] = {}
-    for job in batch:
-        if not job.together:
-            units.append([job])
-        elif job.operation in together:
-            together[job.operation].append(job)
-        else:
-            units.append(together.setdefault(job.operation, [job]))
-    return units
-
-
-def _call(tx: SQLiteTransaction, unit: _Unit) -> None:
-    """Run the operation of a unit and give its jobs their results."""
-    first = unit[0]
-    if first.together:
-        results = first.operation(tx, [job.args[0] for job in unit])
-        for job, result in zip(unit, results, strict=True):
-            job.result, job.error = result, None
-    else:
-        first.result, first.error = first.operation(tx, *first.args, **first.kwargs), None
-
-
-def _fulfil(job: _Job) -> None:
-    if job.error is not None:
-        job.future.set_exception(job.error)
-    else:
-        job.future.set_result(job.result)
-
-
-def _fail(job: _Job, error: apsw.Error) -> None:
-    job.error = as_store_error(error)
-    log.error("a write failed: %s", job.error)
 
 
 def _closed() -> StoreFailed:
