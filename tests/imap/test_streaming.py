@@ -207,6 +207,7 @@ async def test_a_full_disk_is_a_matter_of_time(home: Home, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(home.store.db, "write", refuse)
+        patch.setattr(home.store.db, "write_briefly", refuse)
         stream.feed(b"a CREATE x\r\n")
         assert (await stream.line()).startswith(b"a NO [UNAVAILABLE] The disk is full")
         stream.feed(b"b APPEND INBOX {8+}\r\na: b\r\n\r\n\r\n")
@@ -227,7 +228,7 @@ async def test_what_was_done_is_told_though_the_news_cannot_be_read(
     await stream.line()
     stream.feed(b"a SELECT INBOX\r\n")
     await reply(stream, b"a")
-    read = home.store.db.read
+    read = home.store.db.read_briefly
 
     async def read_all_but_news(work: object, *args: object) -> object:
         if work is read_heard:
@@ -235,7 +236,7 @@ async def test_what_was_done_is_told_though_the_news_cannot_be_read(
         return await read(work, *args)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(home.store.db, "read", read_all_but_news)
+        patch.setattr(home.store.db, "read_briefly", read_all_but_news)
         stream.feed(b"b APPEND INBOX {8+}\r\na: b\r\n\r\n\r\n")
         assert (await stream.line()).startswith(b"b OK [APPENDUID ")
     stream.feed(b"c NOOP\r\n")

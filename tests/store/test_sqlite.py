@@ -15,10 +15,10 @@ from support.accounts import new_account, prepared
 
 from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
-from mailwright.store.db import checkpoints, gather, sqlite
+from mailwright.store.db import allowance, checkpoints, gather
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
-from mailwright.store.errors import StoreBusy, StoreFailed
+from mailwright.store.errors import StoreBusy, StoreError, StoreFailed
 
 
 @pytest.fixture
@@ -164,15 +164,30 @@ async def test_what_is_brief_does_not_wait_in_the_event_loop(db: SQLiteDatabase,
     assert await db.read(names) == ["b", "c"]
 
 
-async def test_what_was_called_brief_and_takes_long_is_left_to_the_thread_for_a_while(
+async def test_what_was_called_brief_and_takes_long_is_left_to_threads_for_a_while(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_LONG", 0.0)
-    assert await db.write_together(put_all, "a") == threading.get_ident()
-    assert await db.write_together(put_all, "b") != threading.get_ident()
-    monkeypatch.setattr(sqlite, "_LONG", 10.0)
-    db._brief_at = time.monotonic()
-    assert await db.write_together(put_all, "c") == threading.get_ident()
+    loop = threading.get_ident()
+    monkeypatch.setattr(allowance, "_LONG", 0.0)
+    monkeypatch.setattr(allowance, "_SHARE", 1_000_000)
+    assert await db.write_together(put_all, "a") == loop
+    assert await db.write_together(put_all, "b") != loop
+    assert await db.read_briefly(lambda tx: threading.get_ident()) != loop
+    monkeypatch.setattr(allowance, "_LONG", 10.0)
+    db._allowance = allowance.Allowance()
+    assert await db.write_briefly(lambda tx: threading.get_ident()) == loop
+    assert await db.read_briefly(lambda tx: threading.get_ident()) == loop
+
+
+async def test_a_brief_read_raises_what_its_operation_raises(db: SQLiteDatabase) -> None:
+    def refuse(tx: Transaction) -> None:
+        raise KeyError(threading.get_ident())
+
+    with pytest.raises(KeyError, match=str(threading.get_ident())):
+        await db.read_briefly(refuse)
+    with pytest.raises(StoreError, match="no such table"):
+        await db.read_briefly(lambda tx: tx.all("SELECT 1 FROM absent"))
+    assert await db.read_briefly(names) == []
 
 
 async def test_what_is_brief_is_tried_once_more_when_its_commit_fails(db: SQLiteDatabase) -> None:

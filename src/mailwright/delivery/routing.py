@@ -110,7 +110,9 @@ class Router:
 
     async def _ask(self, address: str) -> Route:
         try:
-            resolution, room = await self._store.read(_look_up, address, self._separator, self._hostname)
+            resolution, room = await self._store.read_briefly(
+                _look_up, address, self._separator, self._hostname
+            )
             return Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (address,)))

@@ -13,7 +13,7 @@ from mailwright.imap.selected import News, read_news
 from mailwright.imap.view import Key
 from mailwright.store import changes
 from mailwright.store.acl import Access
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import FEW, Transaction
 from mailwright.store.errors import NoSuchMailbox
 from mailwright.store.mailboxes import get_mailbox
 from mailwright.store.model import Change, Kind, Mailbox, Place
@@ -166,14 +166,15 @@ class Journal:
         before = log.begun  # what was asked before now may know too little
         while log.done <= before and (not heard or log.modseq < heard):
             if log.reading is None:
-                log.reading = asyncio.ensure_future(self._read(log, account))
+                log.reading = asyncio.ensure_future(self._read(log, account, heard))
             await asyncio.shield(log.reading)
 
-    async def _read(self, log: _Log, account: int) -> None:
+    async def _read(self, log: _Log, account: int, heard: int) -> None:
         log.begun += 1
         try:
             known = {box.access.mailbox.id for box in log.boxes.values()}
-            log.add(await self._store.read(read_heard, account, log.modseq, known))
+            read = self._store.read_briefly if heard and heard - log.modseq <= FEW else self._store.read
+            log.add(await read(read_heard, account, log.modseq, known))
             log.done = log.begun
         finally:
             log.reading = None

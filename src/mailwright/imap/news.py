@@ -20,7 +20,7 @@ from mailwright.imap.syntax.sequence import STAR, Range, SequenceSet, intersect,
 from mailwright.imap.view import Key, Run
 from mailwright.store import changes
 from mailwright.store.acl import permitted_flags, read_rights
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import FEW, Transaction
 from mailwright.store.model import Place
 from mailwright.store.reading import read_places
 
@@ -168,7 +168,8 @@ async def _tell_flags(session: Session, selected: Selected, changed: list[tuple[
     service, uids = session.service, list(numbers)
     places = service.journal.places(selected.key, uids, selected.view.modseq)
     if places is None:
-        places = await service.store.read(read_places, *selected.key, uids)
+        read = service.store.read_briefly if len(uids) <= FEW else service.store.read
+        places = await read(read_places, *selected.key, uids)
     # What is newer than the news is told again with its own mod-sequence: a client that drops now must not believe
     # that it knows everything up to that (RFC 7162 3.2.5).
     newest = selected.view.modseq

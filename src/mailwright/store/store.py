@@ -53,6 +53,10 @@ class Store:
         """See `Database.read`."""
         return self.db.read(operation, *args, **kwargs)
 
+    def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `Database.read_briefly`."""
+        return self.db.read_briefly(operation, *args, **kwargs)
+
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """See `Database.glance`."""
         return self.db.glance(operation, *args, **kwargs)
@@ -60,6 +64,10 @@ class Store:
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.write`."""
         return self.db.write(operation, *args, **kwargs)
+
+    def write_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `Database.write_briefly`."""
+        return self.db.write_briefly(operation, *args, **kwargs)
 
     def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> Awaitable[T]:
         """See `Database.write_together`."""

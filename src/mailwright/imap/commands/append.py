@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap.connection import Command
 from mailwright.imap.receive import Prepared, receive_messages
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
 
+_FEW: Final = 4  # messages that are added briefly
+
+
 def parse(lexer: Lexer) -> None:
     """Never called: the connection itself takes APPEND and REPLACE apart at their literals."""
     raise BadSyntax("APPEND needs a mailbox and a message literal")
@@ -31,9 +34,10 @@ async def run(session: Session, command: Command) -> Reply:
     args: AppendArgs = command.args
     store = session.service.store
     try:
-        target = await store.read(find_target, session.account_id, args.mailbox)
+        target = await store.read_briefly(find_target, session.account_id, args.mailbox)
         ready = await receive_messages(session, args.message)
-        added = await store.write(add_all, session.account_id, args.mailbox, ready, session.service.now())
+        write = store.write_briefly if len(ready) <= _FEW else store.write
+        added = await write(add_all, session.account_id, args.mailbox, ready, session.service.now())
     except NoSuchMailbox:
         raise await no_target(session, args.mailbox) from None
     for one in added:

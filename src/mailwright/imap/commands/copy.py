@@ -14,7 +14,7 @@ from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import CopyArgs, parse_copy
 from mailwright.imap.view import Key
 from mailwright.store import transfer
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import FEW, Transaction
 from mailwright.store.errors import NoSuchMailbox
 from mailwright.store.model import Copied
 
@@ -38,7 +38,8 @@ async def run(session: Session, command: Command) -> Reply:
         check_limit(session, count_of(runs), limited(session, runs)[0][0].uids[0] if runs else 0)
     uids = [uid for run in runs for uid in run.uids]
     service = session.service
-    work = service.store.write(
+    write = service.store.write_briefly if len(uids) <= FEW else service.store.write
+    work = write(
         move if moving else copy, session.account_id, selected.key, uids, args.mailbox, service.now()
     )
     try:

@@ -11,7 +11,7 @@ from mailwright.imap.reply import Reply
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import SequenceSet, parse_sequence_set
 from mailwright.imap.view import Key
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import FEW, Transaction
 from mailwright.store.mailboxes import get_mailbox
 from mailwright.store.messages import expunge
 
@@ -31,7 +31,9 @@ async def run(session: Session, command: Command) -> Reply:
     if command.uid:
         runs, limit = limited(session, await find_messages(session, command.args, uid=True))
         uids = [uid for run in runs for uid in run.uids]
-    work = session.service.store.write(expunge_deleted, selected.key, uids)
+    store = session.service.store
+    write = store.write_briefly if uids is not None and len(uids) <= FEW else store.write
+    work = write(expunge_deleted, selected.key, uids)
     modseq = await patiently(session, command.tag, selected.view.count, work)
     # The EXPUNGE responses are the news that every command ends with.
     told = modseq and "CONDSTORE" in session.enabled

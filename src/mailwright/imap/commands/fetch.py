@@ -23,7 +23,7 @@ from mailwright.imap.fetch.read import (
     read_unseen,
 )
 from mailwright.imap.news import find_messages, show_keywords
-from mailwright.imap.progress import check_limit, highest_first, limited, with_limit
+from mailwright.imap.progress import check_limit, count_of, highest_first, limited, with_limit
 from mailwright.imap.reply import Bad, Reply
 from mailwright.imap.resync import read_since
 from mailwright.imap.selected import Selected
@@ -34,6 +34,7 @@ from mailwright.imap.syntax.sequence import Range, intersect, to_ranges
 from mailwright.imap.view import Run, window_of_runs
 from mailwright.message.decoder import make_decoder
 from mailwright.store.blobs.api import CHUNK
+from mailwright.store.db.api import FEW
 from mailwright.store.errors import StoreError
 from mailwright.store.messages import store_flags
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _AHEAD: Final = 2  # slices that are read while one is sent
 _SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
+_FEW_CONTENTS: Final = 2  # messages that are read briefly: they may be of some size
 UID = Attribute("UID", b"UID")
 FLAGS = Attribute("FLAGS", b"FLAGS")
 MODSEQ = Attribute("MODSEQ", b"MODSEQ")
@@ -128,11 +130,12 @@ async def _mark_seen(
     """Set \\Seen where an attribute says so; whether any message's flags changed."""
     if selected.read_only or "s" not in selected.rights or all(attribute.peek for attribute in attributes):
         return False
-    store = session.service.store
-    unseen = await store.read(read_unseen, selected.key, runs)
+    store, few = session.service.store, count_of(runs) <= FEW
+    read, write = (store.read_briefly, store.write_briefly) if few else (store.read, store.write)
+    unseen = await read(read_unseen, selected.key, runs)
     if not unseen:
         return False
-    changed = await store.write(store_flags, *selected.key, unseen, "add", SEEN)
+    changed = await write(store_flags, *selected.key, unseen, "add", SEEN)
     if changed.modseq is not None:
         selected.own.add(changed.modseq)
     return True
@@ -184,7 +187,8 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
     else:
         read, size = read_slice, SLICE_ROWS
     store, clock = session.service.store, asyncio.get_running_loop().time
-    slices = _Ahead(lambda runs: store.read(read, selected.key, runs, plan), _batches(runs, size))
+    ask = store.read_briefly if count_of(runs) <= (_FEW_CONTENTS if plan.contents else FEW) else store.read
+    slices = _Ahead(lambda runs: ask(read, selected.key, runs, plan), _batches(runs, size))
     missing, quick = False, True
     try:
         while done := await slices.next():

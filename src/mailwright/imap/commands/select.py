@@ -133,14 +133,15 @@ async def _open(session: Session, args: SelectArgs) -> Opened:
     """Open the mailbox, from memory if it can be; from before that on we hear of its changes."""
     service, account, name = session.service, session.account_id, args.mailbox
     if acl.is_shared(name):
-        owner, _ = await service.store.read(acl.locate, account, name)
+        owner, _ = await service.store.read_briefly(acl.locate, account, name)
         session.watch(owner)
         return await service.store.read(open_mailbox, account, name, service, args.resync)
     session.watch(account)
     box = await service.journal.box(account, name) if args.resync is None else None
     opened = None if box is None else _recall(service, box)
     if opened is None:
-        opened = await service.store.read(open_mailbox, account, name, service, args.resync)
+        read = service.store.read_briefly if args.resync is None else service.store.read
+        opened = await read(open_mailbox, account, name, service, args.resync)
         service.journal.keep(name, Box(opened.access, opened.modseq))
     return opened
 

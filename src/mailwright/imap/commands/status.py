@@ -44,7 +44,7 @@ async def run(session: Session, command: Command) -> Reply:
         box, counts = found, Counts()
     else:
         service = session.service
-        box, counts = await service.store.read(read_status, account, name, service, args.items)
+        box, counts = await service.store.read_briefly(read_status, account, name, service, args.items)
         if box.access.account == account:
             journal.keep(name, box)
     access = box.access if session.selected is None else session.selected.as_known(box.access)

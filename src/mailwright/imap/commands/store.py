@@ -18,6 +18,7 @@ from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import StoreArgs, parse_store
 from mailwright.imap.view import Run
 from mailwright.store.acl import permitted_flags
+from mailwright.store.db.api import FEW
 from mailwright.store.messages import Changed, store_flags
 from mailwright.store.model import Place
 
@@ -47,7 +48,9 @@ async def run(session: Session, command: Command) -> Reply:
     uids = array("I")
     for run in runs:
         uids += run.uids
-    work = session.service.store.write(
+    store = session.service.store
+    write = store.write_briefly if len(uids) <= FEW else store.write
+    work = write(
         store_flags,
         *selected.key,
         uids,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from array import array
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailwright.imap.news import find_messages
 from mailwright.imap.search.program import Plan, make_plan, message_sets, prepare
-from mailwright.imap.search.rows import decide, read_block, read_packed, start
+from mailwright.imap.search.rows import Packed, decide, read_block, read_packed, start
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.sequence import Range, join_ranges
@@ -18,6 +19,7 @@ from mailwright.store import search
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
+_FEW: Final = 2000  # messages in which the database finds some briefly
 PROGRESS: Final = 10.0  # seconds of silence after which the client hears how far we are (RFC 9585 3)
 
 
@@ -56,7 +58,8 @@ async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str)
     if plan.texts:
         await _want_index(session, account)
     if plan.rest is None and not plan.with_modseq:
-        return Found(await _find_packed(session, key, plan), 0)
+        read = store.read_briefly if count <= _FEW else store.read
+        return Found(await _find_packed(read, key, plan), 0)
     begun = await store.read(start, key, plan, count)
     progress = _Progress(session, tag, count)
     uids = array("I")
@@ -81,12 +84,12 @@ async def run_plan(session: Session, key: Key, plan: Plan, count: int, tag: str)
     return Found(uids, modseq)
 
 
-async def _find_packed(session: Session, key: Key, plan: Plan) -> array[int]:
+async def _find_packed(read: Callable[..., Awaitable[Packed]], key: Key, plan: Plan) -> array[int]:
     """The messages of a plan that the database answers alone."""
     blocks: list[list[int]] = []
     last = plan.high
     while last:
-        packed = await session.service.store.read(read_packed, key, plan, last)
+        packed = await read(read_packed, key, plan, last)
         blocks.append(packed.uids)
         last = packed.last
     found = array("I")

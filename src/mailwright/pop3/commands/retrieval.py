@@ -86,7 +86,7 @@ async def _read_first(session: Pop3Session, number: int) -> bytes:
 
 async def _read(session: Pop3Session, number: int, start: int) -> bytes:
     maildrop = session.maildrop
-    return await session.services.store.read(
+    return await session.services.store.read_briefly(
         read_piece, maildrop.account, maildrop.mailbox, maildrop.uid(number), start
     )
 

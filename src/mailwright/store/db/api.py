@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 from mailwright.store.blobs.api import BlobStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
+
+FEW: Final = 50  # rows that are read or written briefly
 
 Value = int | float | str | bytes | None
 Row = tuple[Any, ...]
@@ -80,10 +82,16 @@ class Database(Protocol):
         """
         ...
 
-    async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
-        """As `write`, for an operation that does many items at less than the cost of each, and each briefly.
+    async def write_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `write`, for an operation that reads and writes about `FEW` rows at most.
 
-        What is brief writes a few dozen rows at most, and may be run in the event loop itself.
+        It may be run in the event loop itself, as long as it does not wait there.
+        """
+        ...
+
+    async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
+        """As `write_briefly`, for an operation that does many items at less than the cost of each.
+
         It may be given the items of others who wait too, in the order in which they came, and returns a result for
         each. When it raises, each item is tried alone, so it raises for that one only.
         """
@@ -91,6 +99,13 @@ class Database(Protocol):
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a store operation that only reads, on one consistent snapshot."""
+        ...
+
+    async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read`, for an operation that reads about `FEW` rows, or half a megaoctet, at most.
+
+        It may be run in the event loop itself, as long as it does not wait there.
+        """
         ...
 
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

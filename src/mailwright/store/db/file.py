@@ -12,6 +12,7 @@ from typing import Final
 import apsw
 
 from mailwright.store.blobs.api import BlobStore
+from mailwright.store.db.allowance import Allowance
 from mailwright.store.db.api import Dialect, Operation, P, Row, T, Value
 from mailwright.store.db.readers import Readers
 from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull, TemporaryFailure
@@ -75,7 +76,7 @@ class SQLiteTransaction:
 
 
 class SQLiteFile:
-    """The file as it is read: by a small pool of threads, and at a glance by the event loop."""
+    """The file as it is read: by a small pool of threads, and what is brief by the event loop."""
 
     dialect = DIALECT
 
@@ -95,20 +96,22 @@ class SQLiteFile:
         self._readers = Readers(readers)
         self._reader = threading.local()
         self._connections: list[apsw.Connection] = []  # those that read
-        self._glancing: apsw.Connection | None = None  # the event loop's own
+        self._own: apsw.Connection | None = None  # the event loop's
+        self._allowance = Allowance()
 
     async def start_reading(self) -> None:
         """Read from now on: the file is there. Raises TemporaryFailure."""
         try:
-            self._glancing = await asyncio.to_thread(self._connect_reader)
+            self._own = await asyncio.to_thread(self._connect_reader)
         except apsw.Error as error:
             raise as_store_error(error) from error
-        self._glancing.set_busy_timeout(0)
+        self._own.set_busy_timeout(0)
         self._readers.start()
 
     def stop_reading(self) -> None:
         """Finish what is being read; it blocks."""
         self._readers.stop()
+        self._own = None
         for connection in self._connections:
             close(connection)
 
@@ -121,22 +124,37 @@ class SQLiteFile:
         try:
             if connection is None:
                 connection = self._reader.connection = self._connect_reader()
-            connection.execute("BEGIN")
-            try:
-                return operation(SQLiteTransaction(connection, self.blobs), *args, **kwargs)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            return self._read(connection, operation, *args, **kwargs)
         except apsw.Error as error:
             raise as_store_error(error) from error
 
+    async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._own is not None and (granted := self._allowance.granted()):
+            try:
+                return self._read(self._own, operation, *args, **kwargs)
+            except apsw.Error as error:  # a thread has the patience, or tells of it
+                log.debug("what is brief is read by a thread: %r", error)
+            finally:
+                self._allowance.spent(granted)
+        return await self.read(operation, *args, **kwargs)
+
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        if self._glancing is None:
+        if self._own is None:
             return None
         try:
-            return operation(SQLiteTransaction(self._glancing, self.blobs), *args, **kwargs)
+            return operation(SQLiteTransaction(self._own, self.blobs), *args, **kwargs)
         except apsw.Error:
             return None
+
+    def _read(
+        self, connection: apsw.Connection, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        connection.execute("BEGIN")
+        try:
+            return operation(SQLiteTransaction(connection, self.blobs), *args, **kwargs)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def _connect_reader(self) -> apsw.Connection:
         connection = self.connect(apsw.SQLITE_OPEN_READWRITE)

@@ -118,11 +118,17 @@ class PostgresDatabase:
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(lambda: self.write_now(operation, *args, **kwargs))
 
+    async def write_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.write(operation, *args, **kwargs)
+
     async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
         return (await self.write(operation, (item,)))[0]
 
     async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._run(lambda: self.read_now(operation, *args, **kwargs))
+
+    async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.read(operation, *args, **kwargs)
 
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         return None

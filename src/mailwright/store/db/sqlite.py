@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 256  # operations in one transaction at most
 _BRIEF: Final = 64  # operations that the event loop runs itself at most
-_LONG: Final = 0.05  # seconds; what is called brief and takes longer waits for a disk
-_LONG_PAUSE: Final = 1.0  # seconds for which the thread runs it, then
 _LOOK: Final = 1.0  # seconds between two looks whether another process has written
 
 
@@ -64,7 +62,6 @@ class SQLiteDatabase(SQLiteFile):
         self._looked = 0.0
         self._waiting: list[Job] = []
         self._busy = False  # the thread has the connection
-        self._brief_at = 0.0  # when what is brief may be run in the event loop again
         self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
         self._gatherer: Gatherer[Job] = Gatherer(self._take)
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
@@ -96,6 +93,11 @@ class SQLiteDatabase(SQLiteFile):
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         future: asyncio.Future[T] = self._new_future()
         self._enqueue(Job(operation, args, kwargs, future))
+        return await future
+
+    async def write_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        future: asyncio.Future[T] = self._new_future()
+        self._enqueue(Job(operation, args, kwargs, future, brief=True))
         return await future
 
     async def write_together(self, operation: Operation[[Sequence[Item]], Sequence[T]], item: Item) -> T:
@@ -136,19 +138,19 @@ class SQLiteDatabase(SQLiteFile):
     def _next(self) -> None:
         """Begin the next transaction with what waits."""
         jobs = self._waiting[:_BATCH]
-        brief = all(job.brief for job in jobs) and time.monotonic() >= self._brief_at
-        if brief:
+        granted = self._allowance.granted() if all(job.brief for job in jobs) else 0.0
+        if granted:
             jobs = jobs[:_BRIEF]
         del self._waiting[: len(jobs)]
         self._busy = True
-        self._work.put((jobs, self._begin(jobs) if brief else partial(self._transactions.run, jobs)))
+        self._work.put(
+            (jobs, self._begin(jobs, granted) if granted else partial(self._transactions.run, jobs))
+        )
 
-    def _begin(self, jobs: list[Job]) -> Callable[[], Changed]:
+    def _begin(self, jobs: list[Job], granted: float) -> Callable[[], Changed]:
         """Run brief jobs here and now; what is left to do."""
-        began = time.monotonic()
         changed = self._transactions.begin(jobs)
-        if (now := time.monotonic()) - began > _LONG:
-            self._brief_at = now + _LONG_PAUSE
+        self._allowance.spent(granted)
         if changed is None:
             return partial(self._transactions.run_again, jobs)
         return partial(self._transactions.commit, jobs, changed)
