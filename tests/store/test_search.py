@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.accounts import new_account, prepared
+from support.pdfs import pdf
 from support.stores import open_store
 
 from mailwright.message.fold import fold
+from mailwright.pdf.reader import pdf_text
 from mailwright.store import arrivals, indexer, mailboxes, messages, reading, search
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.grams import ALWAYS, grams, query
@@ -104,6 +108,45 @@ async def test_new_mail_is_added_and_removed_mail_forgotten(store: Store, accoun
     await store.write(messages.expunge, account, box.id, [1])
     assert await find(store, account, "alpha") == set(second)
     assert await store.read(search.read_text, first[0]) is None
+
+
+async def test_attached_pdf_files_are_read_once_when_their_message_is_indexed(
+    store: Store, account: int
+) -> None:
+    content = with_pdfs(pdf("Jahresbericht", compress=True), pdf("明年的预算"), b"%PDF- but broken")
+    await store.write(search.begin, account)
+    box = await store.read(mailboxes.find_mailbox, account, "INBOX")
+    ready = await asyncio.to_thread(prepared, store.db, content)
+    message = (await store.write(arrivals.add, account, box.id, ready, now=1)).message
+    read: list[bytes] = []
+
+    async def read_pdf(data: bytes) -> str:
+        read.append(data)
+        return await pdf_text(data)
+
+    assert await Indexer(store, read_pdf).index(account) == 1
+    assert [data[:5] for data in read] == [b"%PDF-"] * 3
+    for needle in ("jahresbericht", "JAHRES", "预算", "明年的预", "see the files"):
+        assert await store.read(search.candidates, account, fold(needle)) == {message}, needle
+        body = await store.read(search.read_body, message)
+        assert body is not None
+        assert fold(needle).encode() in body
+    assert await store.read(search.candidates, account, "bericht 20") == set()
+    assert await store.read(search.check, account, 10) == []
+    await store.write(search.restart, account)
+    assert await Indexer(store).index(account) == 1  # by one who cannot read them
+    assert await store.read(search.candidates, account, "jahresbericht") == set()
+    assert await store.read(search.check, account, 10) == []
+
+
+def with_pdfs(*files: bytes) -> bytes:
+    """A message to which these are attached, in base64."""
+    message = EmailMessage()
+    message["Subject"] = "the files"
+    message.set_content("see the files")
+    for number, file in enumerate(files, 1):
+        message.add_attachment(file, "application", "octet-stream", filename=f"{number}.bin")
+    return message.as_bytes(policy=SMTP)
 
 
 async def test_one_account_is_not_found_by_another(store: Store, account: int) -> None:

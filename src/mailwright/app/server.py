@@ -30,6 +30,7 @@ from mailwright.imap.session import Session as ImapSession
 from mailwright.net.api import Peer
 from mailwright.net.listener import Connections, Listener, Refusals, Session, within
 from mailwright.net.stream import StreamProtocol
+from mailwright.pdf.reader import pdf_text
 from mailwright.pop3.lock import LocalLocks
 from mailwright.pop3.service import Policy as Pop3Policy
 from mailwright.pop3.service import Services as Pop3Services
@@ -71,7 +72,7 @@ class App:
         self.store = open_store(config)
         self.certificates = self._certificates()
         self.listeners: list[Listener] = []
-        self.indexer = Indexer(self.store)
+        self.indexer = Indexer(self.store, pdf_text)
         self.hooks = Hooks(load(config.hooks.modules, config.hooks.directory))
         self._keys = KeyRing(config.dkim_directory, config.dkim.selectors, enabled=config.dkim.enabled)
         self._queue_rules = queue_rules(config)

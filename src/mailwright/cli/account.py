@@ -306,6 +306,7 @@ def reindex(config: Config, address: str) -> None:
     """Make an account's search index anew, while the server runs. Searches stay exact meanwhile."""
     from mailwright.cli.opening import with_store
     from mailwright.directory.accounts import find_account
+    from mailwright.pdf.reader import pdf_text
     from mailwright.store import search
     from mailwright.store.indexer import Indexer
     from mailwright.store.store import Store
@@ -314,6 +315,6 @@ def reindex(config: Config, address: str) -> None:
         found = await store.read(find_account, address)
         await store.write(search.begin, found.id)
         await store.write(search.restart, found.id)
-        return await Indexer(store).index(found.id)
+        return await Indexer(store, pdf_text).index(found.id)
 
     say(f"Indexed {counted(with_store(config, run), 'message')} of {address}.")

@@ -17,6 +17,19 @@ _SIGNATURE_BASE64: Final = b"UEsDB"
 MAX_HEADER_TEXT: Final = 64 * 1024  # characters of all header values together
 
 
+MAX_PDF: Final = 16 * 1024 * 1024  # octets of an attached PDF
+_MAX_PDFS: Final = 10  # of one message
+_PDF: Final = (b"%PDF-", b"JVBERi0")  # how a PDF begins, and how it does in base64
+
+
+class Attached(NamedTuple):
+    """Where an attached document lies in its message, and its transfer encoding."""
+
+    start: int
+    stop: int
+    encoding: str
+
+
 class SearchText(NamedTuple):
     """Decoded text, not folded: apply `fold.fold` to it and to what is sought."""
 
@@ -27,6 +40,7 @@ class SearchText(NamedTuple):
     subject: str
     headers: list[tuple[str, str]]  # each top-level field: lower-case name, decoded value
     body: str  # the text parts and office documents, those of attached messages too, one after the other
+    pdfs: list[Attached]  # whose text somebody else must read
 
 
 def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: int) -> SearchText:
@@ -50,6 +64,7 @@ def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: i
         parsed.subject,
         headers,
         _body(parsed, source, limit_bytes),
+        _pdfs(parsed, source),
     )
 
 
@@ -81,6 +96,17 @@ def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:
         if room <= 0:
             break
     return "\n".join(texts)
+
+
+def _pdfs(parsed: ParsedMessage, source: bytes | mmap.mmap) -> list[Attached]:
+    found: list[Attached] = []
+    for part in parsed.root.walk():
+        if part.type == "text" or part.children or part.size > 2 * MAX_PDF:
+            continue
+        begin = source[part.body_start : part.body_start + 64].lstrip()
+        if begin.startswith(_PDF) and len(found) < _MAX_PDFS:
+            found.append(Attached(part.body_start, part.end, part.encoding))
+    return found
 
 
 def _attached(part: Part, source: bytes | mmap.mmap) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
+from mailwright.message.search import Attached
 from mailwright.store import search
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import TemporaryFailure
@@ -20,8 +23,10 @@ _PAUSE = 0.5  # seconds in which new mail gathers to a batch; what is not indexe
 class Indexer:
     """One task indexes for all accounts that have an index; `wake(account)` tells it that one has been given one."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, read_pdf: Callable[[bytes], Awaitable[str]] | None = None) -> None:
+        """`read_pdf` gives the text of a PDF file; without it these are left out."""
         self._store = store
+        self._read_pdf = read_pdf
         self._followed: set[int] = set()
         self._waiting: dict[int, None] = {}
         self._wanted = asyncio.Event()
@@ -73,12 +78,29 @@ class Indexer:
             batch = await self._store.read(_prepare_batch, account)
             if not batch:
                 return count
-            await self._store.write(search.add, account, batch[-1].message, batch)
+            ready = [await self._with_documents(one) if one.pdfs else one.indexed for one in batch]
+            await self._store.write(search.add, account, ready[-1].message, ready)
             count += len(batch)
 
+    async def _with_documents(self, one: _Prepared) -> search.Indexed:
+        if self._read_pdf is None:
+            return one.indexed
+        texts: list[str] = []
+        for attached in one.pdfs:
+            data = await self._store.read(search.read_attached, one.blob, attached)
+            texts.append(await self._read_pdf(data))
+        return await self._store.off_loop(search.with_documents, one.indexed, "\n".join(texts))
 
-def _prepare_batch(tx: Transaction, account: int) -> list[search.Indexed]:
-    return [
-        search.prepare(message, search.fold_blob(tx, blob, size))
-        for message, blob, size in search.read_waiting(tx, account, _BATCH)
-    ]
+
+class _Prepared(NamedTuple):
+    indexed: search.Indexed
+    blob: int
+    pdfs: Sequence[Attached]
+
+
+def _prepare_batch(tx: Transaction, account: int) -> list[_Prepared]:
+    batch: list[_Prepared] = []
+    for message, blob, size in search.read_waiting(tx, account, _BATCH):
+        text = search.fold_blob(tx, blob, size)
+        batch.append(_Prepared(search.prepare(message, text), blob, text.pdfs))
+    return batch

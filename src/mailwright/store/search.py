@@ -1,7 +1,8 @@
 """The text index: candidates by tokens, and the folded text that decides.
 
 It is made when an account first searches text and kept up by the indexer, newest messages last; what is not indexed
-yet is for the caller to scan. So mail that nobody searches costs nothing.
+yet is for the caller to scan, all but attached PDF files: reading them takes too long. So mail that nobody searches
+costs nothing.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ import mmap
 import tempfile
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
 import zstandard
 
+from mailwright.message.content import UnknownEncoding, decode_octets
 from mailwright.message.fold import fold
 from mailwright.message.parser import parse_message
-from mailwright.message.search import search_text
+from mailwright.message.search import Attached, search_text
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed
 from mailwright.store.grams import ALWAYS, grams, query
@@ -41,6 +43,7 @@ class FoldedText(NamedTuple):
     subject: str
     headers: list[tuple[str, str]]  # lower-case name, value
     body: str
+    pdfs: Sequence[Attached] = ()  # which are kept apart, once somebody has read them
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -62,6 +65,7 @@ class Indexed:
     header: bytes
     body: bytes
     grams: frozenset[str]
+    documents: bytes | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -92,6 +96,7 @@ def fold_text(source: bytes | mmap.mmap) -> FoldedText:
         fold(text.subject),
         [(name, fold(value)) for name, value in text.headers],
         fold(text.body),
+        text.pdfs,
     )
 
 
@@ -105,6 +110,21 @@ def prepare(message: int, text: FoldedText) -> Indexed:
         _compress(text.body.encode("utf-8", "surrogatepass")),
         frozenset(grams(f"{every}\n{text.body}")),
     )
+
+
+def with_documents(message: Indexed, text: str) -> Indexed:
+    """Add the text of the PDF files that are attached to a message. It takes as long as `prepare`."""
+    folded = fold(text)
+    documents = _compress(folded.encode("utf-8", "surrogatepass"))
+    return replace(message, grams=message.grams | frozenset(grams(folded)), documents=documents)
+
+
+def read_attached(tx: Transaction, blob: int, attached: Attached) -> bytes:
+    """An attached document without its transfer encoding; nothing when nobody knows that."""
+    try:
+        return decode_octets(b"".join(tx.blobs.read(tx, blob, *attached[:2])), attached.encoding)
+    except UnknownEncoding:
+        return b""
 
 
 # Keeping the index
@@ -161,10 +181,11 @@ def add(tx: Transaction, account: int, upto: int, messages: Sequence[Indexed]) -
         ):
             continue
         tx.run(
-            "INSERT INTO search_texts (message, header, body) VALUES (?, ?, ?)",
+            "INSERT INTO search_texts (message, header, body, documents) VALUES (?, ?, ?, ?)",
             message.message,
             message.header,
             message.body,
+            message.documents,
         )
         _insert_grams(tx, message)
     tx.run("UPDATE search_state SET indexed = ? WHERE account = ?", upto, account)
@@ -230,7 +251,7 @@ def _check_message(tx: Transaction, account: int, message: int, text: FoldedText
         return str(error)
     if kept is None:
         return "it is not in the index"
-    if kept != text:
+    if kept != text._replace(pdfs=()):
         return "the index holds another text"
     tokens = sorted(prepare(message, text).grams)
     for start in range(0, len(tokens), _TOKENS_CHECKED):
@@ -274,9 +295,11 @@ def candidates(tx: Transaction, account: int, needle: str) -> set[int] | None:
 
 
 def read_body(tx: Transaction, message: int) -> bytes | None:
-    """The folded body text of a message, in UTF-8; None when it is not in the index."""
-    row = tx.one("SELECT body FROM search_texts WHERE message = ?", message)
-    return None if row is None else _decompress(row[0])
+    """The folded body text of a message and of its documents, in UTF-8; None when it is not in the index."""
+    row = tx.one("SELECT body, documents FROM search_texts WHERE message = ?", message)
+    if row is None:
+        return None
+    return _decompress(row[0]) if row[1] is None else _decompress(row[0]) + b"\n" + _decompress(row[1])
 
 
 def read_header(tx: Transaction, message: int) -> list[tuple[str, str]] | None:
