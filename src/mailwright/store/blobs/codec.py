@@ -32,7 +32,7 @@ _ZSTD: Final = b"\x02"  # the number of a dictionary in one octet, then a frame 
 _SHORT: Final = b"\x03"  # the same, of the short form (`encodings`)
 _TEXT: Final = 0x20  # what begins with such an octet or a higher one stands as it is
 _LEVEL: Final = 3
-_TOGETHER: Final = 8  # contents that are compressed in one call, at least
+_TOGETHER: Final = 8  # chunks that are decompressed in one call, at least
 _SHIPPED: Final = 0  # the number of dictionary.txt
 
 _Function = Callable[[bytes | memoryview], bytes]
@@ -151,6 +151,8 @@ class Codec:
 
         `stops` tells how many octets of each are wanted: it may be these alone, or all.
         """
+        if len(column) < _TOGETHER:  # what is made ready for many costs more than it saves
+            return [(self.unpack(tx, stored),) for stored in column]
         contents: list[Pieces] = [()] * len(column)
         frames: dict[int, list[int]] = {}  # by their dictionary, where those lie that need one
         try:
@@ -170,13 +172,8 @@ class Codec:
         return [pieces or (self.unpack(tx, stored),) for pieces, stored in zip(contents, column, strict=True)]
 
     def _compress(self, number: int, check: bool, contents: Sequence[bytes]) -> list[bytes]:
-        """Many at once let other threads run once, and for long; few are not worth what that takes to prepare."""
-        compressor = self._compressor(number, check)
-        if len(contents) < _TOGETHER or not any(contents):
-            return [compressor.compress(content) for content in contents]
-        together: list[bytes | bytearray | memoryview] = list(contents)
-        packed = compressor.multi_compress_to_buffer(together)
-        return [packed[n].tobytes() for n in range(len(contents))]
+        compress = self._compressor(number, check).compress
+        return [compress(content) for content in contents]
 
     def _compressor(self, number: int, check: bool) -> zstandard.ZstdCompressor:
         known = self._contexts.compress
