@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -206,6 +207,47 @@ async def test_what_is_brief_is_tried_once_more_when_its_commit_fails(db: SQLite
     assert isinstance(results[1], Exception)
     assert await db.read(names) == ["a"]
     assert fails == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whoever_is_told_that_it_is_kept_finds_it_once_and_nobody_else(
+    db: SQLiteDatabase, tmp_path: Path, seed: int
+) -> None:
+    """All kinds of writes at once, some of which refuse, while commits fail and another process holds the file."""
+    dice = random.Random(seed)
+
+    def listen(tx: Transaction) -> None:
+        assert db._connection is not None
+        db._connection.set_commit_hook(lambda: dice.random() < 0.1)
+
+    def refuse(tx: Transaction, name: str) -> str:
+        put(tx, name)
+        raise KeyError(name)
+
+    await db.write(listen)
+    other = apsw.Connection(str(tmp_path / "mail.sqlite"))
+    other.set_busy_timeout(2000)
+    ways: list[Callable[[Callable[[Transaction, str], str], str], Awaitable[object]]] = [
+        db.write,
+        db.write_briefly,
+        lambda work, name: db.write_together(put_all, name),
+        lambda work, name: asyncio.to_thread(db.write_now, work, name),
+    ]
+    writes: dict[str, asyncio.Future[object]] = {}
+    for number in range(400):
+        name = f"n{number}"
+        work = refuse if dice.random() < 0.05 else put
+        writes[name] = asyncio.ensure_future(dice.choice(ways)(work, name))
+        if dice.random() < 0.3:
+            await asyncio.sleep(dice.random() * 0.004)
+        if number == 200:
+            other.execute("BEGIN IMMEDIATE")
+            asyncio.get_running_loop().call_later(0.05, other.execute, "ROLLBACK")
+    results = await asyncio.gather(*writes.values(), return_exceptions=True)
+    kept = [name for name, result in zip(writes, results, strict=True) if not isinstance(result, Exception)]
+    assert await db.read(names) == sorted(kept)
+    assert 300 < len(kept) < 400
+    other.close()
 
 
 async def test_the_end_loses_nothing_that_is_brief(db: SQLiteDatabase) -> None:
