@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from pathlib import Path
 
 import pytest
 
-from mailwright.store.blobs.api import CHUNK, Blob
+from mailwright.store.blobs.api import CHUNK, Blob, BlobStore
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Database, Transaction
-from mailwright.store.errors import StoreFailed
+from mailwright.store.db.sqlite import SQLiteDatabase
+from mailwright.store.errors import StoreError, StoreFailed
+from mailwright.store.notify.local import LocalNotifier
+from mailwright.store.store import Store
 
 NOW = 1_700_000_000
 HEADER = b"Subject: Hello\r\nContent-Transfer-Encoding: base64\r\n\r\n"
@@ -81,3 +87,37 @@ async def test_a_piece_that_is_missing_is_told(db: Database, stops: list[int] | 
     await db.write(lambda tx: tx.run("DELETE FROM chunks WHERE id = ?", (ids[0] << 20) + 1))
     with pytest.raises(StoreFailed, match="run `mailwright doctor`"):
         await db.read(lambda tx: tx.blobs.read_each(tx, ids, stops))
+
+
+async def test_files_that_root_makes_belong_to_whom_the_folder_belongs_to(tmp_path: Path) -> None:
+    owner = (4321, 1234) if os.geteuid() == 0 else (os.geteuid(), os.getegid())  # nobody else can make such
+    os.chown(tmp_path, *owner)
+    blobs = DiskBlobs(tmp_path / "blobs")
+    blob = blobs.prepare((b"x",), 1, pytest.fail)
+    assert blob.location is not None
+    file = tmp_path / "blobs" / blob.location
+    for path in (tmp_path / "blobs", file.parent, file):
+        assert (path.stat().st_uid, path.stat().st_gid) == owner
+
+
+async def test_a_store_does_not_start_over_blobs_that_lie_elsewhere(tmp_path: Path) -> None:
+    async def start(name: str, blobs: BlobStore) -> None:
+        db = SQLiteDatabase(tmp_path / name, blobs)
+        store = Store(db, blobs, LocalNotifier(), tmp_path)
+        try:
+            await store.start()
+            if not await db.read(lambda tx: tx.all("SELECT 1 FROM blobs")):
+                await keep(db, (b"some content",))
+        finally:
+            await store.close()
+
+    files = DiskBlobs(tmp_path / "files")
+    for _ in range(2):
+        await start("database", DatabaseBlobs())
+        await start("folder", files)
+    with pytest.raises(StoreError, match="take `blobs` out"):
+        await start("database", files)
+    with pytest.raises(StoreError, match="kept in files"):
+        await start("folder", DatabaseBlobs())
+    with pytest.raises(StoreError, match="there is no mail in"):
+        await start("folder", DiskBlobs(tmp_path / "not mounted"))

@@ -38,8 +38,9 @@ class Store:
         self._learner = Learner(db, blobs, self.off_loop)
 
     async def start(self) -> None:
-        """Open the database and bring its schema up to date."""
+        """Open the database and bring its schema up to date. Raises StoreError when it is not for these blobs."""
         await self.db.start()
+        await self.db.read(self.blobs.check_place)
         await self._learner.start()
 
     async def close(self) -> None:

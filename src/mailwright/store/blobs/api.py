@@ -94,6 +94,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    def check_place(self, tx: Transaction) -> None:
+        """Whether what was kept lies where this one keeps it. Raises StoreError, which says what to set instead."""
+        ...
+
     def sweep(self, tx: Transaction, before: int) -> int:
         """Remove uploads that nobody finished, made before that time; how many."""
         ...

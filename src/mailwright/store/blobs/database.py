@@ -15,7 +15,7 @@ from mailwright.store.blobs.beginnings import Beginnings
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.insert import insert, insert_numbered
-from mailwright.store.errors import NotFound, StoreFailed
+from mailwright.store.errors import NotFound, StoreError, StoreFailed
 from mailwright.store.sets import ranges
 
 _CHUNK_BITS = 20  # a blob has at most 2**20 chunks: 256 GiB
@@ -58,6 +58,13 @@ class DatabaseBlobs:
         self.codec = Codec()
         self.newest = 0
         self._beginnings = Beginnings()
+
+    def check_place(self, tx: Transaction) -> None:
+        newest = tx.one("SELECT location FROM blobs ORDER BY id DESC LIMIT 1")
+        if newest is not None and newest[0] is not None:
+            raise StoreError(
+                "the mail of this store is kept in files: set `blobs` under [store] to their folder again"
+            )
 
     def prepare(
         self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False

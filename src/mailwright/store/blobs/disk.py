@@ -17,7 +17,7 @@ from mailwright.store.blobs.api import CHUNK, Blob, Pieces, WriteNow
 from mailwright.store.blobs.codec import Codec
 from mailwright.store.blobs.database import add_references, insert_blobs, rechunk
 from mailwright.store.db.api import Transaction
-from mailwright.store.errors import NotFound, StoreFailed, StoreFull
+from mailwright.store.errors import NotFound, StoreError, StoreFailed, StoreFull
 from mailwright.store.sets import ranges
 
 _LENGTH = struct.Struct(">I")
@@ -31,6 +31,20 @@ class DiskBlobs:
         self.codec = Codec()
         self.newest = 0
 
+    def check_place(self, tx: Transaction) -> None:
+        newest = tx.one("SELECT location FROM blobs ORDER BY id DESC LIMIT 1")
+        if newest is None:
+            return
+        if newest[0] is None:
+            raise StoreError(
+                "the mail of this store is kept in the database: take `blobs` out of [store] again;"
+                " `mailwright export` and `import` bring mail into a new store"
+            )
+        if not (self._root / newest[0]).exists() and not any(self._root.glob("??")):
+            raise StoreError(
+                f"there is no mail in {self._root}: mount it, or set `blobs` under [store] to the folder of this store"
+            )
+
     def prepare(
         self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False
     ) -> Blob:
@@ -39,8 +53,12 @@ class DiskBlobs:
         path = self._root / location
         digest = hashlib.sha256()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (self._root, path.parent):
+                if not folder.exists():
+                    folder.mkdir(parents=True, exist_ok=True)
+                    _give_to_owner_above(folder)
             with path.open("xb") as file:
+                _give_to_owner_above(path)
                 for chunk in rechunk(pieces):
                     if size <= CHUNK:
                         self.codec.look_at(chunk)
@@ -133,6 +151,13 @@ class DiskBlobs:
                     yield self.codec.unpack(tx, file.read(length))
         except (OSError, struct.error) as error:
             raise StoreFailed(f"cannot read {path}: {error}") from error
+
+
+def _give_to_owner_above(path: Path) -> None:
+    """What root makes by a command belongs to whom the folder belongs to: the server is another user."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _sync_folder(folder: Path) -> None:
