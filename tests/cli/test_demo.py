@@ -137,6 +137,17 @@ def test_passwords_that_cannot_be_read_are_told(shell: Shell) -> None:
     assert (done.code, "demo.json is damaged" in done.err) == (Exit.FAILED, True)
 
 
+def test_passwords_that_were_lost_are_made_anew_and_the_mail_stays(demo: Demo) -> None:
+    send(demo, "kept")
+    before = demo.accounts
+    assert demo.stop() == 0
+    (demo.data / "demo.json").unlink()
+    demo.start()
+    assert demo.accounts != before
+    send(demo, "new")
+    assert subjects(demo) == ["kept", "new"]
+
+
 def test_a_port_that_is_taken_is_told(demo: Demo, tmp_path: Path) -> None:
     command = [
         *mailwright_command(),

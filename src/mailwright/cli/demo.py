@@ -70,10 +70,12 @@ def demo(data: Path, base_port: int | None, smarthost: str | None, as_json: bool
     config = demo_config(data, ports, smarthost)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     set_up_log(config.log)
-    accounts = _passwords(data / "demo.json")
+    file = data / "demo.json"
+    anew = not file.exists()
+    accounts = _passwords(file)
 
     async def ready(app: App) -> None:
-        await _ensure_accounts(app, accounts)
+        await _ensure_accounts(app, accounts, anew)
         services = {name: f"{HOST}:{port}" for name, port in ports.items()}
         if as_json:
             people = [{"address": address, "password": password} for address, password in accounts.items()]
@@ -144,21 +146,25 @@ def _passwords(file: Path) -> dict[str, str]:
     return dict(known)
 
 
-async def _ensure_accounts(app: App, accounts: dict[str, str]) -> None:
+async def _ensure_accounts(app: App, accounts: dict[str, str], anew: bool) -> None:
+    """Have the accounts with these passwords; `anew` tells that accounts which are there have others."""
     from mailwright.directory.accounts import add_account, list_accounts, set_password
     from mailwright.directory.domains import add_domain
     from mailwright.directory.passwords import hash_password
     from mailwright.store.db.api import Transaction
 
-    if await app.store.read(list_accounts):
+    known = {account.address for account in await app.store.read(list_accounts)}
+    if known and not anew:
         return
     hashes = await asyncio.gather(*(asyncio.to_thread(hash_password, word) for word in accounts.values()))
 
     def add(tx: Transaction, now: int) -> None:
-        add_domain(tx, DOMAIN, now=now)
+        if not known:
+            add_domain(tx, DOMAIN, now=now)
         for address, (hashed, scram) in zip(accounts, hashes, strict=True):
-            name = address.partition("@")[0].capitalize()
-            add_account(tx, address, now=now, display_name=name)
+            if address not in known:
+                name = address.partition("@")[0].capitalize()
+                add_account(tx, address, now=now, display_name=name)
             set_password(tx, address, hashed, scram, now=now)
 
     await app.store.write(add, int(app.clock.now()))
