@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.reply import Bad, Reply
-from mailwright.imap.search.answer import ALL, save, search
+from mailwright.imap.search.answer import ALL, check_charset, save, search
 from mailwright.imap.search.context import refusal
 from mailwright.imap.search.find import Found, run_plan
 from mailwright.imap.search.program import make_plan, message_sets, prepare
@@ -47,6 +47,7 @@ async def run(session: Session, command: Command) -> Reply:
     kinds = {source.kind for source in args.sources}
     if kinds & _SELECTED and selected is None:
         raise Bad("No mailbox is selected")
+    check_charset(session, args.search)
     if not kinds <= _SELECTED:
         _check(args.search)
     targets = await session.service.store.read(find_targets, session.account_id, args.sources)

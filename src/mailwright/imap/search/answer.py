@@ -24,7 +24,8 @@ ALL = ReturnOptions(frozenset({"ALL"}))
 
 
 async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
-    """Find what the command asks for. Raises Refused."""
+    """Find what the command asks for. Raises Refused, Bad."""
+    check_charset(session, args)
     if "UIDONLY" in session.enabled and any(isinstance(one, Messages) for one in message_sets(args.key)):
         raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
     if args.returns is not None and "UPDATE" in args.returns.names and command.tag in selected.contexts:
@@ -39,6 +40,12 @@ async def search(session: Session, selected: Selected, command: Command, args: S
         session.enabled |= {"CONDSTORE"}
         session.showed_modseq()
     return found
+
+
+def check_charset(session: Session, args: SearchArgs) -> None:
+    """Raises Bad for strings in another charset than the client agreed upon (RFC 6855 3, with its erratum)."""
+    if "UTF8=ACCEPT" in session.enabled and args.charset not in ("UTF-8", "US-ASCII"):
+        raise Bad("After ENABLE UTF8=ACCEPT all strings are in UTF-8; leave out the charset")
 
 
 async def answer(
