@@ -129,13 +129,13 @@ class SQLiteFile:
             raise as_store_error(error) from error
 
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._own is not None and (granted := self._allowance.granted()):
+        if self._own is not None and self._allowance.granted():
             try:
                 return self._read(self._own, operation, *args, **kwargs)
             except apsw.Error as error:  # a thread has the patience, or tells of it
                 log.debug("what is brief is read by a thread: %r", error)
             finally:
-                self._allowance.spent(granted)
+                self._allowance.spent()
         return await self.read(operation, *args, **kwargs)
 
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

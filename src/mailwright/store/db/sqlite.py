@@ -138,19 +138,17 @@ class SQLiteDatabase(SQLiteFile):
     def _next(self) -> None:
         """Begin the next transaction with what waits."""
         jobs = self._waiting[:_BATCH]
-        granted = self._allowance.granted() if all(job.brief for job in jobs) else 0.0
-        if granted:
+        brief = all(job.brief for job in jobs) and self._allowance.granted()
+        if brief:
             jobs = jobs[:_BRIEF]
         del self._waiting[: len(jobs)]
         self._busy = True
-        self._work.put(
-            (jobs, self._begin(jobs, granted) if granted else partial(self._transactions.run, jobs))
-        )
+        self._work.put((jobs, self._begin(jobs) if brief else partial(self._transactions.run, jobs)))
 
-    def _begin(self, jobs: list[Job], granted: float) -> Callable[[], Changed]:
+    def _begin(self, jobs: list[Job]) -> Callable[[], Changed]:
         """Run brief jobs here and now; what is left to do."""
         changed = self._transactions.begin(jobs)
-        self._allowance.spent(granted)
+        self._allowance.spent()
         if changed is None:
             return partial(self._transactions.run_again, jobs)
         return partial(self._transactions.commit, jobs, changed)
