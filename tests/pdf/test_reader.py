@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import pypdf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,41 @@ from mailwright.pdf.reader import pdf_text
 async def test_every_script_is_read_page_by_page() -> None:
     found = await pdf_text(pdf("Quarterly report", "预算 2026", "Привет мир", "こんにちは", compress=True))
     assert found.split("\n") == ["Quarterly report", "预算 2026", "Привет мир", "こんにちは", ""]
+
+
+async def test_fonts_that_only_name_their_characters_are_read() -> None:
+    """WinAnsiEncoding, and the predefined CMaps of Chinese fonts (ISO 32000-1 9.7.5.2)."""
+    chinese = (
+        "<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /%s /DescendantFonts [<< /Type /Font"
+        " /Subtype /CIDFontType0 /BaseFont /STSong-Light"
+        " /CIDSystemInfo << /Registry (Adobe) /Ordering (GB1) /Supplement 2 >> >>] >>"
+    )
+    latin = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+    fonts = f"/A {latin} /B {chinese % 'UniGB-UCS2-H'} /C {chinese % 'GBK-EUC-H'}"
+    page = (
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 4 0 R"
+        f" /Resources << /Font << {fonts} >> >> >>"
+    )
+    shown = (
+        r"BT /A 12 Tf 50 700 Td (Gr\374\337e aus K\366ln) Tj ET"
+        f" BT /B 12 Tf 50 600 Td <{'预算计划'.encode('utf-16-be').hex()}> Tj ET"
+        f" BT /C 12 Tf 50 500 Td <{'会议'.encode('gbk').hex()}> Tj ET"
+    )
+    tree = b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>"
+    file = whole([b"<< /Type /Catalog /Pages 2 0 R >>", tree, page.encode(), stream(shown.encode())])
+    assert (await pdf_text(file)).split("\n") == ["Grüße aus Köln", "预算计划", "会议", ""]
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+@pytest.mark.parametrize("password", ["", "needed"])
+async def test_a_file_that_is_encrypted_is_read_if_that_takes_no_password(
+    algorithm: str, password: str
+) -> None:
+    writer = pypdf.PdfWriter(clone_from=pypdf.PdfReader(io.BytesIO(pdf("秘密 plan"))))
+    writer.encrypt(password, "the owner's", algorithm=algorithm)
+    file = io.BytesIO()
+    writer.write(file)
+    assert (await pdf_text(file.getvalue())).strip() == ("" if password else "秘密 plan")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Reads a PDF from standard input and writes its text, in UTF-8: `python -m mailwright.pdf.child`.
 
-It is a process of its own because a stranger made what it reads: it can open no file, and its memory and time are
+It is a process of its own because a stranger made what it reads: it can write to no file, and its memory and time are
 bounded by the system. What it has written before it is ended counts.
 """
 
