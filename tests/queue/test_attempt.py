@@ -584,6 +584,11 @@ async def test_mta_sts_without_tls_or_with_a_foreign_host_defers_and_testing_del
         done = await net.send()
         assert outcomes(done) == [("deferred", "tls", "4.7.5")]
         assert "not in the MTA-STS policy" in done.results[0].text
+        net = secure_net(peer, authority, policy=(POLICY % b"testing").replace(b"mx.b", b"mx.c"))
+        net.resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+        assert peer.taken[-1].tls
+        assert outcomes(await net.send(requiretls=True)) == [("failed", "tls", "5.7.10")]
 
 
 @pytest.mark.parametrize(
