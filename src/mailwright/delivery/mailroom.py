@@ -326,7 +326,7 @@ class DeliveryMailroom:
         recipients = tuple(
             NewRecipient(
                 address,
-                recipient.orcpt or f"rfc822;{recipient.path}",
+                recipient.orcpt or f"{'utf-8' if recipient.path.needs_utf8 else 'rfc822'};{recipient.path}",
                 parse_notify(",".join(recipient.notify)),
             )
             for recipient, address in items
