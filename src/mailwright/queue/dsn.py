@@ -282,7 +282,8 @@ def _recipient_fields(
     elif result.text:
         fields.append(("Diagnostic-Code", f"x-mailwright; {_field_text(result.text, utf8=utf8)}"))
     fields.append(("Last-Attempt-Date", format_date(int(at))))
-    fields.append(("Final-Log-ID", str(report.message.id)))
+    if report.message.id:
+        fields.append(("Final-Log-ID", str(report.message.id)))
     if report.action == DELAYED:
         fields.append(("Will-Retry-Until", format_date(int(report.message.expires_at))))
     return fields
