@@ -34,9 +34,11 @@ from mailwright.hooks.caller import Hooks
 from mailwright.hooks.loader import Hook
 from mailwright.mailauth.dkim.key import dump_private_key, generate_key
 from mailwright.net.api import Peer, TLSInfo
+from mailwright.queue.dsn import Origin
 from mailwright.queue.intake import Lease
 from mailwright.queue.intake import Queued as InQueue
 from mailwright.queue.model import Rules
+from mailwright.queue.reports import Reports
 from mailwright.queue.srs import Rewriter
 from mailwright.queue.usage import Suppression, suppress
 from mailwright.queue.values import NewMessage
@@ -60,6 +62,10 @@ async def answered(answer: Answer) -> Reply | None:
     return answer if answer is None or isinstance(answer, Reply) else await answer
 
 
+def keep_here(tx: Transaction, address: str, content: bytes, now: float) -> bool:
+    return keep_report(tx, address, content, Rules(), now, "+", "mx.example.org")
+
+
 class House:
     """A mailroom with alice and bob of example.org behind it."""
 
@@ -70,7 +76,11 @@ class House:
         router = Router(
             store, self.clock, "+", "mx.example.org", lambda domain: Rewriter(domain, (b"secret",))
         )
-        rules = MailroomRules("mx.example.org", steps=(loop_step(5),))
+        rules = MailroomRules(
+            "mx.example.org",
+            steps=(loop_step(5),),
+            report=Reports(Rules(), Origin("mx.example.org", "postmaster@example.org"), keep_here),
+        )
         self.room = DeliveryMailroom(store, router, KeyRing(self.keys), rules, self.clock, hooks)
         self.told: list[InQueue] = []
         self.room.dispatcher = self
@@ -82,9 +92,15 @@ class House:
         self.told += queued
 
     async def send(
-        self, content: bytes, sender: str, *recipients: str, info: SessionInfo = RELAY
+        self,
+        content: bytes,
+        sender: str,
+        *recipients: str,
+        info: SessionInfo = RELAY,
+        notify: tuple[str, ...] = (),
     ) -> Reply | list[Reply]:
-        envelope = Envelope(path(sender), tuple(Recipient(path(recipient)) for recipient in recipients))
+        given = tuple(Recipient(path(recipient), notify) for recipient in recipients)
+        envelope = Envelope(path(sender), given, envid="E1")
         message = self.room.open_message()
         await message.write(content)
         try:
@@ -571,3 +587,43 @@ async def test_a_message_that_a_hook_throws_away_is_told_of(hooked: House) -> No
 
 async def test_a_redirection_to_nowhere_keeps_the_message_with_its_sender(hooked: House) -> None:
     assert codes(await hooked.send(about("lost"), "eve@e.example", "alice@example.org")) == [451]
+
+
+async def test_who_asks_for_success_is_told_that_the_message_is_in_the_mailbox(house: House) -> None:
+    wish = ("SUCCESS", "FAILURE")
+    assert codes(await house.send(MESSAGE, "bob@example.org", "alice@example.org", notify=wish)) == [250]
+    (report,) = await house.inbox("bob@example.org")
+    assert b"Return-Path: <>\r\n" in report
+    assert b"Original-Envelope-Id: E1\r\n" in report
+    assert b"Final-Recipient: rfc822; alice@example.org\r\nAction: delivered\r\nStatus: 2.1.5\r\n" in report
+    assert b"Subject: hi\r\n" in report
+    assert b"body" not in report
+    twice = ("alice@example.org", "bob@example.org", "alice@example.org")
+    await house.send(MESSAGE, "eve@elsewhere.example", *twice, notify=wish)
+    ((sender, address, report),) = await house.queue()
+    assert (sender, address) == ("", "eve@elsewhere.example")
+    assert report.count(b"Action: delivered") == 2
+
+
+@pytest.mark.parametrize(
+    ("sender", "notify", "role"),
+    [
+        ("", ("SUCCESS",), Role.RELAY),  # never a report about a report
+        ("bob@example.org", ("FAILURE",), Role.RELAY),
+        ("bob@example.org", ("SUCCESS",), Role.LMTP),  # the server in front tells
+    ],
+)
+async def test_nobody_else_is_told_of_success(
+    house: House, sender: str, notify: tuple[str, ...], role: Role
+) -> None:
+    info = RELAY._replace(role=role)
+    assert codes(await house.send(MESSAGE, sender, "alice@example.org", info=info, notify=notify)) == [250]
+    assert not await house.inbox("bob@example.org")
+    assert not await house.queue()
+
+
+async def test_what_found_no_room_is_no_success(house: House) -> None:
+    await house.store.write(set_quota, "alice@example.org", 10)
+    sent = await house.send(MESSAGE, "bob@example.org", "alice@example.org", notify=("SUCCESS",))
+    assert codes(sent) == [452]
+    assert not await house.inbox("bob@example.org")

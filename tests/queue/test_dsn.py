@@ -133,6 +133,14 @@ def test_the_fields_for_programs() -> None:
     assert who["Will-Retry-Until"] is None
 
 
+def test_addresses_in_a_report_that_is_in_ascii() -> None:
+    forwarded = recipient("jürgen@b.example", orcpt="utf-8;bärbel@old.example")
+    (made,) = dsn.plan_reports(message(), [(forwarded, UNKNOWN)])
+    who = status_groups(parse(build(made)))[1]
+    assert who["Original-Recipient"] == r"utf-8; b\x{E4}rbel@old.example"  # RFC 6533 3
+    assert who["Final-Recipient"] == r"utf-8; j\x{FC}rgen@b.example"
+
+
 def test_a_delay_says_until_when_and_gives_the_header_only() -> None:
     (made,) = report(BUSY, ret="FULL")
     parsed = parse(build(made))

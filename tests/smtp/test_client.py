@@ -189,6 +189,12 @@ def test_parameters_only_where_offered() -> None:
     sent = greeted().rcpt_to(BOB, dsn)
     assert sent == b"RCPT TO:<bob@example.org> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2Bx@example.org\r\n"
     assert parse_command(sent[:-2]) == Rcpt(BOB, dsn)
+    dsn = RcptParameters((), "utf-8;jürgen+=\\x@example.org")
+    sent = greeted(b"250-mx\r\n250 DSN\r\n").rcpt_to(BOB, dsn)  # RFC 6533 3: without SMTPUTF8 in ASCII
+    assert (
+        sent == rb"RCPT TO:<bob@example.org> ORCPT=utf-8;j\x{FC}rgen\x{2B}\x{3D}\x{5C}x@example.org" b"\r\n"
+    )
+    assert parse_command(sent[:-2]) == Rcpt(BOB, dsn)
     binary = MailParameters(body="BINARYMIME")
     assert greeted().mail_from(NULL_PATH, binary) == b"MAIL FROM:<> BODY=BINARYMIME\r\n"
     assert (

@@ -49,6 +49,22 @@ def sending_limits(config: Config) -> SendingLimits:
     )
 
 
+def make_reports(config: Config, keys: KeyRing, rules: Rules, clock: Clock, hostname: str) -> Reports:
+    """Who tells senders what became of their mail."""
+
+    def sign(content: bytes) -> bytes:
+        return keys.sign_message(content, clock.now()) + content
+
+    def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
+        return keep_report(tx, address, content, rules, now, config.delivery.separator, hostname)
+
+    return Reports(rules, _origin(config, hostname), keep_local, sign)
+
+
+def _origin(config: Config, hostname: str) -> Origin:
+    return Origin(hostname, config.server.postmaster or f"postmaster@{hostname}")
+
+
 class Outbound:
     """The queue's runner and what it needs. `start` and `stop` it; `wake` it after something was queued."""
 
@@ -61,6 +77,7 @@ class Outbound:
         clock: Clock,
         hostname: str,
         hooks: Hooks,
+        reports: Reports,
     ) -> None:
         queue = config.queue
         self.resolver = StubResolver(
@@ -69,20 +86,14 @@ class Outbound:
             trust_ad=config.dns.trust_ad,
             clock=clock,
         )
-        origin = Origin(hostname, config.server.postmaster or f"postmaster@{hostname}")
-
-        def sign(content: bytes) -> bytes:
-            return keys.sign_message(content, clock.now()) + content
-
-        def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-            return keep_report(tx, address, content, rules, now, config.delivery.separator, hostname)
-
         self._db, self._clock = store.db, clock
         self._subscribe = partial(store.notify.subscribe, QUEUE, self._heard)
         https = HTTPS(self.resolver)
-        self._reports = reports = Reports(rules, origin, keep_local, sign)
+        self._reports = reports
         self.tls_reports = (
-            TLSReports(store.db, self.resolver, clock, origin, reports, partial(post, https))
+            TLSReports(
+                store.db, self.resolver, clock, _origin(config, hostname), reports, partial(post, https)
+            )
             if queue.tlsrpt
             else None
         )

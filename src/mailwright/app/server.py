@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from mailwright.app.outbound import Outbound, queue_rules, sending_limits
+from mailwright.app.outbound import Outbound, make_reports, queue_rules, sending_limits
 from mailwright.app.storage import open_store
 from mailwright.base.clock import SystemClock
 from mailwright.config import Config
@@ -76,6 +76,7 @@ class App:
         self.hooks = Hooks(load(config.hooks.modules, config.hooks.directory))
         self._keys = KeyRing(config.dkim_directory, config.dkim.selectors, enabled=config.dkim.enabled)
         self._queue_rules = queue_rules(config)
+        self._reports = make_reports(config, self._keys, self._queue_rules, self.clock, self.hostname)
         self.outbound: Outbound | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -146,6 +147,7 @@ class App:
             steps=(loop_step(config.delivery.received_limit),),
             queue=self._queue_rules,
             sending=sending_limits(config),
+            report=self._reports,
         )
         return DeliveryMailroom(self.store, router, self._keys, rules, self.clock, self.hooks)
 
@@ -153,7 +155,14 @@ class App:
         if not self.config.queue.deliver:
             return
         self.outbound = Outbound(
-            self.config, self.store, self._keys, self._queue_rules, self.clock, self.hostname, self.hooks
+            self.config,
+            self.store,
+            self._keys,
+            self._queue_rules,
+            self.clock,
+            self.hostname,
+            self.hooks,
+            self._reports,
         )
         self.mailroom.dispatcher = self.outbound.runner
         await self.outbound.start()

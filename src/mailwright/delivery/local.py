@@ -9,10 +9,11 @@ from mailwright.delivery import reception as receptions
 from mailwright.delivery import trace
 from mailwright.delivery.reception import Kept, Reception
 from mailwright.delivery.routing import resolve_ours
+from mailwright.delivery.success import Asked, notice
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination
 from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
-from mailwright.queue.model import IN_MEMORY, Rules
+from mailwright.queue.model import IN_MEMORY, Reporter, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each, read_inboxes
 from mailwright.store.blobs.api import Blob
@@ -40,6 +41,7 @@ class Delivery(NamedTuple):
     reception: Reception
     flags: int = 0  # what its places begin with
     keywords: str = ""
+    asked: Asked | None = None  # who is to be told that it is here
 
 
 class Outcome(NamedTuple):
@@ -49,7 +51,9 @@ class Outcome(NamedTuple):
     queued: list[Queued]
 
 
-def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> list[Outcome]:
+def deliver(
+    tx: Transaction, deliveries: Sequence[Delivery], rules: Rules, report: Reporter | None = None
+) -> list[Outcome]:
     """Keep messages and their records in one transaction, those for one account as one change to it."""
     outcomes = [Outcome({}, []) for _ in deliveries]
     by_account: dict[int, list[int]] = {}
@@ -72,6 +76,9 @@ def deliver(tx: Transaction, deliveries: Sequence[Delivery], rules: Rules) -> li
         add_to_each(tx, targets, now=int(deliveries[0].now), alone=True)
     _enqueue(tx, deliveries, outcomes, rules)
     receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
+    for delivery, outcome in zip(deliveries, outcomes, strict=True):
+        if report is not None and delivery.asked is not None:
+            report(tx, notice(delivery.asked, outcome.failed), delivery.now)
     return outcomes
 
 

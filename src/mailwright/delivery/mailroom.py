@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from mailwright.base.clock import Clock
-from mailwright.delivery import trace
+from mailwright.delivery import success, trace
 from mailwright.delivery.admission import Admission
 from mailwright.delivery.inbound import Step
 from mailwright.delivery.judging import Judge
@@ -29,7 +29,7 @@ from mailwright.hooks.caller import Hooks
 from mailwright.message.header import iterate_fields
 from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.limits import SendingLimits
-from mailwright.queue.model import Rules
+from mailwright.queue.model import Reporter, Rules
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.smtp import replies
 from mailwright.smtp.api import Answer, Envelope, Recipient, Role, SessionInfo
@@ -57,6 +57,7 @@ class MailroomRules:
     steps: tuple[Step, ...] = ()
     queue: Rules = field(default_factory=Rules)
     sending: SendingLimits = field(default_factory=SendingLimits)
+    report: Reporter | None = None  # tells who asked with NOTIFY=SUCCESS
 
 
 class _Work(NamedTuple):
@@ -107,7 +108,7 @@ class DeliveryMailroom:
         self._keys = keys
         self._rules = rules
         self._clock = clock
-        self._deliver = functools.partial(deliver, rules=rules.queue)
+        self._deliver = functools.partial(deliver, rules=rules.queue, report=rules.report)
         self._hooks = hooks or Hooks()
         self._judge = Judge(rules.steps, self._hooks)
         self.refusals = Refusals(store)
@@ -191,7 +192,8 @@ class DeliveryMailroom:
             message_id=message_id,
         )
         marks = judgement.flags, judgement.keywords
-        delivery = Delivery(content, work.destinations, outbound, now, enforce, reception, *marks)
+        asked = success.asked(info, envelope, work.routes, head, now)
+        delivery = Delivery(content, work.destinations, outbound, now, enforce, reception, *marks, asked)
         failed, queued = await self._keep(delivery)
         if queued:
             self.dispatcher.queued(queued)
@@ -326,7 +328,7 @@ class DeliveryMailroom:
         recipients = tuple(
             NewRecipient(
                 address,
-                recipient.orcpt or f"rfc822;{recipient.path}",
+                recipient.orcpt or f"{'utf-8' if recipient.path.needs_utf8 else 'rfc822'};{recipient.path}",
                 parse_notify(",".join(recipient.notify)),
             )
             for recipient, address in items

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mailwright.base.clock import Clock
@@ -294,7 +294,9 @@ class _Courier:
         transport = self._transport
         if security.refusal:
             transport.network.note(security, host, place.address, tlsrpt.VALIDATION_FAILURE, security.refusal)
-            raise Unreachable(unsafe(security.refusal, host, security))
+            if security.must:
+                raise Unreachable(unsafe(security.refusal, host, security))
+            security = replace(security, verify="", applied=None)  # MTA-STS in testing mode: told, delivered
         for attempt in steps(security):
             opener = Opener(transport.network, route, domain, host, place, attempt)
             try:

@@ -23,6 +23,7 @@ from mailwright.queue.values import (
     Recipient,
     Result,
 )
+from mailwright.smtp.syntax.parameters import encode_unitext
 
 FAILED: Final = "failed"
 DELAYED: Final = "delayed"
@@ -271,7 +272,7 @@ def _recipient_fields(
     if recipient.orcpt:
         fields.append(("Original-Recipient", _typed(_one_line(recipient.orcpt), utf8=utf8)))
     kind = "rfc822" if recipient.address.isascii() else "utf-8"
-    fields.append(("Final-Recipient", f"{kind}; {_field_text(recipient.address, utf8=utf8)}"))
+    fields.append(("Final-Recipient", _typed(f"{kind};{recipient.address}", utf8=utf8)))
     fields.append(("Action", report.action))
     fields.append(("Status", _status(report.action, result.status)))
     if result.host:
@@ -281,7 +282,8 @@ def _recipient_fields(
     elif result.text:
         fields.append(("Diagnostic-Code", f"x-mailwright; {_field_text(result.text, utf8=utf8)}"))
     fields.append(("Last-Attempt-Date", format_date(int(at))))
-    fields.append(("Final-Log-ID", str(report.message.id)))
+    if report.message.id:
+        fields.append(("Final-Log-ID", str(report.message.id)))
     if report.action == DELAYED:
         fields.append(("Will-Retry-Until", format_date(int(report.message.expires_at))))
     return fields
@@ -295,6 +297,8 @@ def _status(action: str, status: str) -> str:
 
 def _typed(orcpt: str, *, utf8: bool) -> str:
     kind, _, address = orcpt.partition(";")
+    if kind.lower() == "utf-8" and not utf8:
+        address = encode_unitext(address)
     return f"{kind.strip()}; {_field_text(address.strip(), utf8=utf8)}"
 
 

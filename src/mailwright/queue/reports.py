@@ -47,7 +47,10 @@ class Reports:
                 boundary=f"=_{secrets.token_hex(12)}",
             )
             self.send(tx, report.message.reverse_path, content, now, message_id, utf8=dsn.is_global(report))
-            trace.add(tx, number, now, "report", {"report": report.action, "to": report.message.reverse_path})
+            if number:  # what was never in the queue has no record there
+                trace.add(
+                    tx, number, now, "report", {"report": report.action, "to": report.message.reverse_path}
+                )
 
     def _original(self, tx: Transaction, report: dsn.Report) -> bytes:
         message = report.message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mailwright.mailauth.dane.names import reference_names
@@ -35,9 +35,8 @@ class Security:
     tls: bool = True
     must: bool = False
     verify: str = ""
-    testing: bool = False  # MTA-STS in testing mode: report, but deliver
     applied: AppliedPolicy | None = None
-    refusal: str = ""  # why this host is out of the question
+    refusal: str = ""  # why this host is out of the question, if `must`
 
 
 class TLSFault(Exception):
@@ -58,8 +57,10 @@ def decide(
     if optional and not requiretls and route.tls == TLS_MAY:
         return Security(NOT_REQUIRED)
     chosen = _by_configuration(route) if route.tls != TLS_MAY else _by_publication(domain, host, policy)
-    if not requiretls or chosen.refusal:
+    if not requiretls:
         return chosen
+    if chosen.refusal:
+        return replace(chosen, must=True)
     # RFC 8689 4.2.1: a checked certificate, for a name that nobody could forge.
     if not (host.is_secure or chosen.label.startswith(STS) or not domain):
         refusal = "REQUIRETLS: neither DNSSEC nor MTA-STS vouches for the name of the server"
@@ -84,13 +85,11 @@ def _by_publication(domain: str, host: Host, policy: Policy | None) -> Security:
         return Security(DANE, must=True, verify=DANE, applied=applied)
     if policy is not None and policy.mode != NONE and domain:
         applied = AppliedPolicy(results.POLICY_STS, domain, policy.lines(), policy.mx)
-        enforce = policy.mode == ENFORCE
         refusal = "" if policy.allows(host.name) else f"{host.name} is not in the MTA-STS policy of {domain}"
         return Security(
             f"{STS} {policy.mode}",
-            must=enforce,
+            must=policy.mode == ENFORCE,  # in testing mode: report, but deliver (RFC 8461 5)
             verify="name",
-            testing=not enforce,
             applied=applied,
             refusal=refusal,
         )

@@ -41,12 +41,17 @@ def check_peer(wire: Wire, message: Message, recipients: Sequence[Recipient], si
         return Result(Outcome.FAILED, "mail", "5.3.4", text)
     if message.requiretls and "REQUIRETLS" not in extensions:
         return Result(Outcome.FAILED, "tls", "5.7.30", "the server does not offer REQUIRETLS")
-    if message.smtputf8 and "SMTPUTF8" not in extensions:
-        addresses = [message.reverse_path, *(recipient.address for recipient in recipients)]
+    if "SMTPUTF8" not in extensions:
         header = (message.content or b"").partition(b"\r\n\r\n")[0]
-        if message.content is None or not header.isascii() or not all(a.isascii() for a in addresses):
+        in_header = message.smtputf8 and (message.content is None or not header.isascii())
+        if in_header or _in_envelope(message, recipients):
             return Result(Outcome.FAILED, "mail", "5.6.7", "the server does not offer SMTPUTF8")
     return None
+
+
+def _in_envelope(message: Message, recipients: Sequence[Recipient]) -> bool:
+    """Whether an address is not ASCII; an alias may lead to such a one from mail that is."""
+    return not (message.reverse_path.isascii() and all(r.address.isascii() for r in recipients))
 
 
 class Sender:
@@ -210,7 +215,7 @@ class Sender:
         return MailParameters(
             size=self._body.size,
             body=self._body.kind,
-            smtputf8=message.smtputf8,
+            smtputf8=message.smtputf8 or _in_envelope(message, self._recipients),
             ret=message.ret,
             envid=message.envid,
             requiretls=message.requiretls,

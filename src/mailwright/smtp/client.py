@@ -15,6 +15,7 @@ from mailwright.smtp.syntax.parameters import (
     NO_RCPT_PARAMETERS,
     MailParameters,
     RcptParameters,
+    encode_orcpt,
     encode_xtext,
 )
 from mailwright.smtp.syntax.path import Path
@@ -238,8 +239,7 @@ class ClientConnection:
             if parameters.notify:
                 line += f" NOTIFY={','.join(parameters.notify)}"
             if parameters.orcpt:
-                kind, _, address = parameters.orcpt.partition(";")
-                line += f" ORCPT={kind};{encode_xtext(address)}"
+                line += f" ORCPT={encode_orcpt(parameters.orcpt)}"
         return self._command(line, Sent("RCPT", path))
 
     def data(self) -> bytes:

@@ -48,6 +48,9 @@ async def run_bdat(session: Session, command: Bdat) -> Reply | None:
         # RFC 3030 2: what follows of this message is refused likewise, until RSET or its last chunk.
         transaction.fail(refusal)
         if command.last:
+            if session.policy.role is Role.LMTP:  # RFC 2033 4.2: one reply for each recipient, refused or not
+                for _ in transaction.envelope.recipients[1:]:
+                    session.write(refusal)
             session.end_transaction()
         return refusal
     return replies.chunk_accepted(command.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.sasl.server import offered_mechanisms
 from mailwright.smtp import replies
@@ -13,6 +13,9 @@ from mailwright.smtp.syntax.commands import Hello
 
 if TYPE_CHECKING:
     from mailwright.smtp.session import Session
+
+
+MOST_TOLD: Final = 999_999  # RFC 9422 4.1: a limit has six digits at most; a higher one is as good as none
 
 
 def run(session: Session, command: Hello) -> Reply:
@@ -39,8 +42,11 @@ def extensions(session: Session) -> tuple[str, ...]:
         "CHUNKING",
         "BINARYMIME",
         "DSN",
-        f"LIMITS MAILMAX={limits.smtp_transactions} RCPTMAX={limits.recipients}",  # RFC 9422
     ]
+    counts = (("MAILMAX", limits.smtp_transactions), ("RCPTMAX", limits.recipients))
+    told = [f"{name}={count}" for name, count in counts if count <= MOST_TOLD]
+    if told:
+        offered.append(" ".join(["LIMITS", *told]))
     if state & TLS_OFFERED and not state & TLS:
         offered.append("STARTTLS")
     if state & LOGIN_OFFERED and state & CONFIDENTIAL and not state & AUTHENTICATED:

@@ -108,6 +108,19 @@ def encode_xtext(text: str) -> str:
     )
 
 
+def encode_orcpt(orcpt: str) -> str:
+    """`type;address` as ORCPT has it, in ASCII: the peer may know nothing of UTF-8 (RFC 3461 4.2, RFC 6533 3)."""
+    kind, _, address = orcpt.partition(";")
+    return f"{kind};{encode_unitext(address) if kind.lower() == 'utf-8' else encode_xtext(address)}"
+
+
+def encode_unitext(address: str) -> str:
+    """An address of type utf-8 in ASCII, with `\\x{FC}` for what ORCPT cannot hold (RFC 6533 3)."""
+    return "".join(
+        char if "!" <= char <= "~" and char not in "+=\\" else f"\\x{{{ord(char):X}}}" for char in address
+    )
+
+
 def _malformed(keyword: str) -> ParameterFault:
     return ParameterFault(replies.parameter_syntax(keyword))
 

@@ -1,0 +1,54 @@
+"""Who asked to hear that a message is in a mailbox here: `NOTIFY=SUCCESS` of RCPT (RFC 3461 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from mailwright.delivery.routing import Route
+from mailwright.queue.model import Notice
+from mailwright.queue.values import Message, Outcome, Recipient, Result, parse_notify
+from mailwright.smtp.api import Envelope, Role, SessionInfo
+
+_DELIVERED: Final = Result(Outcome.DELIVERED, "content", "2.1.5", "")
+
+
+class Asked(NamedTuple):
+    """The message, and each recipient that asked with the accounts that must have it."""
+
+    message: Message
+    recipients: tuple[tuple[Recipient, frozenset[int]], ...]
+
+
+def asked(
+    info: SessionInfo, envelope: Envelope, routes: Sequence[Route], head: bytes, now: float
+) -> Asked | None:
+    """Whose delivery the sender is to be told of; None: nobody's. `head` is the header that the report gives back.
+
+    Over LMTP the server in front tells, as we do where we are that server.
+    """
+    if envelope.reverse_path.is_null or info.role is Role.LMTP:
+        return None
+    found = {  # each path once, however often it was named
+        given.path: (
+            Recipient(n, str(given.path), given.orcpt, parse_notify(",".join(given.notify)), 1, False),
+            frozenset(account.account for account in route.resolution.accounts),
+        )
+        for n, (given, route) in enumerate(zip(envelope.recipients, routes, strict=True))
+        if "SUCCESS" in given.notify and route.resolution.accounts
+    }
+    if not found:
+        return None
+    message = Message(
+        0, 0, 0, len(head), str(envelope.reverse_path), envelope.envid, "HDRS", envelope.body,
+        envelope.smtputf8, False, "en", now, now, head,
+    )  # fmt: skip
+    return Asked(message, tuple(found.values()))
+
+
+def notice(asked: Asked, failed: dict[int, str]) -> Notice:
+    """What is to be told once it is known which accounts could not take the message."""
+    results = tuple(
+        (recipient, _DELIVERED) for recipient, accounts in asked.recipients if accounts.isdisjoint(failed)
+    )
+    return Notice(asked.message, results)
