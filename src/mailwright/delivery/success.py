@@ -10,6 +10,7 @@ from mailwright.queue.model import Notice
 from mailwright.queue.values import Message, Outcome, Recipient, Result, parse_notify
 from mailwright.smtp.api import Envelope, Role, SessionInfo
 
+_STRANGERS: Final = 25  # recipients of whom a stranger is told, in one report: the sender may be a forged one
 _DELIVERED: Final = Result(Outcome.DELIVERED, "content", "2.1.5", "")
 
 
@@ -43,7 +44,8 @@ def asked(
         0, 0, 0, len(head), str(envelope.reverse_path), envelope.envid, "HDRS", envelope.body,
         envelope.smtputf8, False, "en", now, now, head,
     )  # fmt: skip
-    return Asked(message, tuple(found.values()))
+    recipients = tuple(found.values())
+    return Asked(message, recipients if info.account is not None else recipients[:_STRANGERS])
 
 
 def notice(asked: Asked, failed: dict[int, str]) -> Notice:
