@@ -622,6 +622,14 @@ async def test_nobody_else_is_told_of_success(
     assert not await house.queue()
 
 
+async def test_a_stranger_is_told_of_few(house: House) -> None:
+    """The sender may be forged: whoever that is gets one report, however many recipients a message has."""
+    many = [f"alice+{number}@example.org" for number in range(60)]
+    await house.send(MESSAGE, "eve@elsewhere.example", *many, notify=("SUCCESS",))
+    ((_, _, report),) = await house.queue()
+    assert report.count(b"Action: delivered") == 25
+
+
 async def test_what_found_no_room_is_no_success(house: House) -> None:
     await house.store.write(set_quota, "alice@example.org", 10)
     sent = await house.send(MESSAGE, "bob@example.org", "alice@example.org", notify=("SUCCESS",))
