@@ -207,10 +207,8 @@ class DeliveryMailroom:
         return [_result(route, failed, accepted) for route in work.routes]
 
     async def _keep(self, delivery: Delivery) -> Outcome:
-        if (
-            len(delivery.destinations) + sum(len(item.message.recipients) for item in delivery.outbound)
-            > _FEW
-        ):
+        count = len(delivery.destinations) + sum(len(item.message.recipients) for item in delivery.outbound)
+        if count > _FEW or delivery.asked is not None:  # a report is signed, with a key from the disk
             return (await self._store.write(self._deliver, [delivery]))[0]
         return await self._store.write_together(self._deliver, delivery)
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _PATIENCE: Final = 30.0  # seconds, for a child that does not even use the processor
 _COMMAND: Final = (sys.executable, "-P", "-m", "mailwright.pdf.child")
-_KEPT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT")  # of the environment
+_KEPT: Final = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH")  # of the environment
 
 
 async def pdf_text(data: bytes) -> str:

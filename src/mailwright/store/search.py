@@ -27,6 +27,7 @@ from mailwright.store.grams import ALWAYS, grams, query
 from mailwright.store.model import ID_BITS
 
 TEXT_OCTETS = 8 * 1024 * 1024  # of a message, encoded, that are searched
+DOCUMENT_TEXT = 1024 * 1024  # characters of all PDF files of a message that are searched
 _IN_MEMORY = 1024 * 1024  # octets; a larger message is read from a temporary file
 _LEVEL = 3
 _TOKENS_CHECKED = 100  # in one statement
@@ -114,7 +115,7 @@ def prepare(message: int, text: FoldedText) -> Indexed:
 
 def with_documents(message: Indexed, text: str) -> Indexed:
     """Add the text of the PDF files that are attached to a message. It takes as long as `prepare`."""
-    folded = fold(text)
+    folded = fold(text[:DOCUMENT_TEXT])
     documents = _compress(folded.encode("utf-8", "surrogatepass"))
     return replace(message, grams=message.grams | frozenset(grams(folded)), documents=documents)
 

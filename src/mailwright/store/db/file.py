@@ -111,7 +111,6 @@ class SQLiteFile:
     def stop_reading(self) -> None:
         """Finish what is being read; it blocks."""
         self._readers.stop()
-        self._own = None
         for connection in self._connections:
             close(connection)
 

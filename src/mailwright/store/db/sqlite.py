@@ -84,6 +84,7 @@ class SQLiteDatabase(SQLiteFile):
         if self._closing:
             return
         self._closing = True
+        self._own = None  # a thread closes it
         self._gatherer.hurry()
         self._checkpointer.close()
         if not self._busy:
