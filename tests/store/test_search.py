@@ -9,6 +9,7 @@ from email.policy import SMTP
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.accounts import new_account, prepared
@@ -133,9 +134,23 @@ async def test_attached_pdf_files_are_read_once_when_their_message_is_indexed(
         assert fold(needle).encode() in body
     assert await store.read(search.candidates, account, "bericht 20") == set()
     assert await store.read(search.check, account, 10) == []
+    other = zstandard.compress(b"another text")
+    await store.write(lambda tx: tx.run("UPDATE search_texts SET documents = ?", other))
+    (fault,) = await store.read(search.check, account, 10)
+    assert fault == f"message {message}: tokens are missing in the index"
     await store.write(search.restart, account)
     assert await Indexer(store).index(account) == 1  # by one who cannot read them
     assert await store.read(search.candidates, account, "jahresbericht") == set()
+    assert await store.read(search.check, account, 10) == []
+
+
+async def test_a_pdf_that_has_no_text_leaves_its_message_as_it_is(store: Store, account: int) -> None:
+    await store.write(search.begin, account)
+    box = await store.read(mailboxes.find_mailbox, account, "INBOX")
+    ready = await asyncio.to_thread(prepared, store.db, with_pdfs(b"%PDF- but broken"))
+    await store.write(arrivals.add, account, box.id, ready, now=1)
+    assert await Indexer(store, pdf_text).index(account) == 1
+    assert await store.read(search.candidates, account, "absent") == set()
     assert await store.read(search.check, account, 10) == []
 
 
