@@ -86,7 +86,10 @@ def test_a_certificate_that_is_missing(mailwright: Shell) -> None:
     ("sql", "told"),
     [
         ("UPDATE mailboxes SET messages = 3 WHERE name = 'INBOX'", "the mailbox INBOX of account"),
-        ("INSERT INTO places VALUES (1, 1, 1, 77, 1, 0, '', 0, 0)", "1 places without a message"),
+        ("INSERT INTO places VALUES (1, 1, 1, 77, 1, 0, 0, 1)", "1 places without a message"),
+        ("INSERT INTO places VALUES (1, 1, 1, 77, 1, 0, 0, 99)", "1 places without flags"),
+        ("UPDATE mailboxes SET fresh = 0 WHERE name = 'INBOX'", "1 mailboxes without flags for new mail"),
+        ("UPDATE mailboxes SET unseen = 3 WHERE name = 'INBOX'", "the mailbox INBOX of account"),
     ],
 )
 def test_a_store_that_contradicts_itself(mailwright: Shell, sql: str, told: str) -> None:

@@ -31,7 +31,7 @@ def kept(shell: Shell) -> dict[str, list[tuple[str, int, int, str]]]:
     def all_of(tx: Transaction) -> dict[str, list[tuple[str, int, int, str]]]:
         found: dict[str, list[tuple[str, int, int, str]]] = {}
         for name, subject, flags, date, keywords in tx.all(
-            "SELECT b.name, m.subject, p.flags, p.internal_date, p.keywords FROM places p"
+            "SELECT b.name, m.subject, p.flags, p.internal_date, p.keywords FROM marked p"
             " JOIN messages m ON m.id = p.message"
             " JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox ORDER BY b.name, p.uid"
         ):

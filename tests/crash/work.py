@@ -11,6 +11,7 @@ from support.accounts import prepared
 from mailwright.store import arrivals, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import TemporaryFailure
+from mailwright.store.flags import store_flags
 from mailwright.store.model import Flag
 
 NOW = 1_700_000_000
@@ -67,7 +68,7 @@ class Work:
     async def _flag(self) -> None:
         uids = list(self.acknowledged)[:2]
         try:
-            await self.db.write(messages.store_flags, self.account, self._inbox, uids, "add", Flag.FLAGGED)
+            await self.db.write(store_flags, self.account, self._inbox, uids, "add", Flag.FLAGGED)
         except TemporaryFailure:
             self.refused += 1
         else:

@@ -563,7 +563,7 @@ async def test_hooks_may_tag_a_message(hooked: House) -> None:
     (content,) = await hooked.inbox("alice@example.org")
     head = content.partition(b"Received: ")[0]
     assert b"\r\nX-Spam: =?utf-8?" in head.replace(b"UTF-8", b"utf-8")
-    marks = await hooked.store.read(lambda tx: tx.all("SELECT flags, keywords FROM places"))
+    marks = await hooked.store.read(lambda tx: tx.all("SELECT flags, keywords FROM marked"))
     assert marks == [(1, "$Junk")]
 
 

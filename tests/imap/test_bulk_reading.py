@@ -13,9 +13,9 @@ import pytest_asyncio
 from support.accounts import new_account, prepared
 from support.postgres import PostgresServer
 
-from mailwright.imap.fetch.lines import lie_close, read_lines
+from mailwright.imap.fetch.lines import lie_close
 from mailwright.imap.fetch.plan import Plan
-from mailwright.imap.fetch.read import read_slice
+from mailwright.imap.fetch.read import read_lines, read_slice
 from mailwright.imap.responses import FlagTexts
 from mailwright.imap.search.program import Plan as SearchPlan
 from mailwright.imap.search.program import make_plan, prepare
@@ -54,15 +54,15 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
     await database.close()
 
 
-async def fill(db: Database, gaps: bool) -> tuple[int, int]:
-    """A mailbox of messages of all flags, some with keywords; its key."""
+async def fill(db: Database, gaps: bool, kinds: int = 32) -> tuple[int, int]:
+    """A mailbox of messages of so many kinds of flags, some with keywords; its key."""
     account = await db.write(new_account, "ann@example.org")
     inbox = (await db.read(find_mailbox, account, "INBOX")).id
     rng = random.Random(5)
     made = [
         arrivals.Arrival(
             prepared(db, b"%d" % n),
-            n % 32,
+            n % kinds,
             rng.choice(["", "", "$Work", "$Forwarded $Work"]),
             NOW + rng.randrange(86400 * 30),
         )
@@ -98,14 +98,16 @@ async def view_of(db: Database, key: tuple[int, int]) -> tuple[View, Run]:
 @pytest.mark.parametrize("recents", [(), ((5, 40), (100, 100), (250, 400)), ((1, 300),)])
 @pytest.mark.parametrize("attributes", [[UID, FLAGS], [FLAGS], [UID, FLAGS, MODSEQ], [MODSEQ]])
 @pytest.mark.parametrize("by_uid", [False, True])
+@pytest.mark.parametrize("kinds", [2, 32])
 async def test_lines_and_rows_say_the_same(
     db: Database,
     gaps: bool,
     recents: tuple[tuple[int, int], ...],
     attributes: list[Attribute],
     by_uid: bool,
+    kinds: int,
 ) -> None:
-    key = await fill(db, gaps)
+    key = await fill(db, gaps, kinds)
     view, run = await view_of(db, key)
     view.recents = recents
     plans = [Plan(attributes, view, FlagTexts(), by_uid=by_uid) for _ in range(2)]

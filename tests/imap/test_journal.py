@@ -11,7 +11,8 @@ from support.stores import open_store
 
 from mailwright.imap.commands.status import read_box
 from mailwright.imap.journal import Box, Journal
-from mailwright.store import arrivals, mailboxes, messages
+from mailwright.store import arrivals, mailboxes
+from mailwright.store.flags import store_flags
 from mailwright.store.store import Store
 
 
@@ -79,7 +80,7 @@ async def test_what_anybody_adds_is_counted(desk: Desk, stores: tuple[Store, Sto
 
 async def test_flags_are_counted(desk: Desk, stores: tuple[Store, Store]) -> None:
     box = await desk.read("INBOX")
-    await stores[1].write(messages.store_flags, desk.account, box.access.mailbox.id, [1], "add", 1)
+    await stores[1].write(store_flags, desk.account, box.access.mailbox.id, [1], "add", 1)
     now = await desk.journal.box(desk.account, "INBOX")
     assert now is not None
     assert now.access.mailbox.unseen == 0

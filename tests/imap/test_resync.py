@@ -21,6 +21,7 @@ from mailwright.imap.syntax.sequence import gaps, intersect, to_ranges
 from mailwright.imap.view import Run, window_of_runs
 from mailwright.store import arrivals, changes, messages
 from mailwright.store.db.api import Transaction
+from mailwright.store.flags import store_flags
 from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.store import Store
 
@@ -79,7 +80,7 @@ async def test_what_the_log_forgot_is_found_from_what_exists(store: Store) -> No
     await store.write(messages.expunge, account, inbox.id, [2])
     before = await store.read(changes.read_modseq, account)
     await store.write(messages.expunge, account, inbox.id, [4, 5, 9])
-    await store.write(messages.store_flags, account, inbox.id, [1, 7], "add", 1)
+    await store.write(store_flags, account, inbox.id, [1, 7], "add", 1)
     box = await store.read(find_mailbox, account, "INBOX")
     key = (account, box.id)
     whole = await store.read(read_since, *key, before, box.uidnext)

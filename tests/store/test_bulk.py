@@ -11,6 +11,7 @@ from support.accounts import prepared
 
 from mailwright.store import arrivals, changes, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
+from mailwright.store.flags import MANY, store_flags
 from mailwright.store.model import Flag, Place
 from mailwright.store.sets import unpack
 
@@ -53,12 +54,12 @@ async def test_flags_of_many(
     many: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(messages, "MANY", many)
-    monkeypatch.setattr(messages, "CLOSE", 1)
+    monkeypatch.setattr("mailwright.store.flags.MANY", many)
+    monkeypatch.setattr("mailwright.store.flags.CLOSE", 1)
     before = await filled(db, account)
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
     changed = await db.write(
-        messages.store_flags, account, box.id, list(uids), action, Flag.SEEN | Flag.DRAFT, ["$work"]
+        store_flags, account, box.id, list(uids), action, Flag.SEEN | Flag.DRAFT, ["$work"]
     )
     after = {place.uid: place for place in await check_counts(db, account, "INBOX")}
     asked = [place for place in before if place.uid in uids]
@@ -87,18 +88,18 @@ async def test_flags_of_many(
 
 async def test_many_changed_meanwhile_are_refused(db: Database, account: int) -> None:
     box = await db.read(mailboxes.find_mailbox, account, "INBOX")
-    count = messages.MANY + 20
+    count = MANY + 20
     await db.write(fill, account, box.id, [prepared(db, b"one")] * count)
-    newer = await db.write(messages.store_flags, account, box.id, [7, 8], "add", Flag.FLAGGED)
+    newer = await db.write(store_flags, account, box.id, [7, 8], "add", Flag.FLAGGED)
     assert newer.modseq is not None
     every = list(range(1, count + 6))
     changed = await db.write(
-        messages.store_flags, account, box.id, every, "add", Flag.DRAFT, unchanged_since=newer.modseq - 1
+        store_flags, account, box.id, every, "add", Flag.DRAFT, unchanged_since=newer.modseq - 1
     )
     assert (changed.refused, changed.found) == ([7, 8], count - 2)
     places = await check_counts(db, account, "INBOX")
     assert [place.uid for place in places if not place.flags & Flag.DRAFT] == [7, 8]
-    again = await db.write(messages.store_flags, account, box.id, every[8:], "add", Flag.DRAFT)
+    again = await db.write(store_flags, account, box.id, every[8:], "add", Flag.DRAFT)
     assert (again.modseq, again.found) == (None, count - 8)
 
 

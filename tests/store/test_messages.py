@@ -11,6 +11,7 @@ from support.accounts import new_account, prepared
 from mailwright.store import arrivals, changes, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
+from mailwright.store.flags import store_flags
 from mailwright.store.model import ID_BITS, Added, Flag, Kind, Mailbox
 from mailwright.store.sets import unpack
 from mailwright.store.verify import check_blobs
@@ -97,7 +98,7 @@ async def test_a_copy_has_flags_of_its_own_and_shares_the_message(db: Database, 
     added = await add(db, account, b"one", flags=Flag.FLAGGED)
     copied = await db.write(messages.copy, account, box.id, [1, 7], archive.id, now=NOW)
     assert (copied.sources, copied.uids) == ([1], [1])
-    await db.write(messages.store_flags, account, archive.id, [1], "set", Flag.SEEN, ["$Forwarded"])
+    await db.write(store_flags, account, archive.id, [1], "set", Flag.SEEN, ["$Forwarded"])
     (original,) = await db.read(reading.read_range, account, box.id)
     (copy,) = await db.read(reading.read_range, account, archive.id)
     assert original.message == copy.message == added.message
@@ -139,7 +140,7 @@ async def test_flags(
     box = await inbox(db, account)
     message = prepared(db, b"x")
     await db.write(arrivals.add, account, box.id, message, now=NOW, flags=Flag.DRAFT, keywords="old")
-    changed = await db.write(messages.store_flags, account, box.id, [1], action, flags, keywords)  # type: ignore[arg-type]
+    changed = await db.write(store_flags, account, box.id, [1], action, flags, keywords)  # type: ignore[arg-type]
     (place,) = await db.read(reading.read_range, account, box.id)
     assert (place.flags, place.keywords) == expected
     assert changed.modseq == place.modseq == (await inbox(db, account)).modseq
@@ -149,7 +150,7 @@ async def test_flags(
 async def test_a_store_that_changes_nothing_has_no_modseq(db: Database, account: int) -> None:
     box = await inbox(db, account)
     added = await add(db, account, b"x", flags=Flag.SEEN)
-    changed = await db.write(messages.store_flags, account, box.id, [1], "add", Flag.SEEN)
+    changed = await db.write(store_flags, account, box.id, [1], "add", Flag.SEEN)
     assert changed.modseq is None
     assert (await inbox(db, account)).modseq == added.modseq
 
@@ -158,9 +159,9 @@ async def test_unchanged_since_refuses_what_changed(db: Database, account: int) 
     box = await inbox(db, account)
     await add(db, account, b"x")
     second = await add(db, account, b"y")
-    await db.write(messages.store_flags, account, box.id, [1], "add", Flag.SEEN)
+    await db.write(store_flags, account, box.id, [1], "add", Flag.SEEN)
     changed = await db.write(
-        messages.store_flags, account, box.id, [1, 2], "add", Flag.FLAGGED, unchanged_since=second.modseq
+        store_flags, account, box.id, [1, 2], "add", Flag.FLAGGED, unchanged_since=second.modseq
     )
     assert changed.refused == [1]
     assert [place.uid for place in changed.places] == [2]
@@ -171,7 +172,7 @@ async def test_the_log_tells_a_reader_all_that_happened(db: Database, account: i
     box = await inbox(db, account)
     for _ in range(3):
         await add(db, account, b"x")
-    await db.write(messages.store_flags, account, box.id, [1, 2], "add", Flag.DELETED)
+    await db.write(store_flags, account, box.id, [1, 2], "add", Flag.DELETED)
     await db.write(messages.expunge, account, box.id, None, only_deleted=True)
     log = await db.read(changes.read_changes, account, start, box.id)
     assert [(change.kind, list(unpack(change.uids))) for change in log] == [
@@ -224,9 +225,7 @@ async def test_too_many_keywords_are_refused(db: Database, account: int) -> None
     box = await inbox(db, account)
     await add(db, account, b"x")
     with pytest.raises(NotAllowed, match="100 keywords"):
-        await db.write(
-            messages.store_flags, account, box.id, [1], "add", 0, [f"k{number}" for number in range(101)]
-        )
+        await db.write(store_flags, account, box.id, [1], "add", 0, [f"k{number}" for number in range(101)])
 
 
 async def test_one_account_never_sees_another(db: Database, account: int) -> None:

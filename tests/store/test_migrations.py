@@ -17,6 +17,7 @@ from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.db.postgres import PostgresDatabase
 from mailwright.store.db.sqlite import SQLiteDatabase
+from mailwright.store.marks import NONE, Mark, read_marks
 from mailwright.store.schema import backfill
 from mailwright.store.verify import check_blobs
 
@@ -187,4 +188,41 @@ async def test_records_of_version_9_are_found_and_told(
     assert [(event.at, event.kind, event.data) for event in record.events] == [
         (5, "accepted", {"origin": "carol"})
     ]
+    await db.close()
+
+
+OLD_PLACES = [  # mailbox, UID, modseq, flags and keywords
+    (1, 1, 7, 0, ""),
+    (1, 2, 8, 1, "$Work"),
+    (1, 5, 9, 1, "$Work"),
+    (2, 1, 9, 1, ""),
+]
+
+
+def fill_version_13(tx: Transaction) -> None:
+    """Places as they were when each had flags of its own; mailbox 3 is empty."""
+    for mailbox in (1, 2, 3):
+        tx.run(
+            "INSERT INTO mailboxes (account, id, name, uidvalidity, uidnext, modseq) VALUES (1, ?, ?, 1, 9, 9)",
+            mailbox,
+            f"Box{mailbox}",
+        )
+    for box, uid, modseq, flags, keywords in OLD_PLACES:
+        tx.run("INSERT INTO places VALUES (1, ?, ?, 77, ?, ?, ?, 5, 6)", box, uid, modseq, flags, keywords)
+
+
+async def test_flags_of_version_13_are_kept(kind: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = await migrated(kind, place, monkeypatch, 13, fill_version_13)
+    for mailbox in (1, 2, 3):
+        places = await db.read(reading.read_range, 1, mailbox)
+        assert [(mailbox, *one[:1], *one[2:5]) for one in places] == [
+            old for old in OLD_PLACES if old[0] == mailbox
+        ]
+        assert {(one.message, one.internal_date, one.saved_at) for one in places} <= {(77, 5, 6)}
+        marks = await db.read(read_marks, 1, mailbox)
+        (fresh,) = await db.read(
+            lambda tx, box: tx.one("SELECT fresh FROM mailboxes WHERE id = ?", box) or (0,), mailbox
+        )
+        assert marks[fresh] == Mark(NONE, 0)
+        assert len(marks) == (1 if mailbox == 3 else 2)
     await db.close()

@@ -159,9 +159,11 @@ def _consistency(tx: Transaction) -> tuple[list[str], int, int]:
     """What does not agree in the store; how many messages and accounts there are."""
     faults = []
     for account, name in tx.all(
-        "SELECT b.account, b.name FROM mailboxes b LEFT JOIN (SELECT account, mailbox, count(*) AS n, max(uid) AS last"
-        " FROM places GROUP BY account, mailbox) p ON p.account = b.account AND p.mailbox = b.id"
-        " WHERE b.messages <> coalesce(p.n, 0) OR b.uidnext <= coalesce(p.last, 0)"
+        "SELECT b.account, b.name FROM mailboxes b LEFT JOIN (SELECT account, mailbox, count(*) AS n, max(uid) AS last,"
+        " sum(1 - (flags & 1)) AS unseen, sum((flags & 8) / 8) AS deleted FROM marked GROUP BY account, mailbox) p"
+        " ON p.account = b.account AND p.mailbox = b.id WHERE b.messages <> coalesce(p.n, 0)"
+        " OR b.unseen <> coalesce(p.unseen, 0) OR b.deleted <> coalesce(p.deleted, 0)"
+        " OR b.uidnext <= coalesce(p.last, 0)"
     ):
         faults.append(f"the mailbox {name} of account {account} counts its messages wrong")
     for text, sql in (
@@ -170,6 +172,10 @@ def _consistency(tx: Transaction) -> tuple[list[str], int, int]:
         ("messages without content", "messages m LEFT JOIN blobs b ON b.id = m.blob WHERE b.id IS NULL"),
         ("places without a mailbox", "places p LEFT JOIN mailboxes b ON b.account = p.account AND b.id = p.mailbox"
          " WHERE b.id IS NULL"),
+        ("places without flags", "places p LEFT JOIN marks k ON k.id = p.mark AND k.account = p.account"
+         " AND k.mailbox = p.mailbox WHERE k.id IS NULL"),
+        ("mailboxes without flags for new mail", "mailboxes b LEFT JOIN marks k ON k.id = b.fresh"
+         " AND k.account = b.account AND k.mailbox = b.id AND k.flags = 0 AND k.keywords = '' WHERE k.id IS NULL"),
     ):  # fmt: skip
         row = tx.one(f"SELECT count(*) FROM {sql}")  # noqa: S608
         if row is not None and row[0]:

@@ -140,7 +140,15 @@ def remove_account(tx: Transaction, address: str) -> None:
     for box in mailboxes.list_mailboxes(tx, account.id):
         messages.expunge(tx, account.id, box.id, None)
     acl.forget_account(tx, account.id, account.address)
-    for table in ("mailboxes", "subscriptions", "changes", "threads", "credentials", "account_state"):
+    for table in (
+        "mailboxes",
+        "marks",
+        "subscriptions",
+        "changes",
+        "threads",
+        "credentials",
+        "account_state",
+    ):
         tx.run(f"DELETE FROM {table} WHERE account = ?", account.id)  # noqa: S608
     tx.run("DELETE FROM aliases WHERE target = ?", account.address)
     tx.run("DELETE FROM accounts WHERE id = ?", account.id)

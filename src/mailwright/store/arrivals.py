@@ -16,10 +16,10 @@ from mailwright.store.bulk import DELETED, SEEN, Counts
 from mailwright.store.db.api import Transaction, Value
 from mailwright.store.db.insert import insert, select, update
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
+from mailwright.store.marks import NONE, Marks, find_marks
 from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Place, Room, room_of
 
-PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"  # the columns of `model.Place`
-_PLACES = f"places (account, mailbox, {PLACE})"
+_PLACES = "places (account, mailbox, uid, message, own_modseq, mark, internal_date, saved_at)"
 _MAX_THREAD_KEYS = 30  # message-ids of one message that are remembered
 
 
@@ -52,6 +52,7 @@ class Standing(NamedTuple):
     last_id: int
     uidvalidity: int
     uidnext: int
+    fresh: int  # the mark of what comes without flags
     room: Room
 
 
@@ -63,7 +64,7 @@ class Target(NamedTuple):
 
 
 _STANDING = (
-    "SELECT s.account, m.id, s.modseq, s.last_id, m.uidvalidity, m.uidnext, s.quota_bytes - s.bytes,"
+    "SELECT s.account, m.id, s.modseq, s.last_id, m.uidvalidity, m.uidnext, m.fresh, s.quota_bytes - s.bytes,"
     " s.quota_messages - s.messages FROM account_state s JOIN mailboxes m ON m.account = s.account WHERE"
 )
 
@@ -85,9 +86,16 @@ def read_standing(tx: Transaction, account: int, mailbox: int) -> Standing:
 
 
 def _standing(
-    account: int, mailbox: int, modseq: int, last: int, uidvalidity: int, uidnext: int, *left: int | None
+    account: int,
+    mailbox: int,
+    modseq: int,
+    last: int,
+    uidvalidity: int,
+    uidnext: int,
+    fresh: int,
+    *left: int | None,
 ) -> Standing:
-    return Standing(account, mailbox, modseq, last, uidvalidity, uidnext, room_of(*left))
+    return Standing(account, mailbox, modseq, last, uidvalidity, uidnext, fresh, room_of(*left))
 
 
 def add(
@@ -149,13 +157,13 @@ def _count_in(
     accounts: list[Sequence[Value]] = []
     mailboxes: list[Sequence[Value]] = []
     arrived: list[changes.Arrived] = []
-    for (account, mailbox, modseq, last, uidvalidity, uid, _), arrivals in targets:
+    for (account, mailbox, modseq, last, uidvalidity, uid, fresh, _), arrivals in targets:
         modseq += 1
+        marks = _find_marks(tx, account, mailbox, fresh, arrivals)
         unseen = deleted = octets = 0
         numbers = range(len(arrivals))
         ids = [(account << ID_BITS) + last + 1 + n for n in numbers]
         for n, (message, flags, keywords, date) in enumerate(arrivals):
-            check_keywords(keywords)
             unseen += not flags & SEEN
             deleted += flags & DELETED != 0
             octets += message.size
@@ -166,8 +174,7 @@ def _count_in(
                     uid + n,
                     ids[n],
                     modseq,
-                    flags,
-                    keywords,
+                    marks[Marks(flags, keywords)],
                     now if date is None else date,
                     now,
                 )
@@ -180,6 +187,16 @@ def _count_in(
     update(tx, _COUNT_IN_MAILBOX, mailboxes)
     changes.append_arrived(tx, arrived)
     return added, places
+
+
+def _find_marks(
+    tx: Transaction, account: int, mailbox: int, fresh: int, arrivals: Sequence[Arrival]
+) -> dict[Marks, int]:
+    """The marks for these flags and keywords. Raises NotAllowed."""
+    wanted = {Marks(int(flags), keywords) for _, flags, keywords, _ in arrivals if flags or keywords}
+    for _, keywords in wanted:
+        check_keywords(keywords)
+    return {NONE: fresh} | (find_marks(tx, account, mailbox, wanted) if wanted else {})
 
 
 _COUNT_IN_ACCOUNT = (
@@ -210,7 +227,12 @@ def take_uids(tx: Transaction, account: int, mailbox: int, modseq: int, counts: 
 
 
 def insert_places(tx: Transaction, account: int, mailbox: int, places: Sequence[Place]) -> None:
-    insert(tx, _PLACES, [(account, mailbox, *place) for place in places])
+    found = find_marks(tx, account, mailbox, {Marks(place.flags, place.keywords) for place in places})
+    rows = [
+        (account, mailbox, uid, message, modseq, found[Marks(flags, keywords)], date, saved)
+        for uid, message, modseq, flags, keywords, date, saved in places
+    ]
+    insert(tx, _PLACES, rows)
 
 
 def _insert_messages(

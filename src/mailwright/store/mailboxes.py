@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from mailwright.store import changes, messages
+from mailwright.store import changes, marks, messages
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.errors import AlreadyExists, NoSuchMailbox, NotAllowed, StoreError
 from mailwright.store.model import MAX_DEPTH, MAX_MAILBOXES, MAX_NAME, MAX_SUBSCRIPTIONS, Kind, Mailbox
@@ -126,6 +126,7 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
     messages.expunge(tx, account, mailbox.id, None)
     modseq = changes.next_modseq(tx, account)
     tx.run("DELETE FROM mailboxes WHERE account = ? AND id = ?", account, mailbox.id)
+    tx.run("DELETE FROM marks WHERE account = ? AND mailbox = ?", account, mailbox.id)
     tx.run("DELETE FROM acl WHERE account = ? AND mailbox = ?", account, mailbox.id)  # RFC 4314 4
     tx.run("DELETE FROM annotations WHERE account = ? AND mailbox = ?", account, mailbox.id)  # RFC 5464 4.3
     tx.run("DELETE FROM url_keys WHERE owner = ? AND mailbox = ?", account, mailbox.id)
@@ -230,13 +231,14 @@ def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: 
     # UIDVALIDITY: ids are never used twice in an account, and accounts begin at different times, so that neither a
     # mailbox made again under its old name nor an account made again has a value that a client has seen.
     tx.run(
-        "INSERT INTO mailboxes (account, id, name, role, uidvalidity, uidnext, modseq)"
-        " SELECT id, ?, ?, ?, created_at + ?, 1, ? FROM accounts WHERE id = ?",
+        "INSERT INTO mailboxes (account, id, name, role, uidvalidity, uidnext, modseq, fresh)"
+        " SELECT id, ?, ?, ?, created_at + ?, 1, ?, ? FROM accounts WHERE id = ?",
         mailbox,
         name,
         role,
         mailbox,
         modseq,
+        marks.make_fresh(tx, account, mailbox),
         account,
     )
     # RFC 4314 4: a new mailbox inherits the rights on the one above it.

@@ -78,7 +78,7 @@ def read_quota(tx: Transaction, account: int) -> Quota:
 def read_deleted_size(tx: Transaction, account: int, mailbox: int) -> int:
     r"""Octets of the messages flagged \Deleted in a mailbox (RFC 9208 4.1.4)."""
     row = tx.one(
-        "SELECT coalesce(sum(m.size), 0) FROM places p JOIN messages m ON m.id = p.message"
+        "SELECT coalesce(sum(m.size), 0) FROM marked p JOIN messages m ON m.id = p.message"
         " WHERE p.account = ? AND p.mailbox = ? AND (p.flags & ?) <> 0",
         account,
         mailbox,

@@ -11,18 +11,24 @@ from typing import Any
 
 import msgspec
 
-from mailwright.store.arrivals import PLACE
-from mailwright.store.db.api import Row, Transaction
+from mailwright.store.db.api import Row, Transaction, Value
 from mailwright.store.model import Place
 from mailwright.store.sets import ranges
 
+_PLACE = "uid, message, modseq, flags, keywords, internal_date, saved_at"  # the columns of `model.Place`
 _TOGETHER = 50  # UIDs that lie apart, in one statement
 _MARKS = ", ".join("?" * _TOGETHER)
-_IN_RANGE = "FROM places p WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?"
+_IN_RANGE = "WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?"
 _FEW = 8  # runs of UIDs that are read one by one, however close they lie
 NUMBERS = frozenset(("p.uid", "p.modseq", "p.flags", "p.internal_date", "p.message", "m.blob", "m.size"))
 _PACKED = frozenset(("envelope", "bodystructure", "structure", "preview"))  # see `blobs.codec`
 _NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
+_MARKED = re.compile(r"\b(flags|keywords|modseq)\b")
+
+
+def source(sql: str) -> str:
+    """From where what this SQL names of places (`p.`) is read: flags, keywords and modseq stand with their marks."""
+    return "FROM marked p" if _MARKED.search(sql) else "FROM places p"
 
 
 def read_uids(
@@ -68,7 +74,7 @@ def read_places(tx: Transaction, account: int, mailbox: int, uids: Sequence[int]
         return [place for place in every if place.uid in wanted]
     if len(runs) > _FEW and len(runs) * 4 > len(uids):
         ordered = sorted(set(uids))
-        return [Place._make(row) for row in read_some_columns(tx, account, mailbox, ordered, PLACE)]
+        return [Place._make(row) for row in read_some_columns(tx, account, mailbox, ordered, _PLACE)]
     for first, last in runs:
         found += read_range(tx, account, mailbox, first, last)
     return found
@@ -87,7 +93,7 @@ def read_numbers(
     """As `read_joined`, for some of `NUMBERS`, `p.uid` first: in one step, since each one halts other threads."""
     row = " || ',' || ".join(columns)
     found = tx.one(
-        f"SELECT string_agg('' || {row}, ',') FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
+        f"SELECT string_agg('' || {row}, ',') {source(row)} JOIN messages m ON m.id = p.message"
         " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
         account,
         mailbox,
@@ -115,7 +121,7 @@ def _portions(uids: Sequence[int]) -> Iterator[list[int]]:
 
 def _read_joined(tx: Transaction, columns: str, where: str, *params: int) -> Iterator[Row]:
     rows = tx.rows(
-        f"SELECT {columns} FROM places p JOIN messages m ON m.id = p.message"  # noqa: S608
+        f"SELECT {columns} {source(columns)} JOIN messages m ON m.id = p.message"
         f" WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid",
         *params,
     )
@@ -126,7 +132,9 @@ def read_columns(
     tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str
 ) -> list[Row]:
     """As `read_joined`, for columns of places (`p.`) alone."""
-    return tx.all(f"SELECT {columns} {_IN_RANGE} ORDER BY p.uid", account, mailbox, first, last)
+    return tx.all(
+        f"SELECT {columns} {source(columns)} {_IN_RANGE} ORDER BY p.uid", account, mailbox, first, last
+    )
 
 
 def read_some_columns(
@@ -134,24 +142,24 @@ def read_some_columns(
 ) -> list[Row]:
     """As `read_some_joined`, for columns of places (`p.`) alone."""
     sql = (
-        f"SELECT {columns} FROM places p"  # noqa: S608
+        f"SELECT {columns} {source(columns)}"
         f" WHERE p.account = ? AND p.mailbox = ? AND p.uid IN ({_MARKS}) ORDER BY p.uid"
     )
     return [row for some in _portions(uids) for row in tx.all(sql, account, mailbox, *some)]
 
 
 def read_all(
-    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str, *params: int
+    tx: Transaction, account: int, mailbox: int, first: int, last: int, columns: str, *params: Value
 ) -> list[Row]:
     """As `read_columns`, in no order: for aggregates of places (`p.`). `params` are those in `columns`."""
-    return tx.all(f"SELECT {columns} {_IN_RANGE}", *params, account, mailbox, first, last)
+    return tx.all(f"SELECT {columns} {source(columns)} {_IN_RANGE}", *params, account, mailbox, first, last)
 
 
 def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int) -> set[str]:
     """The keywords of the last `count` places, as texts."""
     rows = tx.all(
         "SELECT DISTINCT keywords FROM"
-        " (SELECT keywords FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest",
+        " (SELECT keywords FROM marked WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest",
         account,
         mailbox,
         count,
@@ -161,7 +169,7 @@ def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int
 
 def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: int) -> int:
     """Where the `nth` unseen place from the end stands, counted from the end; 0: not among the last `count`."""
-    newest = "(SELECT uid, flags FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
+    newest = "(SELECT uid, flags FROM marked WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
     row = tx.one(
         f"SELECT uid FROM {newest} WHERE (flags & 1) = 0 ORDER BY uid DESC LIMIT 1 OFFSET ?",  # noqa: S608
         account,
@@ -198,4 +206,4 @@ def unpacked(tx: Transaction, rows: Iterable[Row], columns: Sequence[str]) -> It
 
 
 def _places(tx: Transaction, where: str, *params: int) -> list[Place]:
-    return [Place._make(row) for row in tx.all(f"SELECT {PLACE} FROM places WHERE {where}", *params)]  # noqa: S608
+    return [Place._make(row) for row in tx.all(f"SELECT {_PLACE} FROM marked WHERE {where}", *params)]  # noqa: S608

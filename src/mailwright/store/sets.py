@@ -32,6 +32,9 @@ def unpack_ranges(packed: str) -> Iterator[tuple[int, int]]:
 
 def ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The first and last number of each run."""
+    if isinstance(numbers, range) and numbers and numbers.step == 1:
+        yield numbers[0], numbers[-1]
+        return
     ordered = sorted(numbers)
     if not ordered:
         return

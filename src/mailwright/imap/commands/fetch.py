@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
 from mailwright.imap.fetch.binary import Encoded, decode_piece
-from mailwright.imap.fetch.lines import SLICE_LINES, lie_close, read_lines
+from mailwright.imap.fetch.lines import SLICE_LINES, lie_close
 from mailwright.imap.fetch.pieces import Piece, Remote, Slice
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import (
@@ -19,6 +19,7 @@ from mailwright.imap.fetch.read import (
     SLICE_ROWS,
     read_blob,
     read_contents,
+    read_lines,
     read_slice,
     read_unseen,
 )
@@ -36,7 +37,7 @@ from mailwright.message.decoder import make_decoder
 from mailwright.store.blobs.api import CHUNK
 from mailwright.store.db.api import FEW
 from mailwright.store.errors import StoreError
-from mailwright.store.messages import store_flags
+from mailwright.store.flags import store_flags
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session

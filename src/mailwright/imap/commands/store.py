@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -19,7 +20,7 @@ from mailwright.imap.syntax.store import StoreArgs, parse_store
 from mailwright.imap.view import Run
 from mailwright.store.acl import permitted_flags
 from mailwright.store.db.api import FEW
-from mailwright.store.messages import Changed, store_flags
+from mailwright.store.flags import Changed, store_flags
 from mailwright.store.model import Place
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ async def run(session: Session, command: Command) -> Reply:
     if not permitted or (args.mode and args.flags != Flags() and not mask and not keywords):
         raise Refused("You may not change these flags here; ask the owner of the mailbox", "NOPERM")
     runs, limit = limited(session, await find_messages(session, args.numbers, command.uid))
-    uids = array("I")
-    for run in runs:
-        uids += run.uids
+    uids = _uids(runs)
     store = session.service.store
     write = store.write_briefly if len(uids) <= FEW else store.write
     work = write(
@@ -78,6 +77,15 @@ async def run(session: Session, command: Command) -> Reply:
     else:
         reply = Reply("STORE completed")
     return with_limit(session, reply, limit)
+
+
+def _uids(runs: list[Run]) -> Sequence[int]:
+    if len(runs) == 1 and runs[0].uids[-1] - runs[0].uids[0] + 1 == len(runs[0].uids):
+        return range(runs[0].uids[0], runs[0].uids[-1] + 1)
+    uids = array("I")
+    for run in runs:
+        uids += run.uids
+    return uids
 
 
 def _tell(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Slice, joined
 from mailwright.imap.syntax.fetch import Attribute
-from mailwright.imap.syntax.flags import ALL_FLAGS, format_flags
+from mailwright.imap.syntax.flags import format_flags
 from mailwright.imap.syntax.sequence import Range, intersect, to_ranges
 from mailwright.imap.view import Key, Run
 from mailwright.store.db.api import Transaction
+from mailwright.store.marks import Marks, read_marks
 from mailwright.store.reading import read_all
 
 if TYPE_CHECKING:
@@ -19,61 +20,41 @@ if TYPE_CHECKING:
 SLICE_LINES: Final = 10_000  # messages in one slice at most
 _ROWS: Final = 2000  # messages in one statement
 _SHORT: Final = 20  # messages that lie side by side on average; where they are fewer, rows are quicker
+_MANY_MARKS: Final = 60  # of a mailbox; where they are more, rows are quicker
 
-_MASKS: Final = sorted(
-    range(ALL_FLAGS + 1), key=lambda mask: (mask > 1, mask.bit_count())
-)  # frequent ones first
-
-
-def _by_flags(form: str, recent: bool) -> str:
-    """SQL for the names of the system flags, `form` around them."""
-    names = [format_flags(mask, "", recent)[1:-1] for mask in _MASKS]
-    cases = [f"WHEN {mask} THEN '{form.format(text)}'" for mask, text in zip(_MASKS, names, strict=True)]
-    return f"CASE p.flags & {ALL_FLAGS} {' '.join(cases)} END"
-
-
-def _all_flags(recent: bool) -> str:
-    """SQL for flags and keywords."""
-    alone = "" if recent else f"WHEN (p.flags & {ALL_FLAGS}) = 0 THEN '(' || p.keywords || ')' "
-    return (
-        f"CASE WHEN p.keywords = '' THEN {_by_flags('({})', recent)} {alone}"
-        f"ELSE {_by_flags('({} ', recent)} || p.keywords || ')' END"
-    )
-
-
-# What stands before each value, its SQL, and what stands behind it.
+# What stands before each value, its SQL, and what stands behind it. `{}`: by the mark, for its flags and keywords.
 _ITEMS: Final = {
     "UID": ("UID ", "p.uid", ""),
-    "FLAGS": ("FLAGS ", _all_flags(recent=False), ""),
+    "FLAGS": ("FLAGS ", "{}", ""),
     "MODSEQ": ("MODSEQ (", "p.modseq", ")"),
 }
 
 
-_RECENT_ITEMS: Final = _ITEMS | {"FLAGS": ("FLAGS ", _all_flags(recent=True), "")}
-
-
-def make_line(attributes: Sequence[Attribute], by_uid: bool, recent: bool) -> str:
+def make_line(attributes: Sequence[Attribute], by_uid: bool) -> str:
     """The SQL of a response with these attributes; its parameter is what the sequence number is less than the UID.
 
-    `recent`: for a message that is \\Recent. '' when the database cannot write them.
+    '' when the database cannot write them.
     """
     if not all(attribute.name in _ITEMS for attribute in attributes):
         return ""
     text, sql = " UIDFETCH (" if by_uid else " FETCH (", "'* ' || (p.uid - ?)"
     for attribute in attributes:
-        before, value, after = (_RECENT_ITEMS if recent else _ITEMS)[attribute.name]
+        before, value, after = _ITEMS[attribute.name]
         sql += f" || '{text}{before}' || {value}"
         text = after + " "
     return f"{sql} || '{text[:-1]})\r\n'"
 
 
-def read_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
-    """As `read_slice`, for a plan with a line, over runs that `lie_close`."""
+def write_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice | None:
+    """As `read_slice`, for a plan with a line, over runs that `lie_close`; None when there are too many marks."""
+    marks = {mark: one.marks for mark, one in read_marks(tx, *key).items()}
+    if len(marks) > _MANY_MARKS:
+        return None
     pieces: list[Piece] = []
     covered = found = octets = 0
     for low, high, less in _spans(runs):
         for first, last, recent in _split(low, high, plan.recents):
-            lines, count = _read(tx, key, plan, first, last, 0 if plan.by_uid else less, recent)
+            lines, count = _write(tx, key, plan, marks, first, last, 0 if plan.by_uid else less, recent)
             pieces.append(lines)
             octets += len(lines)
             found += count
@@ -110,16 +91,26 @@ def _split(low: int, high: int, recents: Sequence[Range]) -> Iterator[tuple[int,
         yield low, high, False
 
 
-def _read(
-    tx: Transaction, key: Key, plan: Plan, low: int, high: int, less: int, recent: bool
+def _write(
+    tx: Transaction,
+    key: Key,
+    plan: Plan,
+    marks: dict[int, Marks],
+    low: int,
+    high: int,
+    less: int,
+    recent: bool,
 ) -> tuple[bytes, int]:
     """The lines of all messages from UID `low` to `high`, and how many they are. Lines need no order."""
-    line = plan.recent_line if recent else plan.line
-    keywords = "max(p.keywords)" if "p.keywords" in plan.columns else "''"
-    columns = f"string_agg({line}, ''), count(*), {keywords}"
-    lines, count, some = read_all(tx, *key, low, high, columns, less)[0]
-    if some:
-        plan.keywords.update([text for (text,) in read_all(tx, *key, low, high, "DISTINCT p.keywords")])
+    params: list[int | str] = [less]
+    if plan.shows_flags:
+        for mark, (flags, keywords) in marks.items():
+            params += (mark, format_flags(flags, keywords, recent))
+        if any(keywords for _, keywords in marks.values()):
+            shown = read_all(tx, *key, low, high, "DISTINCT p.mark")
+            plan.keywords.update([marks[mark].keywords for (mark,) in shown])
+    line = plan.line.format(f"CASE p.mark {'WHEN ? THEN ? ' * len(marks)}END")
+    lines, count = read_all(tx, *key, low, high, f"string_agg({line}, ''), count(*)", *params)[0]
     return (lines or "").encode("ascii"), count
 
 

@@ -82,7 +82,7 @@ class Plan:
     """What to read and to render. `contents` are the attributes that need the message itself.
 
     `structured`: where they lie the structure tells; `parts`: that of more than the message's own header and body.
-    Rows hold `columns`; the UID comes first. `line` and `recent_line` are the response as SQL; '': it is made of rows.
+    Rows hold `columns`; the UID comes first. `line` is the response as SQL; '': it is made of rows.
     """
 
     __slots__ = (
@@ -99,7 +99,6 @@ class Plan:
         "keywords",
         "line",
         "parts",
-        "recent_line",
         "recents",
         "structured",
         "undecodable",
@@ -143,8 +142,7 @@ class Plan:
         self.joined = any(column.startswith("m.") for column in columns)
         self.by_uid = by_uid
         self.recents = view.recents
-        self.line = make_line(attributes, by_uid, recent=False) if changed_since is None else ""
-        self.recent_line = make_line(attributes, by_uid, recent=True) if self.line and self.recents else ""
+        self.line = make_line(attributes, by_uid) if changed_since is None else ""
         head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
 
@@ -152,6 +150,10 @@ class Plan:
     def only_uids(self) -> bool:
         """Whether nothing but UIDs is asked for."""
         return self.columns == ("p.uid",) and not self.contents
+
+    @property
+    def shows_flags(self) -> bool:
+        return "p.flags" in self.columns
 
     @property
     def has_items(self) -> bool:

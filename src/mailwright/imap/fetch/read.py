@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from mailwright.imap.fetch.binary import decode_now, find_encoded, measure
+from mailwright.imap.fetch.lines import write_lines
 from mailwright.imap.fetch.pieces import SLICE_OCTETS, Later, Piece, Remote, Slice, Unjoined, joined
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.sections import MAX_HEADER, choose_fields, cut, locate
@@ -45,6 +46,21 @@ def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Sl
         if octets >= SLICE_OCTETS:
             break
     return Slice(joined(pieces), covered, found < covered)
+
+
+def read_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
+    """As `read_slice`, for a plan with a line."""
+    return write_lines(tx, key, runs, plan) or read_slice(tx, key, _first(runs, SLICE_ROWS), plan)
+
+
+def _first(runs: Sequence[Run], count: int) -> list[Run]:
+    """The first messages of runs."""
+    found: list[Run] = []
+    for run in runs:
+        if count > 0:
+            found.append(run._replace(uids=run.uids[:count]))
+            count -= len(run.uids)
+    return found
 
 
 def _portions(runs: Sequence[Run]) -> Iterator[list[Run]]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from mailwright.imap.view import Key
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.reading import unpacked
+from mailwright.store.reading import source, unpacked
 
 PORTION: Final = 20_000  # messages read at a time
 _GAP: Final = 64  # UIDs that are read in vain, rather than begin another query
@@ -27,8 +27,9 @@ def read_rows(tx: Transaction, key: Key, uids: Sequence[int], columns: Sequence[
     `columns` is SQL and never holds what a peer sent.
     """
     join = " JOIN messages m ON m.id = p.message" if any("m." in column for column in columns) else ""
+    names = ", ".join([*columns, "p.uid"])
     sql = (
-        f"SELECT {', '.join([*columns, 'p.uid'])} FROM places p{join}"  # noqa: S608
+        f"SELECT {names} {source(names)}{join}"
         " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ? ORDER BY p.uid"
     )
     rows: list[Row] = []

@@ -15,6 +15,7 @@ from mailwright.imap.search.program import Plan
 from mailwright.imap.search.texts import Chosen, Hits, Texts, choose, read_hits
 from mailwright.imap.view import Key
 from mailwright.store.db.api import Row, Transaction
+from mailwright.store.reading import source
 
 BLOCK: Final = 50_000  # rows read at a time
 _SLICE: Final = 0.05  # seconds of deciding after which others get their turn
@@ -52,11 +53,11 @@ class Packed(NamedTuple):
 
 def read_packed(tx: Transaction, key: Key, plan: Plan, last: int) -> Packed:
     """The next UIDs from UID `last` down: the database hands them over as one text."""
-    source = f"FROM places p{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)}"
+    rows = f"{source(plan.where.text)}{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)}"
     if last - plan.low >= BLOCK:  # it may be more than one portion
-        source = f"FROM (SELECT p.uid AS uid {source} ORDER BY p.uid DESC LIMIT {BLOCK}) AS p"
+        rows = f"FROM (SELECT p.uid AS uid {rows} ORDER BY p.uid DESC LIMIT {BLOCK}) AS p"
     row = tx.one(
-        f"SELECT string_agg(CAST(p.uid AS TEXT), ','), count(*), min(p.uid) {source}",
+        f"SELECT string_agg(CAST(p.uid AS TEXT), ','), count(*), min(p.uid) {rows}",
         *_params(plan, key, last),
     )
     if row is None or not row[1]:
@@ -100,7 +101,8 @@ def _select(plan: Plan) -> str:
     columns = COLUMNS if plan.rest is not None else "p.uid, p.modseq" if plan.with_modseq else "p.uid"
     if plan.needs_rows:
         columns = ROW_COLUMNS
-    return f"SELECT {columns} FROM places p{_join(plan)}"  # noqa: S608 - no word of it comes from a peer
+    rows = source(f"{columns} {plan.where.text}")
+    return f"SELECT {columns} {rows}{_join(plan)}"
 
 
 def _join(plan: Plan) -> str:
