@@ -34,6 +34,8 @@ from mailwright.store.mailboxes import InvalidName
 
 log = logging.getLogger(__name__)
 
+_LITTLE: Final = 32 * 1024  # octets that need not be sent at once
+
 # What the store's refusals are in IMAP (RFC 5530), the first that fits.
 _CODES: Final[tuple[tuple[type[errors.StoreError], str], ...]] = (
     (errors.NoSuchMailbox, "NONEXISTENT"),
@@ -58,6 +60,7 @@ class Session:
         "_bad",
         "_ended",
         "_unsent",
+        "_unsent_octets",
         "_unsubscribe",
         "_unwatch",
         "_unwatch_login",
@@ -91,6 +94,7 @@ class Session:
         self._bad = 0
         self._ended: Ended | None = None
         self._unsent: list[bytes] = []  # octets that go out together: each call of the system has its price
+        self._unsent_octets = 0
         self._unsubscribe: Callable[[], None] | None = None
         self._unwatch_login: Callable[[], None] | None = None
         self._watched = 0  # the account whose mailbox is selected
@@ -142,11 +146,13 @@ class Session:
     def write(self, data: bytes) -> None:
         """Say something, at the next `drain` or when we wait for the client."""
         self._unsent.append(data)
+        self._unsent_octets += len(data)
 
     def _flush(self) -> None:
         if self._unsent:
             self.stream.write(self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
             self._unsent.clear()
+            self._unsent_octets = 0
 
     def tagged(self, tag: str, condition: str, text: str, code: str = "") -> bytes:
         """A status response in the client's language (RFC 5255 3.4)."""
@@ -160,6 +166,11 @@ class Session:
         """Send what was written, and wait for a client that is slow to take it."""
         self._flush()
         await self.stream.drain()
+
+    async def drain_much(self) -> None:
+        """As `drain`, unless it is so little that it can go with what follows."""
+        if self._unsent_octets > _LITTLE:
+            await self.drain()
 
     async def next_event(self) -> Event:
         """The next event from the client; what was written is sent before we wait.

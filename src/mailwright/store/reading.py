@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ _NAMES = re.compile(r", (?![^()]*\))")  # between the columns of a list
 _MARKED = re.compile(r"\b(flags|keywords|modseq)\b")
 
 
+@functools.lru_cache(maxsize=256)
 def source(sql: str) -> str:
     """From where what this SQL names of places (`p.`) is read: flags, keywords and modseq stand with their marks."""
     return "FROM marked p" if _MARKED.search(sql) else "FROM places p"
@@ -125,7 +127,7 @@ def _read_joined(tx: Transaction, columns: str, where: str, *params: int) -> Ite
         f" WHERE p.account = ? AND p.mailbox = ? AND {where} ORDER BY p.uid",
         *params,
     )
-    return unpacked(tx, rows, _NAMES.split(columns))
+    return unpacked(tx, rows, columns)
 
 
 def read_columns(
@@ -188,21 +190,27 @@ def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: in
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:
     """Columns of one message; `columns` is SQL and never holds what a peer sent."""
     row = tx.one(f"SELECT {columns} FROM messages WHERE id = ?", message)  # noqa: S608
-    return None if row is None else next(unpacked(tx, (row,), _NAMES.split(columns)))
+    return None if row is None else next(unpacked(tx, (row,), columns))
 
 
-def unpacked(tx: Transaction, rows: Iterable[Row], columns: Sequence[str]) -> Iterator[Row]:
+def unpacked(tx: Transaction, rows: Iterable[Row], columns: str) -> Iterator[Row]:
     """Rows that begin with these columns, with those that are kept packed as they were given."""
-    names = [name.removeprefix("m.") for name in columns]
-    packed = [place for place, name in enumerate(names) if name in _PACKED]
+    packed = _packed(columns)
     if not packed:
         return iter(rows)
     values: list[Sequence[Any]] = list(zip(*rows, strict=True))
-    for place in packed if values else ():
+    for place, name in packed if values else ():
         values[place] = tx.blobs.codec.unpack_all(tx, values[place])
-        if names[place] == "preview":
+        if name == "preview":
             values[place] = [text.decode() for text in values[place]]
     return zip(*values, strict=True)
+
+
+@functools.lru_cache(maxsize=256)
+def _packed(columns: str) -> list[tuple[int, str]]:
+    """Which of the columns are kept packed: their places and names."""
+    names = [name.removeprefix("m.") for name in _NAMES.split(columns)]
+    return [(place, name) for place, name in enumerate(names) if name in _PACKED]
 
 
 def _places(tx: Transaction, where: str, *params: int) -> list[Place]:

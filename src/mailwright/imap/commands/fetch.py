@@ -210,7 +210,7 @@ async def _send_uids(session: Session, runs: list[Run], plan: Plan) -> None:
         for number, uids in batch:
             numbers = uids if plan.by_uid else range(number, number + len(uids))
             session.write(b"".join(plan.render(numbers, [(uid,) for uid in uids])))
-        await session.drain()
+        await session.drain_much()
 
 
 async def _write(session: Session, pieces: list[Piece]) -> None:
@@ -226,7 +226,7 @@ async def _write(session: Session, pieces: list[Piece]) -> None:
         else:
             session.write(piece)
     piece = b""
-    await session.drain()
+    await session.drain_much()
 
 
 async def send_remote(session: Session, remote: Remote) -> None:

@@ -36,7 +36,7 @@ def read_rows(tx: Transaction, key: Key, uids: Sequence[int], columns: Sequence[
     wanted = set(uids)
     for first, last in _spans(uids):
         rows += [row for row in tx.all(sql, *key, first, last) if row[-1] in wanted]
-    return list(unpacked(tx, rows, columns))
+    return list(unpacked(tx, rows, names))
 
 
 def _spans(uids: Sequence[int]) -> Iterator[tuple[int, int]]:
