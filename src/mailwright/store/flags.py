@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from mailwright.store import changes
+from mailwright.store import changes, mailboxes
 from mailwright.store.arrivals import check_keywords
 from mailwright.store.bulk import DELETED, SEEN, WITHIN, Spans
 from mailwright.store.db.api import Transaction
@@ -18,8 +18,7 @@ MANY: Final = 500  # places from which on they are not read one by one, if
 CLOSE: Final = 20  # so many or more lie side by side, on average
 _TOGETHER: Final = 20  # marks in one statement
 _FEW: Final = 4  # marks that are counted at once
-_NEVER: Final = (1 << 62) - 1  # no modseq or UID is higher
-_EVERY: Final = ((1, _NEVER),)
+_NEVER: Final = (1 << 62) - 1  # no modseq is higher
 
 
 class Changed(NamedTuple):
@@ -116,9 +115,8 @@ def _store_each(
             for first, last in ranges(group)
         ],
     )
-    _count(
-        tx, account, mailbox, modseq, [(len(group), old[0], to[old].flags) for old, group in groups.items()]
-    )
+    changed = [(len(group), old[0], to[old].flags) for old, group in groups.items()]
+    _count(tx, account, mailbox, modseq, changed)
     for n, place in enumerate(places):
         uid, message, _, mask, words, date, saved = place
         if (mask, words) in groups:
@@ -139,92 +137,89 @@ def _store_many(
     """As `_store_each`, by marks: one that many places have, all of which are asked for, is changed itself."""
     # What is counted must not be changed by others meanwhile.
     tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
-    since = _NEVER if unchanged_since is None else unchanged_since
-    marks = {mark: one for mark, one in read_marks(tx, account, mailbox).items() if one.modseq <= since}
-    asked = _count_by_mark(tx, account, mailbox, spans, list(marks), since)
-    refused = [] if since == _NEVER else _read_newer(tx, account, mailbox, spans, since)
-    found = sum(asked.values())
-    old = {mark: marks[mark].marks for mark in asked}
-    to = {mark: wanted.apply(old[mark]) for mark in asked}
-    to = {mark: new for mark, new in to.items() if new != old[mark]}
+    asked = _Asked(tx, account, mailbox, spans, _NEVER if unchanged_since is None else unchanged_since)
+    marks = read_marks(tx, account, mailbox)
+    counts = asked.count_by_mark([mark for mark, one in marks.items() if one.modseq <= asked.since])
+    refused = [] if unchanged_since is None else asked.read_newer()
+    found = sum(counts.values())
+    to = {mark: wanted.apply(marks[mark].marks) for mark in counts}
+    to = {mark: new for mark, new in to.items() if new != marks[mark].marks}
     if not to:
         return Changed([], None, refused, found)
-    if len(to) == len(asked) and found == sum([last - first + 1 for first, last in spans]):
-        touched = spans
-    else:
-        touched = _read_touched(tx, account, mailbox, spans, since, list(to))
+    all_change = len(to) == len(counts) and found == sum([last - first + 1 for first, last in spans])
+    touched = spans if all_change else asked.read_uids(list(to))
     modseq = changes.next_modseq(tx, account)
-    (messages,) = tx.one("SELECT messages FROM mailboxes WHERE account = ? AND id = ?", account, mailbox) or (
-        0,
-    )
-    every = asked if messages == found else _count_by_mark(tx, account, mailbox, _EVERY, list(to), _NEVER)
-    whole = {mark: new for mark, new in to.items() if asked[mark] == every[mark] and asked[mark] > MANY}
+    every, box = counts, mailboxes.get_mailbox(tx, account, mailbox)
+    if box.messages != found:
+        every = asked._replace(spans=((1, box.uidnext),), since=_NEVER).count_by_mark(list(to))
+    whole = {mark: new for mark, new in to.items() if every[mark] == counts[mark] > MANY}
     change_marks(tx, account, mailbox, modseq, whole)
-    _move(tx, account, mailbox, spans, since, modseq, {mark: to[mark] for mark in to if mark not in whole})
-    _count(tx, account, mailbox, modseq, [(asked[mark], old[mark].flags, to[mark].flags) for mark in to])
+    asked.move({mark: new for mark, new in to.items() if mark not in whole}, modseq)
+    changed = [(counts[mark], marks[mark].marks.flags, new.flags) for mark, new in to.items()]
+    _count(tx, account, mailbox, modseq, changed)
     changes.append_flags(tx, account, modseq, mailbox, touched)
     return Changed([], modseq, refused, found)
 
 
-def _count_by_mark(
-    tx: Transaction, account: int, mailbox: int, spans: Spans, marks: Sequence[int], since: int
-) -> dict[int, int]:
-    """How many places in these spans have each of these marks, of those whose own modseq is not above `since`."""
-    newer = "" if since == _NEVER else f" AND own_modseq <= {since}"
-    counts: dict[int, int] = {}
-    for first, last in spans if marks else ():
-        params = (account, mailbox, first, last)
-        if len(marks) <= _FEW:  # to group them takes longer
-            sums = ", ".join(["sum(CASE mark WHEN ? THEN 1 ELSE 0 END)"] * len(marks))
-            row = tx.one(f"SELECT {sums} FROM places WHERE {WITHIN}{newer}", *marks, *params)  # noqa: S608
-            rows = list(zip(marks, row or (), strict=False))
-        else:
-            rows = tx.all(f"SELECT mark, count(*) FROM places WHERE {WITHIN}{newer} GROUP BY mark", *params)  # noqa: S608
-        for mark, count in rows:
-            counts[mark] = counts.get(mark, 0) + (count or 0)
-    return {mark: counts[mark] for mark in marks if counts.get(mark)}
+class _Asked(NamedTuple):
+    """The places that a change is about: in spans of UIDs, and not changed by themselves since a modseq."""
 
+    tx: Transaction
+    account: int
+    mailbox: int
+    spans: Spans
+    since: int
 
-def _read_newer(tx: Transaction, account: int, mailbox: int, spans: Spans, since: int) -> list[int]:
-    """The UIDs in these spans with a higher modseq, rising."""
-    sql = f"SELECT uid FROM marked WHERE {WITHIN} AND modseq > ? ORDER BY uid"  # noqa: S608
-    return [uid for first, last in spans for (uid,) in tx.all(sql, account, mailbox, first, last, since)]
+    def count_by_mark(self, marks: Sequence[int]) -> dict[int, int]:
+        """How many have each of these marks; those that none has are left out."""
+        counts = dict.fromkeys(marks, 0)
+        within, everywhere = self._where()
+        for params in everywhere if marks else ():
+            if len(marks) <= _FEW:  # to group them takes longer
+                sums = ", ".join(["sum(CASE mark WHEN ? THEN 1 ELSE 0 END)"] * len(marks))
+                row = self.tx.one(f"SELECT {sums} FROM places WHERE {within}", *marks, *params)  # noqa: S608
+                rows = list(zip(marks, row or (), strict=True))
+            else:
+                rows = self.tx.all(f"SELECT mark, count(*) FROM places WHERE {within} GROUP BY mark", *params)  # noqa: S608
+            for mark, count in rows:
+                if mark in counts:
+                    counts[mark] += count or 0
+        return {mark: count for mark, count in counts.items() if count}
 
+    def read_newer(self) -> list[int]:
+        """The UIDs of those in the spans that were changed since, rising."""
+        sql = f"SELECT uid FROM marked WHERE {WITHIN} AND modseq > ? ORDER BY uid"  # noqa: S608
+        key = self.account, self.mailbox
+        return [uid for span in self.spans for (uid,) in self.tx.all(sql, *key, *span, self.since)]
 
-def _read_touched(
-    tx: Transaction, account: int, mailbox: int, spans: Spans, since: int, marks: list[int]
-) -> Spans:
-    """The UIDs in these spans whose marks change."""
-    uids: list[int] = []
-    for some in _portions(marks):
-        sql = f"SELECT uid FROM places WHERE {WITHIN} AND own_modseq <= ? AND mark IN ({', '.join('?' * len(some))})"  # noqa: S608
-        uids += [
-            uid
-            for first, last in spans
-            for (uid,) in tx.all(sql, account, mailbox, first, last, since, *some)
-        ]
-    return list(ranges(uids))
+    def read_uids(self, marks: list[int]) -> Spans:
+        """The UIDs of those that have one of these marks."""
+        within, everywhere = self._where()
+        uids: list[int] = []
+        for some in _portions(marks):
+            sql = f"SELECT uid FROM places WHERE {within} AND mark IN ({', '.join('?' * len(some))})"  # noqa: S608
+            uids += [uid for params in everywhere for (uid,) in self.tx.all(sql, *params, *some)]
+        return list(ranges(uids))
 
+    def move(self, to: dict[int, Marks], modseq: int) -> None:
+        """Give those that have one of these marks another one."""
+        found = find_marks(self.tx, self.account, self.mailbox, set(to.values()))
+        within, everywhere = self._where()
+        for some in _portions(list(to)):
+            cases = " ".join(["WHEN ? THEN ?"] * len(some))
+            pairs = [number for mark in some for number in (mark, found[to[mark]])]
+            self.tx.many(
+                f"UPDATE places SET mark = CASE mark {cases} END, own_modseq = ?"  # noqa: S608
+                f" WHERE {within} AND mark IN ({', '.join('?' * len(some))})",
+                [(*pairs, modseq, *params, *some) for params in everywhere],
+            )
 
-def _move(
-    tx: Transaction,
-    account: int,
-    mailbox: int,
-    spans: Spans,
-    since: int,
-    modseq: int,
-    to: dict[int, Marks],
-) -> None:
-    """Give the places in these spans that have one of these marks another one."""
-    found = find_marks(tx, account, mailbox, set(to.values()))
-    for some in _portions(list(to)):
-        cases = " ".join(["WHEN ? THEN ?"] * len(some))
-        pairs = [number for mark in some for number in (mark, found[to[mark]])]
-        tx.many(
-            f"UPDATE places SET mark = CASE mark {cases} END, own_modseq = ?"  # noqa: S608
-            f" WHERE {WITHIN} AND own_modseq <= ? AND mark IN ({', '.join('?' * len(some))})",
-            [(*pairs, modseq, account, mailbox, first, last, since, *some) for first, last in spans],
-        )
+    def _where(self) -> tuple[str, list[tuple[int, ...]]]:
+        """The condition, and its parameters for each span."""
+        key = self.account, self.mailbox
+        if self.since == _NEVER:
+            return WITHIN, [(*key, *span) for span in self.spans]
+        return f"{WITHIN} AND own_modseq <= ?", [(*key, *span, self.since) for span in self.spans]
 
 
 def _portions(marks: list[int]) -> list[list[int]]:
