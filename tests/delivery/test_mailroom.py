@@ -16,9 +16,9 @@ from mailwright.delivery.local import keep_report
 from mailwright.delivery.mailroom import DeliveryMailroom, MailroomRules
 from mailwright.delivery.routing import Router
 from mailwright.delivery.signing import KeyRing
-from mailwright.directory.accounts import add_account, set_disabled, set_quota
+from mailwright.directory.accounts import add_account, remove_account, set_disabled, set_quota
 from mailwright.directory.aliases import add_alias
-from mailwright.directory.domains import add_domain
+from mailwright.directory.domains import add_domain, remove_domain
 from mailwright.hooks import (
     Delivered,
     MessageArrived,
@@ -477,9 +477,74 @@ async def test_what_is_refused_has_a_record_too(house: House) -> None:
     assert len(await told(house, "eve@elsewhere.example")) == 2
 
 
-async def test_an_account_that_went_away_since_rcpt_is_no_silent_loss(house: House) -> None:
+# Recipients that go away between RCPT and the end of the message
+
+
+async def test_when_one_of_several_went_away_nothing_is_kept_for_the_others(house: House) -> None:
+    """SMTP has one reply for all: with a failure the sender tries again, and alice would have it twice."""
     await house.store.write(set_disabled, "bob@example.org", True)
-    assert codes(await house.send(MESSAGE, "", "alice@example.org", "bob@example.org")) == [250, 550]
+    content = b"Message-ID: <gone@e.example>\r\n" + MESSAGE
+    result = await house.send(content, "eve@e.example", "alice@example.org", "bob@example.org")
+    assert set(codes(result)) == {451}
+    assert await house.inbox("alice@example.org") == []
+    (found,) = await told(house, "alice@example.org")
+    assert "Answered: 451 4.2.1 A recipient was removed" in story.tell(found)
+    assert await house.check("bob@example.org") == replies.ACCOUNT_DISABLED  # what the next try is told
+    assert codes(await house.send(content, "eve@e.example", "alice@example.org")) == [250]
+    assert len(await house.inbox("alice@example.org")) == 1
+
+
+async def test_when_all_went_away_the_reply_says_so(house: House) -> None:
+    await house.store.write(set_disabled, "bob@example.org", True)
+    assert await house.send(MESSAGE, "", "bob@example.org") == [replies.ACCOUNT_DISABLED]
+    (found,) = await told(house, "bob@example.org")
+    assert "Answered: 550 5.2.1" in story.tell(found)
+
+
+async def test_lmtp_tells_of_each_recipient_that_went_away(house: House) -> None:
+    await house.store.write(set_disabled, "bob@example.org", True)
+    lmtp = RELAY._replace(role=Role.LMTP)
+    result = await house.send(MESSAGE, "", "alice@example.org", "bob@example.org", info=lmtp)
+    assert codes(result) == [250, 550]
+    assert len(await house.inbox("alice@example.org")) == 1
+
+
+@pytest.mark.parametrize(("role", "expected", "kept"), [(Role.RELAY, [451], 0), (Role.LMTP, [250, 451], 1)])
+async def test_an_account_that_is_removed_while_its_mail_is_being_kept(
+    house: House, role: Role, expected: list[int], kept: int
+) -> None:
+    for name in ("alice", "bob"):
+        assert await house.check(f"{name}@example.org") is None  # and that is remembered for a second
+    await house.store.write(remove_account, "bob@example.org")
+    info = RELAY._replace(role=role)
+    result = await house.send(MESSAGE, "", "alice@example.org", "bob@example.org", info=info)
+    assert codes(result) == expected
+    assert len(await house.inbox("alice@example.org")) == kept
+
+
+async def test_nothing_is_relayed_for_strangers_because_its_domain_went_away(house: House) -> None:
+    await house.store.write(add_domain, "left.example", now=1)
+    await house.store.write(add_account, "carol@left.example", now=1)
+    assert await house.check("carol@left.example") is None
+    await house.store.write(remove_account, "carol@left.example")
+    await house.store.write(remove_domain, "left.example")
+    house.clock.advance(2)
+    assert await house.send(MESSAGE, "", "carol@left.example") == [replies.RELAY_DENIED]
+    assert await house.queue() == []
+
+
+@pytest.mark.parametrize("role", [Role.RELAY, Role.LMTP])
+async def test_a_full_account_behind_an_alias_loses_nothing_that_its_sender_is_told_is_kept(
+    house: House, role: Role
+) -> None:
+    """Neither can it be refused, for the other account would get it twice."""
+    await house.store.write(add_alias, "both@example.org", ["alice@example.org", "bob@example.org"], now=1)
+    await house.store.write(set_quota, "alice@example.org", 1000)
+    info = RELAY._replace(role=role)
+    assert await house.check("both@example.org", size=2000) == replies.OVER_QUOTA  # but who tells is told
+    assert codes(await house.send(MESSAGE + bytes(2000), "", "both@example.org", info=info)) == [250]
+    for name in ("alice", "bob"):
+        assert len(await house.inbox(f"{name}@example.org")) == 1
 
 
 # Hooks
