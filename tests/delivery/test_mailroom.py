@@ -333,6 +333,21 @@ async def test_what_our_users_send_is_signed(house: House) -> None:
     assert b"DKIM-Signature" not in received
 
 
+@pytest.mark.parametrize("domain", ["例子.测试", "xn--fsqu00a.xn--0zwm56d"])
+async def test_the_author_may_write_the_domain_either_way(house: House, domain: str) -> None:
+    folder = house.keys / "xn--fsqu00a.xn--0zwm56d"
+    folder.mkdir(parents=True)
+    (folder / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    await house.store.write(add_domain, "例子.测试", now=1)
+    added = await house.store.write(add_account, "老王@例子.测试", now=1)
+    info = submission(added.id, added.address)
+    raw = f"From: 老王@{domain}\r\n\r\nhi\r\n".encode()
+    for _ in range(2):  # the keys are looked for, then remembered
+        await house.send(raw, added.address, "you@elsewhere.example", info=info)
+    for _, _, content in await house.queue():
+        assert re.findall(rb"\bd=([\w.-]+);", content) == [b"xn--fsqu00a.xn--0zwm56d"]
+
+
 @pytest.mark.parametrize(
     ("author", "signer"),
     [
