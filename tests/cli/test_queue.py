@@ -13,9 +13,10 @@ from support.demo import mailwright_command, source_path
 
 from mailwright.app.outbound import queue_rules
 from mailwright.cli.exits import Exit
-from mailwright.cli.opening import write
+from mailwright.cli.opening import read, write
 from mailwright.config import load
 from mailwright.directory.accounts import find_account
+from mailwright.mailauth.dkim.key import dump_private_key, generate_key
 from mailwright.queue import trace, usage
 from mailwright.queue.intake import enqueue
 from mailwright.queue.values import NewMessage, NewRecipient
@@ -31,7 +32,7 @@ def queued(mailwright: Shell) -> Shell:
     return mailwright
 
 
-def submit(shell: Shell, *recipients: str) -> None:
+def submit(shell: Shell, *recipients: str, sender: str = "alice@example.org") -> None:
     config = load(shell.config)
 
     def add(tx: Transaction) -> None:
@@ -41,7 +42,7 @@ def submit(shell: Shell, *recipients: str) -> None:
         message = NewMessage(
             blob=blob,
             size=len(CONTENT),
-            reverse_path="alice@example.org",
+            reverse_path=sender,
             recipients=tuple(NewRecipient(address) for address in recipients),
             received_at=time.time(),
             account=find_account(tx, "alice@example.org").id,
@@ -154,6 +155,19 @@ def test_the_trace_tells_the_story(queued: Shell) -> None:
     (record,) = story["queue"]
     assert [event["kind"] for event in record["events"]] == ["accepted", "held"]
     assert record["waiting"] == 2
+
+
+def test_reports_of_what_is_given_up_by_hand_are_signed_as_the_servers_own(mailwright: Shell) -> None:
+    folder = load(mailwright.config).dkim_directory / "mail.example.org"
+    folder.mkdir(parents=True)
+    (folder / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    submit(mailwright, "bob@b.example", sender="eve@e.example")
+    assert mailwright("queue", "expire", "--all").out == "Expired 1 recipient.\n"
+    (report,) = read(
+        load(mailwright.config),
+        lambda tx: [tx.blobs.read_whole(tx, b) for (b,) in tx.all("SELECT blob FROM queue_messages")],
+    )
+    assert report.startswith(b"DKIM-Signature: ")
 
 
 def test_suppressed_addresses_are_seen_and_taken_off(queued: Shell) -> None:

@@ -255,24 +255,20 @@ def reroute(config: Config, picked: Selection, to: str) -> Changed:
 @with_config
 def expire(config: Config, picked: Selection) -> Changed:
     """Give up now; the senders get the reports that are due."""
-    from mailwright.app.outbound import queue_rules
+    from mailwright.app.outbound import make_reports, queue_rules
+    from mailwright.base.clock import SystemClock
     from mailwright.cli.domain import hostname
-    from mailwright.delivery.local import keep_report
+    from mailwright.delivery.signing import KeyRing
     from mailwright.queue import operations
-    from mailwright.queue.dsn import Origin
-    from mailwright.queue.reports import Reports
 
     rules = queue_rules(config)
-    name = hostname(config)
-
-    def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-        return keep_report(tx, address, content, rules, now, config.delivery.separator, name)
-
-    report = Reports(rules, Origin(name, config.server.postmaster or f"postmaster@{name}"), keep)
+    keys = KeyRing(config.dkim_directory, config.dkim.selectors, enabled=config.dkim.enabled)
+    report = make_reports(config, keys, rules, SystemClock(), hostname(config))
 
     async def run(store: Store) -> int:
         total = 0
-        while done := await store.write(operations.expire, picked, time.time(), rules, report):
+        meant = dataclasses.replace(picked, newest=await store.read(operations.newest))
+        while done := await store.write(operations.expire, meant, time.time(), rules, report):
             total += done
         return total
 

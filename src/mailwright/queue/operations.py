@@ -22,7 +22,8 @@ class Selection:
     """Which recipients are meant; all that is given must match, nothing given means all.
 
     `sender` and `recipient` are whole addresses ('' or '<>' as sender: reports), or '@domain' for all of a domain.
-    `destination` is the domain, or a route's '@name'. `account` is a number.
+    `destination` is the domain, or a route's '@name'. `account` is a number. `newest` leaves out messages that were
+    queued after that one.
     """
 
     id: int | None = None
@@ -31,6 +32,7 @@ class Selection:
     destination: str | None = None
     account: int | None = None
     held: bool | None = None
+    newest: int | None = None
 
     def where(self) -> tuple[str, list[Value]]:
         """The condition over queue_recipients `r` and queue_messages `m`, and its parameters."""
@@ -50,6 +52,9 @@ class Selection:
                 names = spellings(text)
                 terms.append(f"({' OR '.join([_match(column, text)] * len(names))})")
                 params += [_pattern(name) for name in names]
+        if self.newest is not None:
+            terms.append("r.message <= ?")
+            params.append(self.newest)
         if self.held is not None:
             terms.append("r.held = ?")
             params.append(int(self.held))
@@ -162,6 +167,13 @@ def standing(tx: Transaction, selection: Selection) -> Standing:
     )
     assert row is not None
     return Standing(int(row[0]), int(row[1]), int(row[2]))
+
+
+def newest(tx: Transaction) -> int:
+    """The id of the message that was queued last; 0 when nothing is."""
+    row = tx.one("SELECT COALESCE(MAX(id), 0) FROM queue_messages")
+    assert row is not None
+    return int(row[0])
 
 
 def size(tx: Transaction) -> tuple[int, int]:
@@ -313,7 +325,10 @@ def expire(
     report: Reporter | None,
     limit: int = BATCH,
 ) -> int:
-    """Give up now, with a report to the sender where one is due."""
+    """Give up now, with a report to the sender where one is due.
+
+    The reports may be queued too: who repeats this selects nothing newer than was there before.
+    """
     picked = _pick(tx, selection, limit)
     late: dict[int, list[tuple[Recipient, Result]]] = {}
     for number, n, _, _ in picked:
