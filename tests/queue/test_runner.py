@@ -212,6 +212,16 @@ async def test_success_is_reported_when_the_peer_cannot(db: Database) -> None:
     assert b"Action: relayed" in kept[0][1]
 
 
+async def test_the_recipients_of_one_attempt_are_tried_together_again(db: Database) -> None:
+    rules = Rules(schedule=Schedule(delays=(600.0,), jitter=0.5), breaker=BreakerLimits(0, 0, 0, 0))
+    async with Peer(final=b"451 4.3.0 busy\r\n") as peer, running(db, peer, rules) as runner:
+        await put(db, *[f"{n}@b.example" for n in range(5)])
+        runner.wake()
+        await until(lambda: bool(peer.taken))
+    rows = await db.read(lambda tx: tx.all("SELECT DISTINCT attempts, due_at FROM queue_recipients"))
+    assert [attempts for attempts, _ in rows] == [1]
+
+
 async def test_stopping_gives_the_leases_back(db: Database) -> None:
     hang = asyncio.Event()
     async with Peer(replies={"MAIL": b"250-wait\r\n"}) as peer:
