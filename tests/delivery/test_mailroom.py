@@ -47,7 +47,7 @@ from mailwright.smtp import replies
 from mailwright.smtp.api import Answer, Envelope, Recipient, Role, SessionInfo
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
-from mailwright.smtp.syntax.path import Path
+from mailwright.smtp.syntax.path import Path, parse_mailbox
 from mailwright.store import mailboxes, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
@@ -295,6 +295,69 @@ async def test_an_alias_forwards_with_a_sender_that_leads_back(house: House) -> 
     assert ("", "eve@third.example") in [(sender, address) for sender, address, _ in await house.queue()]
     forged = sender.replace("eve", "adam")
     assert await house.check(forged) == replies.NO_SUCH_USER
+
+
+@pytest.mark.parametrize(
+    "local",
+    [
+        "bob x",
+        'bob" x',
+        "a@b",
+        " bob",
+        "bob ",
+        "a\\b",
+        "(bob)",
+        "b" * 65,
+        "bob..x",
+        ".bob",
+        "bob@example.org",
+        "李 四",
+    ],
+)
+async def test_any_local_part_may_be_asked_for(house: House, local: str) -> None:
+    """RFC 5321 4.1.2: in quotes there may be anything; here it is nobody's, unless there is a catch-all."""
+    stranger = Path(local, "example.org")
+    envelope = Envelope(path("eve@elsewhere.example"))
+    for expected in (replies.NO_SUCH_USER, None):
+        asked = house.room.check_recipient(RELAY, envelope, stranger, RcptParameters())
+        assert await answered(asked) == expected
+        await house.store.write(add_alias, "@example.org", ["alice@example.org"], now=1)
+        house.clock.advance(2)
+    message = house.room.open_message()
+    await message.write(MESSAGE)
+    result = await house.room.accept(RELAY, Envelope(path("eve@e.example"), (Recipient(stranger),)), message)
+    assert codes(result) == [250]
+    assert len(await house.inbox("alice@example.org")) == 1
+
+
+@pytest.mark.parametrize("local", ["john doe", 'a"b', "a@b", "a" * 60, "bounces+1234-5678-alice=example.org"])
+async def test_what_must_be_quoted_leaves_and_comes_back_whole(house: House, local: str) -> None:
+    sender = Path(local, "a.long.name.third.example")
+    await house.store.write(add_alias, "fwd@example.org", ["friend@elsewhere.example"], now=1)
+    await house.store.write(add_alias, "@example.org", ["bob@example.org"], now=1)  # bounces are not for it
+    message = house.room.open_message()
+    await message.write(MESSAGE)
+    envelope = Envelope(sender, (Recipient(path("fwd@example.org")),))
+    assert codes(await house.room.accept(RELAY, envelope, message)) == [250]
+    ((rewritten, _, _),) = await house.queue()
+    back = parse_mailbox(rewritten, True)
+    assert await answered(house.room.check_recipient(RELAY, envelope, back, RcptParameters())) is None
+    bounce = house.room.open_message()
+    await bounce.write(MESSAGE)
+    assert codes(await house.room.accept(RELAY, Envelope(path(""), (Recipient(back),)), bounce)) == [250]
+    assert str(sender) in [address for _, address, _ in await house.queue()]
+    assert await house.inbox("bob@example.org") == []
+
+
+async def test_our_users_may_write_to_what_must_be_quoted(house: House) -> None:
+    info = await alice(house)
+    friend = Path("john doe", "elsewhere.example")
+    message = house.room.open_message()
+    await message.write(MESSAGE)
+    envelope = Envelope(path("alice@example.org"), (Recipient(friend),))
+    assert codes(await house.room.accept(info, envelope, message)) == [250]
+    ((_, address, _),) = await house.queue()
+    assert parse_mailbox(address) == friend
 
 
 async def test_an_address_that_refused_before_is_not_tried_again(house: House) -> None:
