@@ -18,7 +18,7 @@ from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each, read_inboxes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
-from mailwright.store.errors import TemporaryFailure
+from mailwright.store.errors import NoSuchAccount
 from mailwright.store.incoming import prepare_small
 from mailwright.store.model import Room
 
@@ -46,10 +46,6 @@ class Delivery(NamedTuple):
     whole: bool = False  # kept for all or for nobody: there is one reply for all
 
 
-class RecipientGone(TemporaryFailure):
-    """An account was removed since its mail began to come, and nothing is kept; who tries again is told whose."""
-
-
 class Outcome(NamedTuple):
     """The accounts that could not take it with a reason ('quota' or 'gone'), and what is in the queue now."""
 
@@ -62,7 +58,7 @@ def deliver(
 ) -> list[Outcome]:
     """Keep messages and their records in one transaction, those for one account as one change to it.
 
-    Raises RecipientGone when an account of a message that is `whole` is not there any more.
+    Raises NoSuchAccount when an account of a message that is `whole` is not there any more.
     """
     outcomes = [Outcome({}, []) for _ in deliveries]
     by_account: dict[int, list[int]] = {}
@@ -77,7 +73,7 @@ def deliver(
             taken, reasons = _take([deliveries[number] for number in numbers], inbox.room)
             targets.append(Target(inbox, taken))
         elif any(deliveries[number].whole for number in numbers):
-            raise RecipientGone("an account was removed while its mail came; the sender will try again")
+            raise NoSuchAccount("an account was removed while its mail came; the sender will try again")
         else:
             reasons = ["gone"] * len(numbers)
         for number, reason in zip(numbers, reasons, strict=True):

@@ -15,7 +15,7 @@ from mailwright.delivery import success, trace
 from mailwright.delivery.admission import Admission, may_use
 from mailwright.delivery.inbound import Step
 from mailwright.delivery.judging import Judge
-from mailwright.delivery.local import Delivery, Outbound, Outcome, RecipientGone, deliver
+from mailwright.delivery.local import Delivery, Outbound, Outcome, deliver
 from mailwright.delivery.permission import Permissions
 from mailwright.delivery.reception import Reception, Verdict, describe
 from mailwright.delivery.refusals import Refusals
@@ -39,7 +39,7 @@ from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
 from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import Blob
-from mailwright.store.errors import StoreFull, TemporaryFailure
+from mailwright.store.errors import NoSuchAccount, StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.store import Store
 
@@ -143,7 +143,7 @@ class DeliveryMailroom:
         except StoreFull as error:
             log.warning("refused a message from %s: %s", info.peer, error)
             refusal = replies.STORAGE_FULL
-        except RecipientGone as error:
+        except NoSuchAccount as error:
             log.warning("deferred a message from %s: %s", info.peer, error)
             refusal = replies.RECIPIENT_GONE
         except TemporaryFailure as error:
