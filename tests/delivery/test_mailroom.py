@@ -585,6 +585,8 @@ async def test_lmtp_tells_of_each_recipient_that_went_away(house: House) -> None
     result = await house.send(MESSAGE, "", "alice@example.org", "bob@example.org", info=lmtp)
     assert codes(result) == [250, 550]
     assert len(await house.inbox("alice@example.org")) == 1
+    (found,) = await told(house, "bob@example.org")
+    assert "Check recipient: refuse (bob@example.org: This account is disabled" in story.tell(found)
 
 
 @pytest.mark.parametrize(("role", "expected", "kept"), [(Role.RELAY, [451], 0), (Role.LMTP, [250, 451], 1)])

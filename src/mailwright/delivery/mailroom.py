@@ -195,7 +195,7 @@ class DeliveryMailroom:
             info,
             envelope,
             now,
-            judgement.verdicts,
+            [*judgement.verdicts, *_refusals(envelope, work.routes)],
             mail_id=mail_id,
             size=message.size,
             message_id=message_id,
@@ -403,6 +403,15 @@ def _who_went_away(info: SessionInfo, routes: Sequence[Route]) -> list[Reply]:
     if not refusals or len(refusals) == len(routes):
         return refusals
     return [] if info.role is Role.LMTP else [replies.RECIPIENT_GONE] * len(routes)
+
+
+def _refusals(envelope: Envelope, routes: Sequence[Route]) -> list[Verdict]:
+    """What the record tells of recipients that LMTP is told are gone."""
+    return [
+        Verdict("recipient", "refuse", f"{recipient.path}: {route.refusal.lines[0]}")
+        for recipient, route in zip(envelope.recipients, routes, strict=True)
+        if route.refusal is not None
+    ]
 
 
 def _may_be_full(info: SessionInfo, routes: Sequence[Route]) -> bool:
