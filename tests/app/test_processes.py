@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import psycopg
 import pytest
 from support.postgres import PostgresServer
 
-from app.running import ALICE, Running, running
+from app.running import ALICE, PASSWORD, Running, Talk, running
+from mailwright.app.storage import account_locks
 from mailwright.cli.opening import write
 from mailwright.directory.accounts import set_disabled
+from mailwright.store.db.advisory import AccountLocks
 
 Pair = tuple[Running, Running]
 
@@ -105,3 +108,87 @@ async def test_what_happened_while_the_line_was_cut_is_told_afterwards(pair: Pai
     there.say("c APPEND INBOX {10+}\r\nSubject: y")
     await there.until("c OK")
     assert await here.until("* 2 EXISTS")
+
+
+# POP3 (RFC 1939 3): one session at a time for each maildrop, whichever process it comes to
+
+
+async def log_in(server: Running) -> tuple[Talk, str]:
+    talk = await server.connect("pop3")
+    talk.say(f"USER {ALICE}\r\nPASS {PASSWORD}")
+    await talk.until("+OK")
+    return talk, await talk.line()
+
+
+async def listing(talk: Talk, command: str) -> list[str]:
+    talk.say(command)
+    await talk.until("+OK")
+    lines: list[str] = []
+    while (line := await talk.line()) != ".":
+        lines.append(line)
+    return lines
+
+
+async def append(server: Running, *subjects: str) -> None:
+    talk = await server.imap()
+    for subject in subjects:
+        content = f"Subject: {subject}\r\n"
+        talk.say(f"z APPEND INBOX {{{len(content)}+}}\r\n{content}")
+        await talk.until("z OK")
+
+
+@pytest.mark.parametrize("pair", ["postgres"], indirect=True)
+async def test_a_maildrop_is_locked_for_the_other_process_too(pair: Pair) -> None:
+    await append(pair[0], "a", "b", "c")
+    here, _ = await log_in(pair[0])
+    unique = await listing(here, "UIDL")
+    here.say("DELE 2")
+    await here.until("+OK")
+    _, refusal = await log_in(pair[1])
+    assert refusal.startswith("-ERR [IN-USE]")
+    await append(pair[1], "d")
+    assert len(await listing(here, "LIST")) == 2, "what came meanwhile is not in this session"
+    here.say("QUIT")
+    await here.until("+OK")
+    there, _ = await log_in(pair[1])
+    left = [line.split()[1] for line in await listing(there, "UIDL")]
+    assert left[:2] == [unique[0].split()[1], unique[2].split()[1]]
+    assert len(left) == 3
+    there.say("DELE 1")
+    await there.until("+OK")
+    there.leave()  # without QUIT nothing goes
+    while (again := await log_in(pair[0]))[1].startswith("-ERR [IN-USE]"):
+        await asyncio.sleep(0.02)
+    assert len(await listing(again[0], "UIDL")) == 3
+
+
+@pytest.mark.parametrize("pair", ["postgres"], indirect=True)
+async def test_a_lock_outlives_its_broken_connection(pair: Pair, database: str) -> None:
+    await log_in(pair[0])
+    with psycopg.connect(database, autocommit=True) as connection:
+        cut = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'mailwright locks'"
+        ).fetchall()
+    assert len(cut) == 1
+    locks = account_locks(pair[0].app.config)
+    assert locks is not None
+    held = pair[0].app._maildrop_locks
+    assert held is not None
+    other = await held.acquire(77)  # takes again what was held
+    assert other is not None
+    assert await locks.acquire(77) is None
+    _, refusal = await log_in(pair[1])
+    assert refusal.startswith("-ERR [IN-USE]")
+    await other.release()
+    mine = await locks.acquire(77)
+    assert mine is not None
+    assert await held.acquire(77) is None
+    await locks.close()
+
+
+async def test_who_cannot_ask_for_the_lock_is_told_to_try_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as server:
+        server.app._pop3 = dataclasses.replace(server.app._pop3, locks=AccountLocks("host=127.0.0.1 port=1"))
+        _, refusal = await log_in(server)
+        assert refusal.startswith("-ERR [SYS/TEMP]")

@@ -13,10 +13,11 @@ from support.demo import mailwright_command, source_path
 
 from mailwright.app.outbound import queue_rules
 from mailwright.cli.exits import Exit
-from mailwright.cli.opening import write
+from mailwright.cli.opening import read, write
 from mailwright.config import load
 from mailwright.directory.accounts import find_account
-from mailwright.queue import usage
+from mailwright.mailauth.dkim.key import dump_private_key, generate_key
+from mailwright.queue import trace, usage
 from mailwright.queue.intake import enqueue
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
@@ -31,7 +32,7 @@ def queued(mailwright: Shell) -> Shell:
     return mailwright
 
 
-def submit(shell: Shell, *recipients: str) -> None:
+def submit(shell: Shell, *recipients: str, sender: str = "alice@example.org") -> None:
     config = load(shell.config)
 
     def add(tx: Transaction) -> None:
@@ -41,7 +42,7 @@ def submit(shell: Shell, *recipients: str) -> None:
         message = NewMessage(
             blob=blob,
             size=len(CONTENT),
-            reverse_path="alice@example.org",
+            reverse_path=sender,
             recipients=tuple(NewRecipient(address) for address in recipients),
             received_at=time.time(),
             account=find_account(tx, "alice@example.org").id,
@@ -156,6 +157,19 @@ def test_the_trace_tells_the_story(queued: Shell) -> None:
     assert record["waiting"] == 2
 
 
+def test_reports_of_what_is_given_up_by_hand_are_signed_as_the_servers_own(mailwright: Shell) -> None:
+    folder = load(mailwright.config).dkim_directory / "mail.example.org"
+    folder.mkdir(parents=True)
+    (folder / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    submit(mailwright, "bob@b.example", sender="eve@e.example")
+    assert mailwright("queue", "expire", "--all").out == "Expired 1 recipient.\n"
+    (report,) = read(
+        load(mailwright.config),
+        lambda tx: [tx.blobs.read_whole(tx, b) for (b,) in tx.all("SELECT blob FROM queue_messages")],
+    )
+    assert report.startswith(b"DKIM-Signature: ")
+
+
 def test_suppressed_addresses_are_seen_and_taken_off(queued: Shell) -> None:
     def add(tx: Transaction) -> None:
         account = find_account(tx, "alice@example.org").id
@@ -194,6 +208,73 @@ def test_a_list_in_a_file_has_whole_words(queued: Shell) -> None:
     out = queued("queue", "list").out
     assert "…" not in out
     assert "carol@c.example" in out
+
+
+@pytest.mark.parametrize(
+    "verb", [("hold",), ("release",), ("retry",), ("reroute",), ("expire",), ("delete", "--yes")]
+)
+def test_who_means_what_is_not_queued_is_told_so(queued: Shell, verb: tuple[str, ...]) -> None:
+    wrong = queued("queue", *verb, "--id", "99", "--json")
+    assert (wrong.code, wrong.out) == (Exit.FAILED, "")
+    assert "nothing that is queued matches --id 99; `mailwright queue list` shows what waits" in wrong.err
+    nobody = queued("queue", *verb, "--recipient", "nobody@b.example", "--json")
+    assert (nobody.code, nobody.json) == (Exit.OK, {"recipients": 0})
+    assert "nothing that is queued matches" in nobody.err
+    assert queued("queue", "list", "--id", "99").out == "Nothing that is queued matches.\n"
+    assert queued("queue", "delete", "--all", "--yes").err == ""
+    assert queued("queue", *verb, "--all").err == ""
+    assert queued("queue", "list").out == "Nothing is queued.\n"
+
+
+def test_what_is_on_its_way_is_said_to_be_left_alone(queued: Shell) -> None:
+    def begin(tx: Transaction) -> None:
+        tx.run("UPDATE queue_recipients SET owner = 'me', due_at = ? WHERE n = 0", time.time() + 900)
+
+    write(load(queued.config), begin)
+    held = queued("queue", "hold", "--id", "1")
+    assert (held.code, held.out) == (Exit.OK, "Held 1 recipient.\n")
+    assert "1 recipient is on the way at this moment, and left alone; try again" in held.err
+    retried = queued("queue", "retry", "--id", "1")
+    assert retried.out == "Due now: 0 recipients.\n"
+    assert "1 recipient is held; `mailwright queue release` lets them go" in retried.err
+    first, second = [line.split() for line in queued("queue", "list").out.splitlines() if "example" in line]
+    assert first[-1] == "now"
+    assert second[-1] == "held"
+
+
+def test_a_stopped_account_that_was_removed_is_told_and_released(queued: Shell) -> None:
+    def stop(tx: Transaction) -> None:
+        usage.stop_account(tx, find_account(tx, "alice@example.org").id, time.time(), "too many strangers")
+
+    write(load(queued.config), stop)
+    assert queued("account", "remove", "alice@example.org", "--yes").code == Exit.OK
+    assert "1, removed" in queued("queue", "stopped").out
+    assert queued("queue", "release", "--all").out == "Released 2 recipients.\n"
+    assert queued("queue", "stopped").out == "No account is stopped.\n"
+
+
+def test_who_releases_is_told_which_accounts_may_send_again(mailwright: Shell) -> None:
+    def stop(tx: Transaction) -> None:
+        usage.stop_account(tx, find_account(tx, "alice@example.org").id, time.time(), "too many strangers")
+
+    write(load(mailwright.config), stop)
+    released = mailwright("queue", "release", "--sender", "alice@example.org")
+    assert (released.code, released.out) == (Exit.OK, "Released 0 recipients.\n")
+    assert released.err == "alice@example.org may send again\n"
+
+
+def test_a_story_has_domains_in_their_script_and_what_was_said_as_it_was(mailwright: Shell) -> None:
+    submit(mailwright, "老王@xn--fsqu00a.xn--0zwm56d")
+
+    def attempt(tx: Transaction) -> None:
+        lines = ["C: RCPT TO:<老王@xn--fsqu00a.xn--0zwm56d>"]
+        results = [{"recipient": "老王@xn--fsqu00a.xn--0zwm56d", "outcome": "deferred"}]
+        trace.add(tx, 1, time.time(), "attempt", {"host": "mx.b.example", "results": results, "lines": lines})
+
+    write(load(mailwright.config), attempt)
+    told = mailwright("trace", "1", "--lines").out
+    assert "    老王@例子.测试: deferred" in told
+    assert "      C: RCPT TO:<老王@xn--fsqu00a.xn--0zwm56d>" in told
 
 
 def test_the_trace_says_why_an_account_waits(queued: Shell) -> None:

@@ -16,9 +16,9 @@ from mailwright.delivery.local import keep_report
 from mailwright.delivery.mailroom import DeliveryMailroom, MailroomRules
 from mailwright.delivery.routing import Router
 from mailwright.delivery.signing import KeyRing
-from mailwright.directory.accounts import add_account, set_disabled, set_quota
+from mailwright.directory.accounts import add_account, remove_account, set_disabled, set_quota
 from mailwright.directory.aliases import add_alias
-from mailwright.directory.domains import add_domain
+from mailwright.directory.domains import add_domain, remove_domain
 from mailwright.hooks import (
     Delivered,
     MessageArrived,
@@ -47,7 +47,7 @@ from mailwright.smtp import replies
 from mailwright.smtp.api import Answer, Envelope, Recipient, Role, SessionInfo
 from mailwright.smtp.replies import Reply
 from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
-from mailwright.smtp.syntax.path import Path
+from mailwright.smtp.syntax.path import Path, parse_mailbox
 from mailwright.store import mailboxes, reading
 from mailwright.store.db.api import Transaction
 from mailwright.store.store import Store
@@ -297,6 +297,69 @@ async def test_an_alias_forwards_with_a_sender_that_leads_back(house: House) -> 
     assert await house.check(forged) == replies.NO_SUCH_USER
 
 
+@pytest.mark.parametrize(
+    "local",
+    [
+        "bob x",
+        'bob" x',
+        "a@b",
+        " bob",
+        "bob ",
+        "a\\b",
+        "(bob)",
+        "b" * 65,
+        "bob..x",
+        ".bob",
+        "bob@example.org",
+        "李 四",
+    ],
+)
+async def test_any_local_part_may_be_asked_for(house: House, local: str) -> None:
+    """RFC 5321 4.1.2: in quotes there may be anything; here it is nobody's, unless there is a catch-all."""
+    stranger = Path(local, "example.org")
+    envelope = Envelope(path("eve@elsewhere.example"))
+    for expected in (replies.NO_SUCH_USER, None):
+        asked = house.room.check_recipient(RELAY, envelope, stranger, RcptParameters())
+        assert await answered(asked) == expected
+        await house.store.write(add_alias, "@example.org", ["alice@example.org"], now=1)
+        house.clock.advance(2)
+    message = house.room.open_message()
+    await message.write(MESSAGE)
+    result = await house.room.accept(RELAY, Envelope(path("eve@e.example"), (Recipient(stranger),)), message)
+    assert codes(result) == [250]
+    assert len(await house.inbox("alice@example.org")) == 1
+
+
+@pytest.mark.parametrize("local", ["john doe", 'a"b', "a@b", "a" * 60, "bounces+1234-5678-alice=example.org"])
+async def test_what_must_be_quoted_leaves_and_comes_back_whole(house: House, local: str) -> None:
+    sender = Path(local, "a.long.name.third.example")
+    await house.store.write(add_alias, "fwd@example.org", ["friend@elsewhere.example"], now=1)
+    await house.store.write(add_alias, "@example.org", ["bob@example.org"], now=1)  # bounces are not for it
+    message = house.room.open_message()
+    await message.write(MESSAGE)
+    envelope = Envelope(sender, (Recipient(path("fwd@example.org")),))
+    assert codes(await house.room.accept(RELAY, envelope, message)) == [250]
+    ((rewritten, _, _),) = await house.queue()
+    back = parse_mailbox(rewritten, True)
+    assert await answered(house.room.check_recipient(RELAY, envelope, back, RcptParameters())) is None
+    bounce = house.room.open_message()
+    await bounce.write(MESSAGE)
+    assert codes(await house.room.accept(RELAY, Envelope(path(""), (Recipient(back),)), bounce)) == [250]
+    assert str(sender) in [address for _, address, _ in await house.queue()]
+    assert await house.inbox("bob@example.org") == []
+
+
+async def test_our_users_may_write_to_what_must_be_quoted(house: House) -> None:
+    info = await alice(house)
+    friend = Path("john doe", "elsewhere.example")
+    message = house.room.open_message()
+    await message.write(MESSAGE)
+    envelope = Envelope(path("alice@example.org"), (Recipient(friend),))
+    assert codes(await house.room.accept(info, envelope, message)) == [250]
+    ((_, address, _),) = await house.queue()
+    assert parse_mailbox(address) == friend
+
+
 async def test_an_address_that_refused_before_is_not_tried_again(house: House) -> None:
     info = await alice(house)
     assert info.account is not None
@@ -331,6 +394,21 @@ async def test_what_our_users_send_is_signed(house: House) -> None:
     assert re.findall(rb"\bs=(\w+);", content) == [b"e1", b"r1"]
     (received,) = await house.inbox("alice@example.org")
     assert b"DKIM-Signature" not in received
+
+
+@pytest.mark.parametrize("domain", ["例子.测试", "xn--fsqu00a.xn--0zwm56d"])
+async def test_the_author_may_write_the_domain_either_way(house: House, domain: str) -> None:
+    folder = house.keys / "xn--fsqu00a.xn--0zwm56d"
+    folder.mkdir(parents=True)
+    (folder / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    await house.store.write(add_domain, "例子.测试", now=1)
+    added = await house.store.write(add_account, "老王@例子.测试", now=1)
+    info = submission(added.id, added.address)
+    raw = f"From: 老王@{domain}\r\n\r\nhi\r\n".encode()
+    for _ in range(2):  # the keys are looked for, then remembered
+        await house.send(raw, added.address, "you@elsewhere.example", info=info)
+    for _, _, content in await house.queue():
+        assert re.findall(rb"\bd=([\w.-]+);", content) == [b"xn--fsqu00a.xn--0zwm56d"]
 
 
 @pytest.mark.parametrize(
@@ -477,9 +555,76 @@ async def test_what_is_refused_has_a_record_too(house: House) -> None:
     assert len(await told(house, "eve@elsewhere.example")) == 2
 
 
-async def test_an_account_that_went_away_since_rcpt_is_no_silent_loss(house: House) -> None:
+# Recipients that go away between RCPT and the end of the message
+
+
+async def test_when_one_of_several_went_away_nothing_is_kept_for_the_others(house: House) -> None:
+    """SMTP has one reply for all: with a failure the sender tries again, and alice would have it twice."""
     await house.store.write(set_disabled, "bob@example.org", True)
-    assert codes(await house.send(MESSAGE, "", "alice@example.org", "bob@example.org")) == [250, 550]
+    content = b"Message-ID: <gone@e.example>\r\n" + MESSAGE
+    result = await house.send(content, "eve@e.example", "alice@example.org", "bob@example.org")
+    assert set(codes(result)) == {451}
+    assert await house.inbox("alice@example.org") == []
+    (found,) = await told(house, "alice@example.org")
+    assert "Answered: 451 4.2.1 A recipient was removed" in story.tell(found)
+    assert await house.check("bob@example.org") == replies.ACCOUNT_DISABLED  # what the next try is told
+    assert codes(await house.send(content, "eve@e.example", "alice@example.org")) == [250]
+    assert len(await house.inbox("alice@example.org")) == 1
+
+
+async def test_when_all_went_away_the_reply_says_so(house: House) -> None:
+    await house.store.write(set_disabled, "bob@example.org", True)
+    assert await house.send(MESSAGE, "", "bob@example.org") == [replies.ACCOUNT_DISABLED]
+    (found,) = await told(house, "bob@example.org")
+    assert "Answered: 550 5.2.1" in story.tell(found)
+
+
+async def test_lmtp_tells_of_each_recipient_that_went_away(house: House) -> None:
+    await house.store.write(set_disabled, "bob@example.org", True)
+    lmtp = RELAY._replace(role=Role.LMTP)
+    result = await house.send(MESSAGE, "", "alice@example.org", "bob@example.org", info=lmtp)
+    assert codes(result) == [250, 550]
+    assert len(await house.inbox("alice@example.org")) == 1
+    (found,) = await told(house, "bob@example.org")
+    assert "Check recipient: refuse (bob@example.org: This account is disabled" in story.tell(found)
+
+
+@pytest.mark.parametrize(("role", "expected", "kept"), [(Role.RELAY, [451], 0), (Role.LMTP, [250, 451], 1)])
+async def test_an_account_that_is_removed_while_its_mail_is_being_kept(
+    house: House, role: Role, expected: list[int], kept: int
+) -> None:
+    for name in ("alice", "bob"):
+        assert await house.check(f"{name}@example.org") is None  # and that is remembered for a second
+    await house.store.write(remove_account, "bob@example.org")
+    info = RELAY._replace(role=role)
+    result = await house.send(MESSAGE, "", "alice@example.org", "bob@example.org", info=info)
+    assert codes(result) == expected
+    assert len(await house.inbox("alice@example.org")) == kept
+
+
+async def test_nothing_is_relayed_for_strangers_because_its_domain_went_away(house: House) -> None:
+    await house.store.write(add_domain, "left.example", now=1)
+    await house.store.write(add_account, "carol@left.example", now=1)
+    assert await house.check("carol@left.example") is None
+    await house.store.write(remove_account, "carol@left.example")
+    await house.store.write(remove_domain, "left.example")
+    house.clock.advance(2)
+    assert await house.send(MESSAGE, "", "carol@left.example") == [replies.RELAY_DENIED]
+    assert await house.queue() == []
+
+
+@pytest.mark.parametrize("role", [Role.RELAY, Role.LMTP])
+async def test_a_full_account_behind_an_alias_loses_nothing_that_its_sender_is_told_is_kept(
+    house: House, role: Role
+) -> None:
+    """Neither can it be refused, for the other account would get it twice."""
+    await house.store.write(add_alias, "both@example.org", ["alice@example.org", "bob@example.org"], now=1)
+    await house.store.write(set_quota, "alice@example.org", 1000)
+    info = RELAY._replace(role=role)
+    assert await house.check("both@example.org", size=2000) == replies.OVER_QUOTA  # but who tells is told
+    assert codes(await house.send(MESSAGE + bytes(2000), "", "both@example.org", info=info)) == [250]
+    for name in ("alice", "bob"):
+        assert len(await house.inbox(f"{name}@example.org")) == 1
 
 
 # Hooks

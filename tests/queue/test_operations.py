@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from support.accounts import new_account
 from support.queues import enqueue
 
@@ -172,6 +173,51 @@ async def test_an_account_that_was_stopped_is_released(db: Database) -> None:
         assert operations.release(tx, Selection(account=1), NOW + 6) == 2
         assert len(take_due(tx, NOW + 7)) == 5
         assert not usage.stops(tx)
+
+    await db.write(run)
+
+
+@pytest.mark.parametrize(
+    ("selection", "ended"),
+    [
+        (Selection(), True),
+        (Selection(account=1), True),
+        (Selection(account=2), False),
+        (Selection(sender="alice@us.example"), True),
+        (Selection(sender="@us.example"), True),
+        (Selection(sender="bob@us.example"), False),
+        (Selection(recipient="@b.example"), False),
+    ],
+)
+async def test_a_stopped_account_of_which_nothing_is_held_is_released(
+    db: Database, selection: Selection, ended: bool
+) -> None:
+    def run(tx: Transaction) -> None:
+        tx.run("INSERT INTO accounts (id, address, created_at) VALUES (1, 'alice@us.example', 1)")
+        usage.stop_account(tx, 1, NOW, "stolen password")
+        assert operations.release(tx, selection, NOW + 1) == 0
+        assert (not usage.stops(tx)) == ended
+
+    await db.write(run)
+
+
+async def test_a_stop_ends_when_what_it_held_is_given_up(db: Database) -> None:
+    def run(tx: Transaction) -> None:
+        fill(tx)
+        usage.stop_account(tx, 1, NOW + 3, "stolen password")
+        assert operations.expire(tx, Selection(account=1), NOW + 4, RULES, None) == 2
+        assert not usage.stops(tx)
+
+    await db.write(run)
+
+
+@pytest.mark.parametrize(
+    ("sender", "count"), [("", 1), ("<>", 1), ("<eve@us.example>", 1), ("<x@y.example>", 0)]
+)
+async def test_addresses_are_taken_as_they_are_shown(db: Database, sender: str, count: int) -> None:
+    def run(tx: Transaction) -> None:
+        fill(tx)
+        assert len(operations.entries(tx, Selection(sender=sender))) == count
 
     await db.write(run)
 

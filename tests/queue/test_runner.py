@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from support.peer import Peer
 from support.queues import CONTENT, enqueue, new_message
 
@@ -211,6 +212,16 @@ async def test_success_is_reported_when_the_peer_cannot(db: Database) -> None:
     assert b"Action: relayed" in kept[0][1]
 
 
+async def test_the_recipients_of_one_attempt_are_tried_together_again(db: Database) -> None:
+    rules = Rules(schedule=Schedule(delays=(600.0,), jitter=0.5), breaker=BreakerLimits(0, 0, 0, 0))
+    async with Peer(final=b"451 4.3.0 busy\r\n") as peer, running(db, peer, rules) as runner:
+        await put(db, *[f"{n}@b.example" for n in range(5)])
+        runner.wake()
+        await until(lambda: bool(peer.taken))
+    rows = await db.read(lambda tx: tx.all("SELECT DISTINCT attempts, due_at FROM queue_recipients"))
+    assert [attempts for attempts, _ in rows] == [1]
+
+
 async def test_stopping_gives_the_leases_back(db: Database) -> None:
     hang = asyncio.Event()
     async with Peer(replies={"MAIL": b"250-wait\r\n"}) as peer:
@@ -224,6 +235,39 @@ async def test_stopping_gives_the_leases_back(db: Database) -> None:
         async with running(db, peer):
             await drained(db)
     assert len(peer.taken) == 1
+
+
+async def test_stopping_waits_for_the_reply_to_what_was_sent_whole(db: Database) -> None:
+    """Else the peer would get it again."""
+    async with Peer(final=b"250-wait\r\n") as peer, running(db, peer) as runner:
+        await put(db, "bob@b.example")
+        runner.wake()
+        await until(lambda: bool(peer.taken))
+        stopping = asyncio.create_task(runner.stop(timeout=0.05))
+        await asyncio.sleep(0.3)
+        assert not stopping.done()
+        peer.streams[0].write(b"250 2.0.0 kept\r\n")
+        await stopping
+        assert await db.read(lambda tx: tx.one("SELECT COUNT(*) FROM queue_recipients")) == (0,)
+
+
+@pytest.mark.parametrize("extensions", [(), ("PIPELINING",), ("PIPELINING", "CHUNKING")])
+async def test_the_record_tells_that_stopping_left_a_reply_unheard(
+    db: Database, extensions: tuple[str, ...]
+) -> None:
+    async with Peer(extensions, final=b"250-wait\r\n") as peer, running(db, peer) as runner:
+        number = await put(db, "bob@b.example", "carol@b.example")
+        runner.wake()
+        await until(lambda: bool(peer.taken))
+        await runner.stop(timeout=0.05, patience=0.05)
+        rows = await db.read(lambda tx: tx.all("SELECT owner, attempts FROM queue_recipients"))
+        assert rows == [("", 1), ("", 1)]
+        record = await db.read(trace.read, number)
+        assert record is not None
+        told = trace.tell(record)
+        assert (
+            "this server was stopped before the reply came; the message was sent whole and may have" in told
+        )
 
 
 class Flaky:

@@ -152,6 +152,8 @@ class World:
 class ScriptedCarrier:
     """Plays one connection of a peer."""
 
+    is_awaited = False
+
     def __init__(self, world: World, destination: str) -> None:
         self.world = world
         self.destination = destination

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mailwright.app.outbound import Outbound, make_reports, queue_rules, sending_limits
-from mailwright.app.storage import open_store
+from mailwright.app.storage import account_locks, open_store
 from mailwright.base.clock import SystemClock
 from mailwright.config import Config
 from mailwright.config import Listener as ListenerConfig
@@ -78,6 +78,7 @@ class App:
         self._queue_rules = queue_rules(config)
         self._reports = make_reports(config, self._keys, self._queue_rules, self.clock, self.hostname)
         self.outbound: Outbound | None = None
+        self._maildrop_locks = account_locks(config)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -118,6 +119,8 @@ class App:
         await self.hooks.close()
         await self.mailroom.refusals.close()
         self.authenticator.close()
+        if self._maildrop_locks is not None:
+            await self._maildrop_locks.close()
         await self.store.close()
 
     # Rooms
@@ -183,7 +186,7 @@ class App:
         return Pop3Services(
             store=self.store,
             authenticator=self.authenticator,
-            locks=LocalLocks(),
+            locks=self._maildrop_locks or LocalLocks(),
             limits=self.config.limits,
             hostname=self.hostname,
             clock=self.clock,

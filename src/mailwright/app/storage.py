@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mailwright.config import Config
 from mailwright.store.blobs.api import BlobStore
@@ -12,6 +13,18 @@ from mailwright.store.db.api import Database
 from mailwright.store.notify.api import Notifier
 from mailwright.store.notify.file import FileNotifier
 from mailwright.store.store import Store
+
+if TYPE_CHECKING:
+    from mailwright.store.db.advisory import AccountLocks
+
+
+def account_locks(config: Config) -> AccountLocks | None:
+    """Locks that all processes on the store share; None where there is one process only."""
+    if not config.is_postgres:
+        return None
+    from mailwright.store.db.advisory import AccountLocks
+
+    return AccountLocks(config.database)
 
 
 def open_store(config: Config) -> Store:

@@ -22,6 +22,8 @@ Answer = TypeVar("Answer")
 _WIDE: Final = 10_000  # columns
 _ALABEL: Final = re.compile(r"(?<![\w-])xn--[a-z0-9-]+")
 
+_SAID: Final = re.compile(r" +[CS]: ")
+
 
 def echo_json(value: Any) -> None:
     """One line of JSON on standard output."""
@@ -31,6 +33,12 @@ def echo_json(value: Any) -> None:
 def say(text: str, *, error: bool = False) -> None:
     """A line for people."""
     click.echo(readable(text), err=error)
+
+
+def tell(story: str) -> None:
+    """Lines for people, of which those that a peer and we said stay as they were."""
+    for line in story.split("\n"):
+        click.echo(line if _SAID.match(line) else readable(line))
 
 
 def readable(text: str) -> str:

@@ -6,20 +6,21 @@ import asyncio
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
 from mailwright.cli.exits import Exit
 from mailwright.cli.options import Number, json_option, with_config
-from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
+from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table, tell
 
 if TYPE_CHECKING:
     from mailwright.config import Config
-    from mailwright.queue.operations import Selection
+    from mailwright.queue.operations import Selection, Standing
     from mailwright.store.db.api import Transaction
+    from mailwright.store.store import Store
 
 _LOOK: Final = 0.5  # seconds between looks at what is followed
 
@@ -48,23 +49,53 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def change(command: Callable[..., Any]) -> Callable[..., Any]:
-    """As `selection`, but all of the queue is meant only with --all. The command returns a word and how many it did."""
+class Changed(NamedTuple):
+    """What a command did to how many recipients, and what is queued now of those that were meant."""
+
+    done: str
+    recipients: int
+    left: Standing
+    remark: str = ""
+
+
+def change(command: Callable[..., Changed]) -> Callable[..., Any]:
+    """As `selection`, but all of the queue is meant only with --all."""
 
     @click.option("--all", "everything", is_flag=True, help="All that is queued.")
     @selection
     @json_option
     @functools.wraps(command)
     def run(everything: bool, picked: Selection, as_json: bool, **options: Any) -> None:
-        if not everything and not any(value is not None for value in dataclasses.asdict(picked).values()):
+        if not everything and _is_all(picked):
             raise click.UsageError("which ones? Give --id, --sender, --recipient or --destination; or --all")
-        done, count = command(picked=picked, **options)
+        changed = command(picked=picked, **options)
+        if picked.id is not None and not changed.recipients and not changed.left.queued:
+            fail(f"nothing that is queued matches --id {picked.id}; `mailwright queue list` shows what waits")
         if as_json:
-            echo_json({"recipients": count})
+            echo_json({"recipients": changed.recipients})
         else:
-            click.echo(f"{done} {counted(count, 'recipient')}.")
+            click.echo(f"{changed.done} {counted(changed.recipients, 'recipient')}.")
+        _remark(changed, everything=everything)
 
     return run
+
+
+def _remark(changed: Changed, *, everything: bool) -> None:
+    """Say why less was done than one may expect."""
+    left = changed.left
+    if left.active:
+        what = f"{counted(left.active, 'recipient')} {'is' if left.active == 1 else 'are'} on the way at this moment"
+        say(f"{what}, and left alone; try again when the attempt is over", error=True)
+    if left.held and changed.done == _DUE:
+        what = f"{counted(left.held, 'recipient')} {'is' if left.held == 1 else 'are'} held"
+        say(f"{what}; `mailwright queue release` lets them go", error=True)
+    if changed.remark:
+        say(changed.remark, error=True)
+    elif not (changed.recipients or left.queued or everything):
+        say("nothing that is queued matches; `mailwright queue list` shows what waits", error=True)
+
+
+_DUE: Final = "Due now:"
 
 
 @queue.command(name="list")
@@ -89,13 +120,13 @@ def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
             entry.address,
             size(entry.size),
             entry.attempts,
-            "held" if entry.held else _clock(entry.next_attempt_at),
+            "now" if entry.active else "held" if entry.held else _clock(entry.next_attempt_at),
             entry.last_reply,
         ]
         for entry in found
     ]
     columns = [">id", "since", "from", "to", ">size", ">tries", "next", "last reply"]
-    table(columns, rows, "Nothing is queued.")
+    table(columns, rows, _nothing(picked))
 
 
 @queue.command()
@@ -111,7 +142,6 @@ def follow(config: Config, number: int, lines: bool, as_json: bool) -> None:
     """
     from mailwright.cli.opening import with_store
     from mailwright.queue import trace
-    from mailwright.store.store import Store
 
     async def run(store: Store) -> trace.Record | None:
         told = 0
@@ -120,7 +150,7 @@ def follow(config: Config, number: int, lines: bool, as_json: bool) -> None:
                 if as_json:
                     echo_json(trace.event_to_json(event))
                 else:
-                    click.echo(trace.tell_event(event, lines=lines))
+                    tell(trace.tell_event(event, lines=lines))
             told = len(record.events)
             if not record.waiting:
                 break
@@ -157,37 +187,42 @@ def counts(config: Config, picked: Selection, as_json: bool) -> None:
         ]
         for count in found
     ]
-    table(["destination", ">recipients", ">held", "oldest", "last reply"], rows, "Nothing is queued.")
+    table(["destination", ">recipients", ">held", "oldest", "last reply"], rows, _nothing(picked))
 
 
 @queue.command()
 @change
 @with_config
-def hold(config: Config, picked: Selection) -> tuple[str, int]:
+def hold(config: Config, picked: Selection) -> Changed:
     """Keep mail in the queue without trying it. `release` lets it go."""
     from mailwright.queue import operations
 
-    return "Held", _repeat(config, operations.hold, picked)
+    return _repeat(config, "Held", operations.hold, picked)
 
 
 @queue.command()
 @change
 @with_config
-def release(config: Config, picked: Selection) -> tuple[str, int]:
+def release(config: Config, picked: Selection) -> Changed:
     """Let go what was held. A running server does so within a second."""
-    from mailwright.queue import operations
+    from mailwright.cli.opening import read
+    from mailwright.queue import operations, usage
 
-    return "Released", _repeat(config, operations.release, picked)
+    before = read(config, usage.stopped_addresses)
+    changed = _repeat(config, "Released", operations.release, picked)
+    after = read(config, usage.stopped_addresses) if before else {}
+    free = ", ".join(address for account, address in before.items() if address and account not in after)
+    return changed._replace(remark=f"{free} may send again") if free else changed
 
 
 @queue.command()
 @change
 @with_config
-def retry(config: Config, picked: Selection) -> tuple[str, int]:
+def retry(config: Config, picked: Selection) -> Changed:
     """Try now instead of later. A running server does so within a second."""
     from mailwright.queue import operations
 
-    return "Due now:", _repeat(config, operations.retry, picked)
+    return _repeat(config, _DUE, operations.retry, picked)
 
 
 @queue.command()
@@ -199,61 +234,58 @@ def retry(config: Config, picked: Selection) -> tuple[str, int]:
     help="A domain, or @NAME of a route. Default: as the routes say now.",
 )
 @with_config
-def reroute(config: Config, picked: Selection, to: str) -> tuple[str, int]:
+def reroute(config: Config, picked: Selection, to: str) -> Changed:
     """Send mail another way than was decided when it was queued."""
     from mailwright.app.outbound import queue_rules
-    from mailwright.cli.opening import write
     from mailwright.queue import operations
 
     rules = queue_rules(config)
     if to and not rules.router.knows(to):
         names = ", ".join(f"@{route.name}" for route in config.queue.routes) or "none"
         fail(f"{to} is neither a domain nor a route; the routes are: {names}", Exit.USAGE)
-    return "Rerouted", write(config, operations.reroute, picked, time.time(), rules, to)
+
+    async def run(store: Store) -> int:
+        return await store.write(operations.reroute, picked, time.time(), rules, to)
+
+    return _change(config, "Rerouted", picked, run)
 
 
 @queue.command()
 @change
 @with_config
-def expire(config: Config, picked: Selection) -> tuple[str, int]:
+def expire(config: Config, picked: Selection) -> Changed:
     """Give up now; the senders get the reports that are due."""
-    from mailwright.app.outbound import queue_rules
+    from mailwright.app.outbound import make_reports, queue_rules
+    from mailwright.base.clock import SystemClock
     from mailwright.cli.domain import hostname
-    from mailwright.cli.opening import with_store
-    from mailwright.delivery.local import keep_report
+    from mailwright.delivery.signing import KeyRing
     from mailwright.queue import operations
-    from mailwright.queue.dsn import Origin
-    from mailwright.queue.reports import Reports
-    from mailwright.store.store import Store
 
     rules = queue_rules(config)
-    name = hostname(config)
-
-    def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-        return keep_report(tx, address, content, rules, now, config.delivery.separator, name)
-
-    report = Reports(rules, Origin(name, config.server.postmaster or f"postmaster@{name}"), keep)
+    keys = KeyRing(config.dkim_directory, config.dkim.selectors, enabled=config.dkim.enabled)
+    report = make_reports(config, keys, rules, SystemClock(), hostname(config))
 
     async def run(store: Store) -> int:
         total = 0
-        while done := await store.write(operations.expire, picked, time.time(), rules, report):
+        meant = dataclasses.replace(picked, newest=await store.read(operations.newest))
+        while done := await store.write(operations.expire, meant, time.time(), rules, report):
             total += done
         return total
 
-    return "Expired", with_store(config, run)
+    return _change(config, "Expired", picked, run)
 
 
 @queue.command()
 @change
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_config
-def delete(config: Config, picked: Selection, yes: bool) -> tuple[str, int]:
+def delete(config: Config, picked: Selection, yes: bool) -> Changed:
     """Take mail out of the queue without a word to anybody."""
     from mailwright.queue import operations
 
     if not yes:
         confirm("Delete it? Nobody will be told.")
-    return "Deleted", _repeat(config, operations.delete, picked)
+    return _repeat(config, "Deleted", operations.delete, picked)
 
 
 @queue.command()
@@ -307,11 +339,14 @@ def unsuppress(config: Config, account: str, address: str, as_json: bool) -> Non
 def stopped(config: Config, as_json: bool) -> None:
     """List the accounts whose mail is held. They sent more than is usual; `release` lets them go on."""
     from mailwright.cli.opening import read
-    from mailwright.directory.accounts import get_account
     from mailwright.queue import usage
 
     def find(tx: Transaction) -> list[tuple[str, float, str]]:
-        return [(get_account(tx, stop.account).address, stop.at, stop.reason) for stop in usage.stops(tx)]
+        addresses = usage.stopped_addresses(tx)
+        return [
+            (addresses[stop.account] or f"number {stop.account}, removed", stop.at, stop.reason)
+            for stop in usage.stops(tx)
+        ]
 
     found = read(config, find)
     if as_json:
@@ -321,11 +356,9 @@ def stopped(config: Config, as_json: bool) -> None:
     table(["account", "since", "reason"], rows, "No account is stopped.")
 
 
-def _repeat(config: Config, operation: Callable[..., int], picked: Selection) -> int:
-    """Run an operation that does a bounded part, until it is done; how many recipients."""
-    from mailwright.cli.opening import with_store
+def _repeat(config: Config, done: str, operation: Callable[..., int], picked: Selection) -> Changed:
+    """Run an operation that does a bounded part, until it is done."""
     from mailwright.queue.operations import BATCH
-    from mailwright.store.store import Store
 
     async def run(store: Store) -> int:
         def part(tx: Transaction) -> int:
@@ -337,7 +370,26 @@ def _repeat(config: Config, operation: Callable[..., int], picked: Selection) ->
             total += done
         return total
 
+    return _change(config, done, picked, run)
+
+
+def _change(config: Config, done: str, picked: Selection, job: Callable[[Store], Awaitable[int]]) -> Changed:
+    from mailwright.cli.opening import with_store
+    from mailwright.queue.operations import standing
+
+    async def run(store: Store) -> Changed:
+        count = await job(store)
+        return Changed(done, count, await store.read(standing, picked))
+
     return with_store(config, run)
+
+
+def _is_all(picked: Selection) -> bool:
+    return all(value is None for value in dataclasses.asdict(picked).values())
+
+
+def _nothing(picked: Selection) -> str:
+    return "Nothing is queued." if _is_all(picked) else "Nothing that is queued matches."
 
 
 def _clock(at: float) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mailwright.cli.options import Number, json_option, with_config
-from mailwright.cli.output import echo_json, fail
+from mailwright.cli.output import echo_json, fail, tell
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -42,4 +42,4 @@ def trace(config: Config, what: str, lines: bool, limit: int, as_json: bool) -> 
     if as_json:
         echo_json([story.to_json(one) for one in told])
     else:
-        click.echo("\n".join(story.tell(one, lines=lines) for one in told))
+        tell("\n".join(story.tell(one, lines=lines) for one in told))

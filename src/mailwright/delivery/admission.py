@@ -98,11 +98,18 @@ def _address(path: Path) -> str:
     return "" if path.is_null else f"{path.local}@{path.domain}"
 
 
+def may_use(info: SessionInfo, route: Route) -> bool:
+    """Only our users relay, and only on submission."""
+    if route.local or route.refusal is not None:
+        return True
+    return info.role is Role.SUBMISSION and info.account is not None
+
+
 def _refuse_route(info: SessionInfo, envelope: Envelope, route: Route) -> Reply | None:
     """What is wrong with a recipient, by where it leads."""
     if route.refusal is not None:
         return route.refusal
-    if not route.local and (info.role is not Role.SUBMISSION or info.account is None):
+    if not may_use(info, route):
         return replies.RELAY_DENIED
     if route.room is not None and route.room < max(envelope.size, 1):
         return replies.OVER_QUOTA

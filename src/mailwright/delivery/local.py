@@ -18,6 +18,7 @@ from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each, read_inboxes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import NoSuchAccount
 from mailwright.store.incoming import prepare_small
 from mailwright.store.model import Room
 
@@ -42,6 +43,7 @@ class Delivery(NamedTuple):
     flags: int = 0  # what its places begin with
     keywords: str = ""
     asked: Asked | None = None  # who is to be told that it is here
+    whole: bool = False  # kept for all or for nobody: there is one reply for all
 
 
 class Outcome(NamedTuple):
@@ -54,7 +56,10 @@ class Outcome(NamedTuple):
 def deliver(
     tx: Transaction, deliveries: Sequence[Delivery], rules: Rules, report: Reporter | None = None
 ) -> list[Outcome]:
-    """Keep messages and their records in one transaction, those for one account as one change to it."""
+    """Keep messages and their records in one transaction, those for one account as one change to it.
+
+    Raises NoSuchAccount when an account of a message that is `whole` is not there any more.
+    """
     outcomes = [Outcome({}, []) for _ in deliveries]
     by_account: dict[int, list[int]] = {}
     for number, delivery in enumerate(deliveries):
@@ -67,6 +72,8 @@ def deliver(
             inbox = inboxes[account]
             taken, reasons = _take([deliveries[number] for number in numbers], inbox.room)
             targets.append(Target(inbox, taken))
+        elif any(deliveries[number].whole for number in numbers):
+            raise NoSuchAccount("an account was removed while its mail came; the sender will try again")
         else:
             reasons = ["gone"] * len(numbers)
         for number, reason in zip(numbers, reasons, strict=True):

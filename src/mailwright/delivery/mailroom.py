@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from mailwright.base.clock import Clock
 from mailwright.delivery import success, trace
-from mailwright.delivery.admission import Admission
+from mailwright.delivery.admission import Admission, may_use
 from mailwright.delivery.inbound import Step
 from mailwright.delivery.judging import Judge
 from mailwright.delivery.local import Delivery, Outbound, Outcome, deliver
@@ -39,13 +39,14 @@ from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path
 from mailwright.store.arrivals import PreparedMessage
 from mailwright.store.blobs.api import Blob
-from mailwright.store.errors import StoreFull, TemporaryFailure
+from mailwright.store.errors import NoSuchAccount, StoreFull, TemporaryFailure
 from mailwright.store.incoming import IncomingMessage
 from mailwright.store.store import Store
 
 log = logging.getLogger(__name__)
 
 _FEW: Final = 20  # accounts and other recipients to which a message goes, and is still kept briefly
+_NOT_OURS: Final = Route(refusal=replies.RELAY_DENIED)
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,9 @@ class DeliveryMailroom:
         except StoreFull as error:
             log.warning("refused a message from %s: %s", info.peer, error)
             refusal = replies.STORAGE_FULL
+        except NoSuchAccount as error:
+            log.warning("deferred a message from %s: %s", info.peer, error)
+            refusal = replies.RECIPIENT_GONE
         except TemporaryFailure as error:
             log.warning("deferred a message from %s: %s", info.peer, error)
             refusal = replies.STORE_BUSY
@@ -163,7 +167,12 @@ class DeliveryMailroom:
         judgement = await self._judge.of_message(info, envelope, header, message)
         if judgement.refusal is not None:
             return self._refuse(info, envelope, judgement.refusal, judgement.verdicts)
-        work = await self._plan(envelope, judgement.redirect)
+        work = await self._plan(info, envelope, judgement.redirect)
+        gone = _who_went_away(info, work.routes)
+        if gone:
+            verdicts = [*judgement.verdicts, Verdict("recipients", "refuse", "they changed since RCPT")]
+            self._refuse(info, envelope, gone[0], verdicts)
+            return gone
         if work.forwarded and self._came_back(header, envelope):
             verdicts = [*judgement.verdicts, Verdict("loop", "refuse", "it was forwarded here before")]
             return self._refuse(info, envelope, replies.MAIL_LOOP, verdicts)
@@ -181,19 +190,22 @@ class DeliveryMailroom:
         message_id = content.summary.message_id if content is not None else own_id(header)
         if work.relayed or work.forwarded:
             outbound = await self._outbound(info, envelope, work, message, message_id, head, skip, now)
-        enforce = info.role is Role.LMTP or len(envelope.recipients) == 1
+        enforce = _may_be_full(info, work.routes)
         reception = describe(
             info,
             envelope,
             now,
-            judgement.verdicts,
+            [*judgement.verdicts, *_refusals(envelope, work.routes)],
             mail_id=mail_id,
             size=message.size,
             message_id=message_id,
         )
         marks = judgement.flags, judgement.keywords
         asked = success.asked(info, envelope, work.routes, head, now)
-        delivery = Delivery(content, work.destinations, outbound, now, enforce, reception, *marks, asked)
+        whole = info.role is not Role.LMTP
+        delivery = Delivery(
+            content, work.destinations, outbound, now, enforce, reception, *marks, asked, whole
+        )
         failed, queued = await self._keep(delivery)
         if queued:
             self.dispatcher.queued(queued)
@@ -248,11 +260,14 @@ class DeliveryMailroom:
             return header_section(message.head(MAX_HEADER))
         return header_section(await self._store.off_loop(message.head, MAX_HEADER))
 
-    async def _plan(self, envelope: Envelope, redirect: Sequence[str] | None = None) -> _Work:
+    async def _plan(
+        self, info: SessionInfo, envelope: Envelope, redirect: Sequence[str] | None = None
+    ) -> _Work:
         router = self._router
         if redirect is None:
             paths = [recipient.path for recipient in envelope.recipients]
-            routes = [router.known(path) or await router.route(path) for path in paths]
+            found = [router.known(path) or await router.route(path) for path in paths]
+            routes = [route if may_use(info, route) else _NOT_OURS for route in found]
         else:
             routes = [await router.redirect(redirect)] * len(envelope.recipients)
         destinations = {found.account: found for route in routes for found in route.resolution.accounts}
@@ -308,7 +323,7 @@ class DeliveryMailroom:
             by_alias.setdefault(recipient.path, []).append((recipient, address))
         for alias, items in by_alias.items():
             content = await message.pack(trace.delivered_to(str(alias)) + head, skip)
-            sender = self._router.rewrite(str(envelope.reverse_path), alias.domain, now)
+            sender = self._router.rewrite(envelope.reverse_path, alias.domain, now)
             found.append(self._queued(info, envelope, content, message_id, items, now, sender, 0))
         return found
 
@@ -378,11 +393,38 @@ def _sign(keys: KeyRing, domain: str, head: bytes, message: IncomingMessage, ski
     return keys.sign(domain, head, message.pieces(skip), now)
 
 
+def _who_went_away(info: SessionInfo, routes: Sequence[Route]) -> list[Reply]:
+    """The replies to a message that is kept for nobody, because recipients are refused by now; [] to go on.
+
+    SMTP has one reply for all: if it were a failure while some have the message, they would get it again from who
+    tries again. So it is deferred for all, and the next RCPT tells who is gone. LMTP has a reply for each.
+    """
+    refusals = [route.refusal for route in routes if route.refusal is not None]
+    if not refusals or len(refusals) == len(routes):
+        return refusals
+    return [] if info.role is Role.LMTP else [replies.RECIPIENT_GONE] * len(routes)
+
+
+def _refusals(envelope: Envelope, routes: Sequence[Route]) -> list[Verdict]:
+    """What the record tells of recipients that LMTP is told are gone."""
+    return [
+        Verdict("recipient", "refuse", f"{recipient.path}: {route.refusal.lines[0]}")
+        for recipient, route in zip(envelope.recipients, routes, strict=True)
+        if route.refusal is not None
+    ]
+
+
+def _may_be_full(info: SessionInfo, routes: Sequence[Route]) -> bool:
+    """Whether quotas are enforced: where whom a full account refuses is told, and others do not have the message."""
+    alone = all(len(route.resolution.accounts) + len(route.remote) <= 1 for route in routes)
+    return alone and (info.role is Role.LMTP or len(routes) == 1)
+
+
 def _result(route: Route, failed: dict[int, str], accepted: Reply) -> Reply:
-    """The reply for one recipient: a failure only when none of its accounts took the message."""
+    """The reply for one recipient of several over LMTP, or for the only one: a failure when nobody took the message."""
     if route.refusal is not None:  # the account went away since RCPT
         return route.refusal
     accounts = [destination.account for destination in route.resolution.accounts]
     if route.remote or not accounts or any(account not in failed for account in accounts):
         return accepted
-    return replies.OVER_QUOTA if failed[accounts[0]] == "quota" else replies.STORE_BUSY
+    return replies.OVER_QUOTA if failed[accounts[0]] == "quota" else replies.RECIPIENT_GONE

@@ -113,9 +113,9 @@ class Router:
             resolution, room = await self._store.read_briefly(
                 _look_up, address, self._separator, self._hostname
             )
-            return Route(resolution, local=True, room=room)
+            return self._reverse(address) or Route(resolution, local=True, room=room)
         except NotLocal:
-            return Route(Resolution((), (address,)))
+            return Route(Resolution((), (_quoted(address),)))
         except NotSetUp:
             return Route(refusal=replies.NOT_SET_UP)
         except NoSuchUser:
@@ -142,19 +142,29 @@ class Router:
             remote |= dict.fromkeys(route.remote)
         return Route(Resolution(tuple(accounts.values()), tuple(remote)), local=True)
 
-    def rewrite(self, reverse_path: str, domain: str, now: float) -> str:
+    def rewrite(self, reverse_path: Path, domain: str, now: float) -> str:
         """The sender with which an alias in `domain` forwards mail."""
-        return self._rewriter(domain or self._hostname).forward(reverse_path, now)
+        if reverse_path.is_null:
+            return ""
+        address = f"{reverse_path.local}@{reverse_path.domain}"
+        return _quoted(self._rewriter(domain or self._hostname).forward(address, now))
 
     def _reverse(self, address: str) -> Route | None:
-        """The way back of a bounce to a sender that we rewrote when we forwarded its mail."""
+        """The way back of a bounce to a sender that we rewrote when we forwarded its mail, before any catch-all."""
         rewriter = self._rewriter(address.rpartition("@")[2])
         if not rewriter.is_ours(address):
             return None
         try:
-            return Route(Resolution((), (rewriter.reverse(address, self._clock.now()),)), local=True)
+            sender = rewriter.reverse(address, self._clock.now())
         except InvalidRewriting:
             return None
+        return Route(Resolution((), (_quoted(sender),)), local=True)
+
+
+def _quoted(address: str) -> str:
+    """As the queue takes it: with the local part in quotes where RFC 5321 4.1.2 asks for them."""
+    local, _, domain = address.rpartition("@")
+    return str(Path(local, domain))
 
 
 def resolve_ours(tx: Transaction, address: str, separator: str, hostname: str) -> Resolution:

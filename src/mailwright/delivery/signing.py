@@ -131,7 +131,7 @@ def _signing_domain(field: bytes) -> str:
 
 
 def author_domain(header: bytes) -> str:
-    """The domain of the first address in From, in lower case; '' without one.
+    """The domain of the first address in From, in lower case and A-labels; '' without one.
 
     It decides whose keys sign: DMARC compares it with the signature's domain (RFC 7489 3.1.1).
     """
@@ -139,9 +139,17 @@ def author_domain(header: bytes) -> str:
 
 
 def author(header: bytes) -> str:
-    """The first address in From; '' without one."""
+    """The first address in From, its domain in A-labels (RFC 6376 3.5, `d=`) where it is one; '' without one."""
     for field in header_fields(header):
         if field.name == b"from":
             addresses = parse_addresses(header[field.value_start : field.value_end])
-            return addresses[0].addr_spec if addresses and addresses[0].domain else ""
+            return _with_a_labels(addresses[0].addr_spec) if addresses and addresses[0].domain else ""
     return ""
+
+
+def _with_a_labels(address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}{at}{to_ascii(domain)}"
+    except InvalidDomain:  # it has no key either
+        return address

@@ -27,6 +27,17 @@ def normal_address(address: str) -> str:
     return f"{normal_local(local)}@{normal_domain(domain)}"
 
 
+def looked_up(address: str) -> str:
+    """As `normal_address`, of any local part that a peer may name (RFC 5321 4.1.2), whether it could be ours or not.
+
+    Raises InvalidAddress for what is without either part, or no domain.
+    """
+    local, _, domain = address.rpartition("@")
+    if not local:
+        raise InvalidAddress(f"{address!r} is not a mail address; write it as name@domain")
+    return f"{normal_local(local)}@{normal_domain(domain)}"
+
+
 def normal_domain(domain: str) -> str:
     """A domain in A-labels. Raises InvalidAddress."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailwright.directory.addresses import normal_address, normal_domain, split
+from mailwright.directory.addresses import looked_up, normal_domain, split
 from mailwright.directory.domains import is_local
 from mailwright.directory.errors import AccountDisabled, AliasLoop, InvalidAddress, NoSuchUser, NotLocal
 from mailwright.store.db.api import Transaction
@@ -33,13 +33,14 @@ def resolve(tx: Transaction, address: str, separator: str = "+") -> Resolution:
 
     Tried in order: the account, the alias, both without the tag behind `separator`, the catch-all; postmaster always
     reaches somebody (RFC 5321 4.5.1).
-    Raises NotLocal, NoSuchUser, AccountDisabled (when nobody else gets it), AliasLoop, InvalidAddress.
+    `address` has its local part without quotes. Raises NotLocal, NoSuchUser, AccountDisabled (when nobody else gets
+    it), AliasLoop, InvalidAddress.
     """
-    local, _, domain = address.strip().rpartition("@")
+    local, _, domain = address.rpartition("@")
     # Elsewhere there are address literals, and longer local parts than we allow ourselves.
     if local and (domain.startswith("[") or not is_local(tx, normal_domain(domain))):
         raise NotLocal(f"{domain} is not a domain of this server")
-    address = normal_address(address)
+    address = looked_up(address)
     accounts: dict[int, Destination] = {}
     remote: dict[str, None] = {}
     disabled: list[str] = []

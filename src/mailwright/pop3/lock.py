@@ -17,12 +17,12 @@ class MaildropLocks(Protocol):
     """Gives out the locks, one for each account. All sessions that may meet share one."""
 
     async def acquire(self, account: int) -> MaildropLock | None:
-        """The lock of an account's INBOX, without waiting; None when another session holds it."""
+        """The lock of an account's INBOX, without waiting; None when another session holds it. Raises StoreError."""
         ...
 
 
 class LocalLocks:
-    """Locks within this process."""
+    """Locks within this process, where it is the only one; see `store.db.advisory` for several."""
 
     def __init__(self) -> None:
         self._held: dict[int, _LocalLock] = {}

@@ -237,7 +237,11 @@ class Pop3Session:
     async def open(self, account: Account) -> bytes:
         """Lock the maildrop of who proved to be that account, and begin the TRANSACTION state."""
         services = self.services
-        self._lock = await services.locks.acquire(account.id)
+        try:
+            self._lock = await services.locks.acquire(account.id)
+        except StoreError as error:
+            log.warning("%s: the maildrop of %s: %s", self.stream.peer, account.address, error)
+            return responses.STORE_UNAVAILABLE
         if self._lock is None:
             return responses.MAILDROP_IN_USE
         try:

@@ -144,7 +144,12 @@ class _Courier:
         self._transport = transport
         self._destination = destination
         self._target: Target | None = None
+        self._sending: Sender | None = None
         self._next: tuple[Claimed, Wire, Sender] | None = None  # whose envelope may be on its way
+
+    @property
+    def is_awaited(self) -> bool:
+        return self._sending is not None and self._sending.is_awaited
 
     def close(self) -> None:
         target, self._target = self._target, None
@@ -155,6 +160,7 @@ class _Courier:
 
     async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
         tried = _Try(self._transport.clock.monotonic())
+        self._sending = None
         try:
             return await self._deliver(claimed, ahead, tried)
         except NoHosts as fault:
@@ -168,14 +174,25 @@ class _Courier:
             result = Result(Outcome.DEFERRED, "content", "4.3.0", f"the content cannot be read: {error}")
             return self._same_for_all(claimed, result, tried, reached=True)
         except asyncio.CancelledError:
-            if self._target is not None:
-                self._target.wire.abort()
-            raise
+            broken = self._break_off(claimed, tried)
+            if broken is None:
+                raise
+            return broken
         except Exception as error:
             if self._target is not None:
                 self._target.wire.abort()
             result = Result(Outcome.DEFERRED, "route", "4.3.5", f"unexpected {type(error).__name__}: {error}")
             return self._same_for_all(claimed, result, tried, reached=True)
+
+    def _break_off(self, claimed: Claimed, tried: _Try) -> Attempt | None:
+        """The record has to tell why a message may come twice; None when it cannot."""
+        sender, target = self._sending, self._target
+        if target is not None:
+            target.wire.abort()
+        if sender is None or target is None or not sender.is_awaited:
+            return None
+        results = sender.break_off("this server was stopped before the reply came")
+        return self._attempt(claimed, target, results, tried)
 
     async def _deliver(self, claimed: Claimed, ahead: Claimed | None, tried: _Try) -> Attempt:
         target = self._usable(claimed.message)
@@ -230,7 +247,9 @@ class _Courier:
             if isinstance(made, Sender):
                 following = made
                 self._next = (ahead, wire, made)
+        self._sending = sender
         results = await sender.send(following)
+        self._sending = None
         return results, sender.answered or not wire.is_lost
 
     async def _sender(self, target: Target, claimed: Claimed) -> Sender | Result:

@@ -26,10 +26,15 @@ class Carrier(Protocol):
     """A connection's worth of deliveries to one destination."""
 
     async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
-        """Try once. Every failure is a result; nothing is raised but CancelledError.
+        """Try once. Every failure is a result; nothing is raised but CancelledError, and not when it `is_awaited`.
 
         `ahead` is what comes next, if that is known: its delivery may begin.
         """
+        ...
+
+    @property
+    def is_awaited(self) -> bool:
+        """A message was sent to its end, and the peer's reply tells whether it has taken it."""
         ...
 
     def close(self) -> None:

@@ -11,6 +11,9 @@ from mailwright.queue.planner import Planner, Start
 
 REST: Final = 2.0  # seconds that a courier keeps its connection to itself when there is nothing to carry
 MAX_RESTING: Final = 50
+PATIENCE: Final = (
+    10.0  # seconds more for the replies that tell whether peers have taken what was sent to its end
+)
 
 # Serves a connection until the planner has no more for it; whether it could go on.
 Serve = Callable[[Carrier, Start], Awaitable[bool]]
@@ -23,7 +26,7 @@ class Couriers:
         self._planner = planner
         self._transport = transport
         self._serve = serve
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: dict[asyncio.Task[None], Carrier] = {}
         self._resting: dict[str, list[asyncio.Future[Start | None]]] = {}  # by destination
         self._resting_count = 0
         self._stopping = False
@@ -38,12 +41,13 @@ class Couriers:
         while not self._stopping and (start := self._planner.next_start()) is not None:
             if self._wake_one(start):
                 continue
-            task = asyncio.create_task(self._carry(start))
-            self.tasks.add(task)
+            carrier = self._transport.carrier(start.destination)
+            task = asyncio.create_task(self._carry(carrier, start))
+            self.tasks[task] = carrier
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
+        self.tasks.pop(task, None)
         if not task.cancelled():
             self.start()  # its place may be another's now
 
@@ -54,21 +58,28 @@ class Couriers:
                 return True
         return False
 
-    async def stop(self, timeout: float) -> None:
-        """Let the messages on their way come to an end for so long, then break off."""
+    async def stop(self, timeout: float, patience: float = PATIENCE) -> None:
+        """Let the messages on their way come to an end for so long, then break off.
+
+        Those that a peer may have taken have `patience` seconds more: they would be sent again.
+        """
         self._stopping = True
         for line in self._resting.values():
             for waiter in line:
                 _wake(waiter, None)
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=timeout)
+        awaited = [task for task, carrier in self.tasks.items() if carrier.is_awaited]
+        for task in self.tasks.keys() - awaited:
+            task.cancel()
+        if awaited:
+            await asyncio.wait(awaited, timeout=patience)
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    async def _carry(self, start: Start) -> None:
+    async def _carry(self, carrier: Carrier, start: Start) -> None:
         """One connection, while there is something for it, and for a while after that."""
-        carrier = self._transport.carrier(start.destination)
         try:
             while await self._serve(carrier, start):
                 again = await self._rest(start.destination)

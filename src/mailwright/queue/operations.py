@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mailwright.base.domain import spellings
-from mailwright.queue import lanes, model, trace
+from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.model import Reporter, Rules
 from mailwright.queue.planner import Lane
 from mailwright.queue.values import Outcome, Recipient, Result
@@ -21,8 +21,9 @@ BATCH: Final = 500  # recipients changed in one transaction
 class Selection:
     """Which recipients are meant; all that is given must match, nothing given means all.
 
-    `sender` and `recipient` are whole addresses ('' as sender: reports), or '@domain' for all of a domain.
-    `destination` is the domain, or a route's '@name'. `account` is a number.
+    `sender` and `recipient` are whole addresses ('' or '<>' as sender: reports), or '@domain' for all of a domain.
+    `destination` is the domain, or a route's '@name'. `account` is a number. `newest` leaves out messages that were
+    queued after that one.
     """
 
     id: int | None = None
@@ -31,6 +32,7 @@ class Selection:
     destination: str | None = None
     account: int | None = None
     held: bool | None = None
+    newest: int | None = None
 
     def where(self) -> tuple[str, list[Value]]:
         """The condition over queue_recipients `r` and queue_messages `m`, and its parameters."""
@@ -46,13 +48,22 @@ class Selection:
             params += names
         for column, text in (("m.reverse_path", self.sender), ("r.address", self.recipient)):
             if text is not None:
+                text = _bare(text)
                 names = spellings(text)
                 terms.append(f"({' OR '.join([_match(column, text)] * len(names))})")
                 params += [_pattern(name) for name in names]
+        if self.newest is not None:
+            terms.append("r.message <= ?")
+            params.append(self.newest)
         if self.held is not None:
             terms.append("r.held = ?")
             params.append(int(self.held))
         return " AND ".join(terms) or "1 = 1", params
+
+
+def _bare(address: str) -> str:
+    """Without the <> in which addresses are shown."""
+    return address.strip().removeprefix("<").removesuffix(">")
 
 
 def _match(column: str, text: str) -> str:
@@ -77,11 +88,11 @@ class Entry:
     destination: str
     size: int
     received_at: float
-    next_attempt_at: float
+    next_attempt_at: float  # while `active`, when its lease ends unless it is kept up
     expires_at: float
     attempts: int
     held: bool
-    active: bool  # an attempt is going on
+    active: bool  # an attempt is going on, or is about to be made
     last_attempt_at: float
     last_status: str
     last_reply: str
@@ -138,6 +149,33 @@ def counts(tx: Transaction, selection: Selection | None = None, limit: int = 100
     return [Count(row[0], row[1], int(row[2]), int(row[3]), row[4]) for row in rows]
 
 
+class Standing(NamedTuple):
+    """How many recipients are queued, and how many of them are being tried at this moment, or are held."""
+
+    queued: int
+    active: int
+    held: int
+
+
+def standing(tx: Transaction, selection: Selection) -> Standing:
+    """What is queued of a selection."""
+    where, params = selection.where()
+    row = tx.one(
+        "SELECT COUNT(*), COALESCE(SUM(CASE WHEN r.owner <> '' THEN 1 ELSE 0 END), 0), COALESCE(SUM(r.held), 0)"  # noqa: S608
+        f" FROM queue_recipients r JOIN queue_messages m ON m.id = r.message WHERE {where}",
+        *params,
+    )
+    assert row is not None
+    return Standing(int(row[0]), int(row[1]), int(row[2]))
+
+
+def newest(tx: Transaction) -> int:
+    """The id of the message that was queued last; 0 when nothing is."""
+    row = tx.one("SELECT COALESCE(MAX(id), 0) FROM queue_messages")
+    assert row is not None
+    return int(row[0])
+
+
 def size(tx: Transaction) -> tuple[int, int]:
     """Messages and recipients in the queue."""
     row = tx.one("SELECT (SELECT COUNT(*) FROM queue_messages), (SELECT COUNT(*) FROM queue_recipients)")
@@ -191,7 +229,8 @@ def hold(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) 
 def release(tx: Transaction, selection: Selection, now: float, limit: int = BATCH) -> int:
     """Let go what was held; it is due at once.
 
-    An account that was stopped may send again when nothing of its mail is held any more.
+    An account that was stopped may send again when nothing of its mail is held any more; where nothing was, that
+    takes a selection of everything, or of its address as sender.
     """
     picked = _pick(tx, selection, limit, " AND r.held = 1")
     tx.many(
@@ -200,12 +239,25 @@ def release(tx: Transaction, selection: Selection, now: float, limit: int = BATC
     )
     _make_due(tx, ((lane, now) for _, _, lane, _ in picked))
     _note(tx, picked, now, "released")
-    _end_stops(tx, picked)
+    _end_stops(tx, {lane.account for _, _, lane, _ in picked} | _stopped(tx, selection))
     return len(picked)
 
 
-def _end_stops(tx: Transaction, picked: Sequence[tuple[int, int, Lane, str]]) -> None:
-    for account in {lane.account for _, _, lane, _ in picked}:
+def _stopped(tx: Transaction, selection: Selection) -> set[int]:
+    """The stopped accounts whose whole mail is meant, whether there is any or not."""
+    if not (selection.id is None and selection.recipient is None and selection.destination is None):
+        return set()
+    names = None if selection.sender is None else spellings(_bare(selection.sender))
+    return {
+        account
+        for account, address in usage.stopped_addresses(tx).items()
+        if selection.account in (None, account)
+        and (names is None or address in names or address[address.find("@") :] in names)
+    }
+
+
+def _end_stops(tx: Transaction, accounts: Iterable[int]) -> None:
+    for account in accounts:
         tx.run(
             "DELETE FROM queue_stops WHERE account = ? AND NOT EXISTS"
             " (SELECT 1 FROM queue_recipients WHERE account = ? AND held = 1)",
@@ -273,7 +325,10 @@ def expire(
     report: Reporter | None,
     limit: int = BATCH,
 ) -> int:
-    """Give up now, with a report to the sender where one is due."""
+    """Give up now, with a report to the sender where one is due.
+
+    The reports may be queued too: who repeats this selects nothing newer than was there before.
+    """
     picked = _pick(tx, selection, limit)
     late: dict[int, list[tuple[Recipient, Result]]] = {}
     for number, n, _, _ in picked:
@@ -292,6 +347,7 @@ def expire(
     messages = model.read_messages(tx, set(late), content=False)
     for number, recipients in late.items():
         model.expire(tx, messages[number], recipients, now, rules, report)
+    _end_stops(tx, {lane.account for _, _, lane, _ in picked})
     return len(picked)
 
 
@@ -301,5 +357,5 @@ def delete(tx: Transaction, selection: Selection, now: float, limit: int = BATCH
     tx.many("DELETE FROM queue_recipients WHERE message = ? AND n = ?", [(m, n) for m, n, _, _ in picked])
     _note(tx, picked, now, "deleted")
     model.remove_if_done(tx, {number for number, _, _, _ in picked})
-    _end_stops(tx, picked)
+    _end_stops(tx, {lane.account for _, _, lane, _ in picked})
     return len(picked)

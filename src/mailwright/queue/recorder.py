@@ -57,8 +57,9 @@ class Recorder:
     def add(self, claimed: Claimed, attempt: Attempt) -> None:
         """What became of an attempt."""
         now = self._clock.now()
+        roll = self._roll()  # one for all: they are to be tried together again
         results = [
-            self._decide(claimed, recipient, result, now)
+            self._decide(claimed, recipient, result, now, roll)
             for recipient, result in zip(claimed.recipients, attempt.results, strict=True)
         ]
         event = {**attempt.event, "results": [_describe(*row) for row in results]}
@@ -75,12 +76,12 @@ class Recorder:
         self._found.set()
 
     def _decide(
-        self, claimed: Claimed, recipient: Recipient, result: Result, now: float
+        self, claimed: Claimed, recipient: Recipient, result: Result, now: float, roll: float
     ) -> tuple[Recipient, Result, float | None]:
         if result.outcome is not Outcome.DEFERRED:
             return recipient, result, None
         retry_at = self._rules.schedule.retry_at(
-            recipient.attempts + 1, now, claimed.message.expires_at, self._roll()
+            recipient.attempts + 1, now, claimed.message.expires_at, roll
         )
         if retry_at is None:
             result = Result(Outcome.FAILED, "expired", "5.4.7", result.text, result.code, result.host)

@@ -14,7 +14,7 @@ from mailwright.base.clock import Clock
 from mailwright.hooks.caller import Hooks
 from mailwright.queue import lanes, model, trace, usage
 from mailwright.queue.carrier import Carrier, Transport
-from mailwright.queue.couriers import Couriers
+from mailwright.queue.couriers import PATIENCE, Couriers
 from mailwright.queue.intake import Lease, Queued
 from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import FRESH, RETRY, Lane, Limits, Planner, Start, Work
@@ -123,12 +123,15 @@ class Runner:
                 self.wake()
         self._couriers.start()
 
-    async def stop(self, timeout: float = 3.0) -> None:
-        """Let the messages on their way come to an end for so long, then break off; record, give the leases back."""
+    async def stop(self, timeout: float = 3.0, patience: float = PATIENCE) -> None:
+        """Let the messages on their way come to an end for so long, then break off; record, give the leases back.
+
+        Messages that a peer may have taken have `patience` seconds more for its reply.
+        """
         self._stopping = True
         for task in self._tasks[:1] + self._tasks[2:]:
             task.cancel()
-        await self._couriers.stop(timeout)
+        await self._couriers.stop(timeout, patience)
         self._recorder.stop()
         _, late = await asyncio.wait(self._tasks, timeout=timeout)
         for task in late:  # the store takes nothing: what is not recorded will be tried again

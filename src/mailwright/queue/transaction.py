@@ -69,6 +69,7 @@ class Sender:
         self._phase = "mail"
         self._envelope = b""  # sent already, behind the content of the message before
         self._ahead: Sender | None = None
+        self._sent = False  # the content too, to its end
         self.answered = False  # the peer has replied to something
         self.results: list[Result | None] = [None] * len(recipients)
         self._paths = self._parse_paths()
@@ -96,6 +97,17 @@ class Sender:
         else:
             if None in self.results:
                 self._lose("the peer closed the connection")
+        return [result for result in self.results if result is not None]
+
+    @property
+    def is_awaited(self) -> bool:
+        """All was sent, and the peer may have taken it: its final reply tells."""
+        return self._sent and None in self.results
+
+    def break_off(self, text: str) -> list[Result]:
+        """The results when the final reply is not waited for any longer."""
+        self._phase = "content"
+        self._lose(text)
         return [result for result in self.results if result is not None]
 
     @property
@@ -144,6 +156,7 @@ class Sender:
         """One transaction; the recipients that the peer wants in a further one."""
         wire, machine = self._wire, self._machine
         self._phase = "mail"
+        self._sent = False
         if "PIPELINING" not in machine.extensions:
             return await self._transact_slowly(paths)
         whole = self._body.whole
@@ -155,6 +168,7 @@ class Sender:
             assert whole is not None
             envelope = b"".join(self._commands(paths))
             wire.send(envelope + machine.bdat(whole, True), envelope + b"BDAT %d LAST" % len(whole))
+            self._sent = True
         elif self._by_chunks:
             wire.send(b"".join(self._commands(paths)))
         else:
@@ -327,6 +341,7 @@ class Sender:
 
     async def _finish(self, accepted: list[int]) -> None:
         """The final reply; in LMTP one for each recipient that was accepted (RFC 2033 4.2)."""
+        self._sent = bool(accepted)
         if not self._machine.lmtp or not accepted:
             reply = (await self._wire.reply(FINAL_TIMEOUT)).reply
             self._set(accepted, reply, "content")

@@ -180,6 +180,14 @@ def stops(tx: Transaction) -> list[Stop]:
     return [Stop(*row) for row in tx.all("SELECT account, at, reason FROM queue_stops ORDER BY at")]
 
 
+def stopped_addresses(tx: Transaction) -> dict[int, str]:
+    """The addresses of the accounts whose mail is held; '' of one that was removed."""
+    rows = tx.all(
+        "SELECT s.account, COALESCE(a.address, '') FROM queue_stops s LEFT JOIN accounts a ON a.id = s.account"
+    )
+    return {int(account): address for account, address in rows}
+
+
 def take_untold_stops(tx: Transaction) -> list[Stop]:
     """Stops that no administrator was told of yet; they count as told now."""
     rows = tx.all("UPDATE queue_stops SET told = 1 WHERE told = 0 RETURNING account, at, reason")

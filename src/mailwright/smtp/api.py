@@ -117,7 +117,8 @@ class Mailroom(Protocol):
     ) -> Reply | list[Reply]:
         """Take the message; it is durable when this returns a 2xx reply.
 
-        A list has one reply for each recipient, in their order; SMTP is told its first failure, or else its first.
+        A list has one reply for each recipient, in their order; SMTP is told its first failure, or else its first, so
+        on the roles that speak it nothing is kept when one of them is a failure.
         """
         ...
 

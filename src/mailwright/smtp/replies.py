@@ -180,6 +180,9 @@ ACCOUNT_DISABLED: Final = reply(550, "5.2.1", "This account is disabled and take
 OVER_QUOTA: Final = reply(452, "4.2.2", "The mailbox is full; try again later")
 OVER_QUOTA_FOR_GOOD: Final = reply(552, "5.2.2", "The mailbox is full")
 STORE_BUSY: Final = reply(451, "4.3.0", "The mail store is busy; try again later")
+RECIPIENT_GONE: Final = reply(
+    451, "4.2.1", "A recipient was removed while the message came, so it was kept for nobody; send it again"
+)
 NOT_YOUR_ADDRESS: Final = reply(
     553, "5.7.1", "This sender address does not belong to the account you logged in with"
 )
