@@ -21,8 +21,7 @@ Answer = TypeVar("Answer")
 
 _WIDE: Final = 10_000  # columns
 _ALABEL: Final = re.compile(r"(?<![\w-])xn--[a-z0-9-]+")
-
-_SAID: Final = re.compile(r" +[CS]: ")
+_SAID: Final = re.compile(r" +[CS]: ")  # how a line of a dialog begins
 
 
 def echo_json(value: Any) -> None:

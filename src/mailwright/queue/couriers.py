@@ -11,9 +11,7 @@ from mailwright.queue.planner import Planner, Start
 
 REST: Final = 2.0  # seconds that a courier keeps its connection to itself when there is nothing to carry
 MAX_RESTING: Final = 50
-PATIENCE: Final = (
-    10.0  # seconds more for the replies that tell whether peers have taken what was sent to its end
-)
+PATIENCE: Final = 10.0  # seconds more for replies that tell whether peers have taken what they were sent
 
 # Serves a connection until the planner has no more for it; whether it could go on.
 Serve = Callable[[Carrier, Start], Awaitable[bool]]
