@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import re
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path as FilePath
@@ -50,6 +52,7 @@ from mailwright.smtp.syntax.parameters import MailParameters, RcptParameters
 from mailwright.smtp.syntax.path import Path, parse_mailbox
 from mailwright.store import mailboxes, reading
 from mailwright.store.db.api import Transaction
+from mailwright.store.notify.api import QUEUE
 from mailwright.store.store import Store
 
 PEER = Peer("192.0.2.9", 4711)
@@ -748,6 +751,23 @@ async def test_who_asks_for_success_is_told_that_the_message_is_in_the_mailbox(h
     ((sender, address, report),) = await house.queue()
     assert (sender, address) == ("", "eve@elsewhere.example")
     assert report.count(b"Action: delivered") == 2
+
+
+async def test_success_is_told_in_the_senders_language_and_at_once(house: House) -> None:
+    await house.store.write(lambda tx: tx.run("UPDATE accounts SET language = 'zh'"))
+    heard: list[int] = []
+    house.store.notify.subscribe(QUEUE, lambda subject, _: heard.append(subject))
+    info = await alice(house)
+    await house.send(MESSAGE, "alice@example.org", "bob@example.org", info=info, notify=("SUCCESS",))
+    (report,) = await house.inbox("alice@example.org")
+    text = email.message_from_bytes(report, policy=email.policy.default).get_body()
+    assert text is not None
+    assert "您的邮件" in text.get_content()
+    assert not heard
+    await house.send(MESSAGE, "eve@elsewhere.example", "alice@example.org", notify=("SUCCESS",))
+    ((_, _, report),) = await house.queue()
+    assert b"Your message" in report
+    assert heard == [QUEUE]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def deliver(
     receptions.keep_all(tx, [_end(*pair) for pair in zip(deliveries, outcomes, strict=True)])
     for delivery, outcome in zip(deliveries, outcomes, strict=True):
         if report is not None and delivery.asked is not None:
-            report(tx, notice(delivery.asked, outcome.failed), delivery.now)
+            account = delivery.asked.message.account
+            language = _languages(tx, {account}).get(account, "en")
+            report(tx, notice(delivery.asked, outcome.failed, language), delivery.now)
     return outcomes
 
 

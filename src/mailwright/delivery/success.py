@@ -40,17 +40,18 @@ def asked(
     }
     if not found:
         return None
+    account = info.account.id if info.account is not None else 0
     message = Message(
-        0, 0, 0, len(head), str(envelope.reverse_path), envelope.envid, "HDRS", envelope.body,
+        0, account, 0, len(head), str(envelope.reverse_path), envelope.envid, "HDRS", envelope.body,
         envelope.smtputf8, False, "en", now, now, head,
     )  # fmt: skip
     recipients = tuple(found.values())
     return Asked(message, recipients if info.account is not None else recipients[:_STRANGERS])
 
 
-def notice(asked: Asked, failed: dict[int, str]) -> Notice:
+def notice(asked: Asked, failed: dict[int, str], language: str) -> Notice:
     """What is to be told once it is known which accounts could not take the message."""
     results = tuple(
         (recipient, _DELIVERED) for recipient, accounts in asked.recipients if accounts.isdisjoint(failed)
     )
-    return Notice(asked.message, results)
+    return Notice(asked.message._replace(language=language), results)

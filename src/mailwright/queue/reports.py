@@ -15,6 +15,7 @@ from mailwright.queue.model import Notice, Rules
 from mailwright.queue.values import NewMessage, NewRecipient
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreError
+from mailwright.store.notify.api import QUEUE
 
 # Keeps a message in the mailbox of a local address; False: not local. `(tx, address, content, now)`.
 KeepLocal = Callable[[Transaction, str, bytes, float], bool]
@@ -83,6 +84,7 @@ class Reports:
             origin="from the mail system itself",
         )
         enqueue(tx, message, now, self._rules)
+        tx.announce(QUEUE, 0)  # who makes a report need not be who sends it
 
     def tell_stops(self, tx: Transaction, now: float) -> int:
         """Tell the postmaster of accounts whose mail is held since the last time; how many."""
