@@ -78,6 +78,7 @@ def store_flags(
     """
     check_keywords(" ".join(keywords))
     wanted = _Wanted(action, flags, keywords, kept, keep_keywords)
+    changes.hold(tx, account)
     if len(uids) > MANY:
         spans = list(ranges(uids))
         if len(spans) <= len(uids) // CLOSE:
@@ -137,8 +138,6 @@ def _store_many(
     unchanged_since: int | None,
 ) -> Changed:
     """As `_store_each`, by marks: one that many places have, all of which are asked for, is changed itself."""
-    # What is counted must not be changed by others meanwhile.
-    tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
     since = _NEVER if unchanged_since is None else unchanged_since
     marks = {mark: one for mark, one in read_marks(tx, account, mailbox).items() if one.modseq <= since}
     asked = _count_by_mark(tx, account, mailbox, spans, list(marks), since)
