@@ -47,7 +47,9 @@ class _Wanted(NamedTuple):
         given = {word.lower(): word for word in self.keywords}
         if self.action == "set":
             flags = self.flags & ~self.kept | old.flags & self.kept
-            words = words if self.keep_keywords else given
+            words = (
+                words if self.keep_keywords else given | {key: words[key] for key in words if key in given}
+            )
         elif self.action == "add":
             flags, words = old.flags | self.flags, given | words
         else:
