@@ -6,9 +6,10 @@ import asyncio
 from typing import Literal
 
 import pytest
-from support.accounts import prepared
+from support.accounts import new_account, prepared
 
-from mailwright.store import acl, arrivals, mailboxes, messages, reading
+from mailwright.directory import accounts
+from mailwright.store import acl, arrivals, mailboxes, messages, metadata, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import AlreadyExists
 from mailwright.store.flags import store_flags
@@ -116,3 +117,27 @@ async def test_no_right_is_lost(db: Database, account: int) -> None:
         _, grants = await db.read(acl.read_acl, account, "Work")
         found = {grant.identifier: grant.rights for grant in grants}
         assert set(found.get(acl.ANYONE, "")) == set("" if n % 2 else "lrswi")
+
+
+async def test_an_annotation_is_set_by_one_after_the_other(db: Database, account: int) -> None:
+    await filled(db, account, "Work")
+    for n in TIMES:
+        value = b"%d" % n
+        one = [metadata.Annotation(f"/shared/comment{n}", value)]
+        await asyncio.gather(*[db.write(metadata.write, account, "Work", one) for _ in range(6)])
+        found = await db.read(metadata.read, account, "Work", [f"/shared/comment{n}"])
+        assert found.found == one
+
+
+async def test_nothing_is_left_of_an_account(db: Database, account: int) -> None:
+    for n in TIMES:
+        address = f"gone{n}-{account}@example.org"
+        other = await db.write(new_account, address)
+        await asyncio.gather(
+            db.write(accounts.remove_account, address),
+            *[db.write(mailboxes.create_mailbox, other, f"Work{m}") for m in range(4)],
+            return_exceptions=True,
+        )
+        for table in ("account_state", "mailboxes", "marks", "changes"):
+            sql = f"SELECT count(*) FROM {table} WHERE account = ?"
+            assert await db.read(lambda tx, sql=sql, other=other: tx.one(sql, other)) == (0,)
