@@ -129,6 +129,12 @@ async def test_an_annotation_is_set_by_one_after_the_other(db: Database, account
         assert found.found == one
 
 
+def rows_of(tx: Transaction, account: int) -> int:
+    tables = ("account_state", "mailboxes", "marks", "changes")
+    rows = [tx.one(f"SELECT count(*) FROM {table} WHERE account = ?", account) for table in tables]
+    return sum(int(row[0]) for row in rows if row is not None)
+
+
 async def test_nothing_is_left_of_an_account(db: Database, account: int) -> None:
     for n in TIMES:
         address = f"gone{n}-{account}@example.org"
@@ -138,6 +144,4 @@ async def test_nothing_is_left_of_an_account(db: Database, account: int) -> None
             *[db.write(mailboxes.create_mailbox, other, f"Work{m}") for m in range(4)],
             return_exceptions=True,
         )
-        for table in ("account_state", "mailboxes", "marks", "changes"):
-            sql = f"SELECT count(*) FROM {table} WHERE account = ?"
-            assert await db.read(lambda tx, sql=sql, other=other: tx.one(sql, other)) == (0,)
+        assert await db.read(rows_of, other) == 0
