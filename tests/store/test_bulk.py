@@ -70,7 +70,7 @@ async def test_flags_of_many(
         if place.uid in uids:
             given = words & {"$Work"} or {"$work"}
             if action == "set":
-                flags, words = 17, {"$work"}
+                flags, words = 17, given
             elif action == "add":
                 flags, words = flags | 17, words | given
             else:

@@ -8,7 +8,7 @@ from mailwright.directory.addresses import normal_address, split
 from mailwright.directory.domains import is_local
 from mailwright.directory.errors import AlreadyExists, NotFound, NotLocal
 from mailwright.sasl.secret import ScramSecret
-from mailwright.store import acl, mailboxes, messages
+from mailwright.store import acl, changes, mailboxes, messages
 from mailwright.store.db.api import Transaction
 from mailwright.store.notify.api import logins_of
 
@@ -137,6 +137,7 @@ def set_quota(
 def remove_account(tx: Transaction, address: str) -> None:
     """Remove an account and all its mail. Raises NotFound."""
     account = find_account(tx, address)
+    changes.hold(tx, account.id)
     for box in mailboxes.list_mailboxes(tx, account.id):
         messages.expunge(tx, account.id, box.id, None)
     acl.forget_account(tx, account.id, account.address)

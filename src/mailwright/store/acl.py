@@ -266,6 +266,7 @@ def set_rights(tx: Transaction, owner: int, mailbox: int, identifier: str, mode:
     address = identifier.removeprefix("-")
     if address != ANYONE and tx.one("SELECT 1 FROM accounts WHERE address = ?", address) is None:
         raise NotAllowed(f"there is no account {address} here")
+    changes.hold(tx, owner)
     rows = tx.all("SELECT identifier, rights FROM acl WHERE account = ? AND mailbox = ?", owner, mailbox)
     before = {str(name): str(had) for name, had in rows}
     had = before.get(identifier, "")

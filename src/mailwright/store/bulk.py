@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Transaction
-from mailwright.store.marks import Marks, find_marks
+from mailwright.store.marks import ALIKE, Marks, find_marks
 from mailwright.store.model import Flag, Place
 from mailwright.store.sets import ranges
 
@@ -69,9 +69,9 @@ def duplicate(
         place += last - first + 1
     find_marks(tx, account, target, {Marks(place.flags, place.keywords) for place in places})
     tx.many(
-        "INSERT INTO places (account, mailbox, uid, message, own_modseq, mark, internal_date, saved_at)"
-        " SELECT p.account, b.id, p.uid + ?, p.message, ?, (SELECT min(k.id) FROM marks k WHERE k.account = b.account"
-        " AND k.mailbox = b.id AND k.flags = p.flags AND k.keywords = p.keywords), p.internal_date,"
+        "INSERT INTO places (account, mailbox, uid, message, own_modseq, mark, internal_date, saved_at)"  # noqa: S608
+        " SELECT p.account, b.id, p.uid + ?, p.message, ?, (SELECT min(id) FROM marks WHERE account = b.account"
+        f" AND mailbox = b.id AND {ALIKE.format('p.flags', 'p.keywords')}), p.internal_date,"
         " coalesce(?, p.saved_at) FROM marked p JOIN mailboxes b ON b.account = p.account AND b.id = ?"
         " WHERE p.account = ? AND p.mailbox = ? AND p.uid >= ? AND p.uid <= ?",
         rows,

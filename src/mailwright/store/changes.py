@@ -15,8 +15,19 @@ from mailwright.store.model import ID_MASK, Change, Kind
 from mailwright.store.sets import pack, pack_ranges
 
 
+def hold(tx: Transaction, *accounts: int) -> None:
+    """Let nobody else change these accounts until the transaction ends.
+
+    On PostgreSQL writers work side by side: whoever reads what its change depends on does this first.
+    """
+    if not tx.dialect.for_update:  # one writes at a time
+        return
+    for account in sorted(set(accounts)):  # so no two writers wait for each other
+        tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
+
+
 def next_modseq(tx: Transaction, account: int) -> int:
-    """Raise the account's counter. Every write to an account does this first, which serialises them on PostgreSQL."""
+    """Raise the account's counter, which also holds the account: see `hold`."""
     row = tx.one("UPDATE account_state SET modseq = modseq + 1 WHERE account = ? RETURNING modseq", account)
     if row is None:
         raise NoSuchAccount(f"no account {account}")

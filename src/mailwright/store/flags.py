@@ -16,6 +16,7 @@ from mailwright.store.sets import ranges
 
 MANY: Final = 500  # places from which on they are not read one by one, if
 CLOSE: Final = 20  # so many or more lie side by side, on average
+_MARKS: Final = 200  # of a mailbox, up to which it is done by marks
 _TOGETHER: Final = 20  # marks in one statement
 _FEW: Final = 4  # marks that are counted at once
 _NEVER: Final = (1 << 62) - 1  # no modseq is higher
@@ -46,7 +47,8 @@ class _Wanted(NamedTuple):
         given = {word.lower(): word for word in self.keywords}
         if self.action == "set":
             flags = self.flags & ~self.kept | old.flags & self.kept
-            words = words if self.keep_keywords else given
+            if not self.keep_keywords:
+                words = {key: words.get(key, word) for key, word in given.items()}
         elif self.action == "add":
             flags, words = old.flags | self.flags, given | words
         else:
@@ -77,10 +79,13 @@ def store_flags(
     """
     check_keywords(" ".join(keywords))
     wanted = _Wanted(action, flags, keywords, kept, keep_keywords)
+    changes.hold(tx, account)
     if len(uids) > MANY:
         spans = list(ranges(uids))
         if len(spans) <= len(uids) // CLOSE:
-            return _store_many(tx, account, mailbox, spans, wanted, unchanged_since)
+            done = _store_many(tx, account, mailbox, spans, wanted, unchanged_since)
+            if done is not None:
+                return done
     return _store_each(tx, account, mailbox, uids, wanted, unchanged_since)
 
 
@@ -133,12 +138,15 @@ def _store_many(
     spans: Spans,
     wanted: _Wanted,
     unchanged_since: int | None,
-) -> Changed:
-    """As `_store_each`, by marks: one that many places have, all of which are asked for, is changed itself."""
-    # What is counted must not be changed by others meanwhile.
-    tx.one(f"SELECT modseq FROM account_state WHERE account = ?{tx.dialect.for_update}", account)  # noqa: S608
-    asked = _Asked(tx, account, mailbox, spans, _NEVER if unchanged_since is None else unchanged_since)
+) -> Changed | None:
+    """As `_store_each`, by marks: one that many places have, all of which are asked for, is changed itself.
+
+    None where there are too many marks.
+    """
     marks = read_marks(tx, account, mailbox)
+    if len(marks) > _MARKS:
+        return None
+    asked = _Asked(tx, account, mailbox, spans, _NEVER if unchanged_since is None else unchanged_since)
     counts = asked.count_by_mark([mark for mark, one in marks.items() if one.modseq <= asked.since])
     refused = [] if unchanged_since is None else asked.read_newer()
     found = sum(counts.values())

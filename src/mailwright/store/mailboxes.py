@@ -100,6 +100,7 @@ def create_mailbox(
     Raises AlreadyExists, InvalidName, and NotAllowed when the role is taken or there are MAX_MAILBOXES already.
     """
     name = normal_name(name)
+    changes.hold(tx, account)
     if _exists(tx, account, name):
         raise AlreadyExists(f"a mailbox {name!r} is there already")
     if role is not None and find_role(tx, account, role) is not None:
@@ -120,6 +121,7 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
 
     Raises NoSuchMailbox, and NotAllowed for INBOX.
     """
+    changes.hold(tx, account)
     mailbox = find_mailbox(tx, account, name)
     if mailbox.name == "INBOX":
         raise NotAllowed("INBOX cannot be deleted")
@@ -139,6 +141,7 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> N
     Raises NoSuchMailbox, AlreadyExists, InvalidName, and NotAllowed when it would be put below itself, or needs levels
     above it and there are MAX_MAILBOXES already.
     """
+    changes.hold(tx, account)
     mailbox = find_mailbox(tx, account, name)
     new_name = normal_name(new_name)
     if _exists(tx, account, new_name):
@@ -188,6 +191,7 @@ def subscribe(tx: Transaction, account: int, name: str, on: bool) -> None:
 
 def set_role(tx: Transaction, account: int, mailbox: int, role: str | None) -> None:
     """Give a mailbox a special use. Raises NoSuchMailbox, and NotAllowed when another one has it."""
+    changes.hold(tx, account)
     other = find_role(tx, account, role) if role else None
     if other is not None and other.id != mailbox:
         raise NotAllowed(f"the mailbox {other.name!r} has the special use {role!r}")

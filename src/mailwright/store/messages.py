@@ -24,6 +24,7 @@ def copy(
 
     UIDs that are gone are passed over. Raises NoSuchMailbox.
     """
+    changes.hold(tx, account)
     places = read_places(tx, account, mailbox, uids)
     counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
     modseq = changes.next_modseq(tx, account)
@@ -34,6 +35,7 @@ def move(
     tx: Transaction, account: int, mailbox: int, uids: Sequence[int], target: int, *, now: int | None = None
 ) -> Copied:
     """Copy and expunge as one change (RFC 6851 3.3). `now` None keeps the date of saving. Raises NoSuchMailbox."""
+    changes.hold(tx, account)
     places = read_places(tx, account, mailbox, uids)
     counts = bulk.count(places, bulk.read_octets(tx, account, mailbox, places))
     modseq = changes.next_modseq(tx, account)
@@ -49,6 +51,7 @@ def expunge(
 
     The UIDs that went, rising.
     """
+    changes.hold(tx, account)
     if uids is None:
         where = " AND (flags & 8) <> 0" if only_deleted else ""
         places = _places(tx, f"account = ? AND mailbox = ?{where} ORDER BY uid", account, mailbox)

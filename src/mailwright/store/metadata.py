@@ -108,8 +108,9 @@ def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annota
             if access is None:
                 raise NoRight("only the administrator sets what the server tells everyone")
             access.need("w")
-    _put(tx, account, access, annotations)
     owner, mailbox = (account, 0) if access is None else (access.account, access.mailbox.id)
+    changes.hold(tx, owner)
+    _put(tx, account, access, annotations)
     modseq = changes.next_modseq(tx, owner)
     for scope, reader in ((_SHARED, 0), (_PRIVATE, account)):
         entries = [entry for entry, _ in annotations if _scope_of(entry) == scope]

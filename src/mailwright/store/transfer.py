@@ -27,6 +27,7 @@ def copy(
     target.need("i")
     if target.account == account and target.rights == RIGHTS:
         return messages.copy(tx, account, mailbox, uids, target.mailbox.id, now=now)
+    changes.hold(tx, account, target.account)
     places = [permitted(place, target.rights) for place in reading.read_places(tx, account, mailbox, uids)]
     if target.account != account:
         places = list(_adopt(tx, target.account, places))

@@ -8,7 +8,8 @@ CREATE TABLE marks (
   modseq BIGINT NOT NULL               -- of the change that made all its places have these; 0: none
 );
 
-CREATE INDEX marks_mailbox ON marks (account, mailbox, flags);
+-- Of keywords the beginning, as PostgreSQL takes no long texts.
+CREATE INDEX marks_mailbox ON marks (account, mailbox, flags, substr(keywords, 1, 100));
 
 INSERT INTO marks (account, mailbox, flags, keywords, modseq)
   SELECT DISTINCT account, mailbox, flags, keywords, 0 FROM places;
@@ -23,7 +24,8 @@ UPDATE mailboxes SET fresh = (SELECT k.id FROM marks k
 
 ALTER TABLE places ADD COLUMN mark BIGINT NOT NULL DEFAULT 0;
 UPDATE places SET mark = (SELECT k.id FROM marks k WHERE k.account = places.account AND k.mailbox = places.mailbox
-  AND k.flags = places.flags AND k.keywords = places.keywords);
+  AND k.flags = places.flags AND substr(k.keywords, 1, 100) = substr(places.keywords, 1, 100)
+  AND k.keywords = places.keywords);
 ALTER TABLE places DROP COLUMN flags;
 ALTER TABLE places DROP COLUMN keywords;
 ALTER TABLE places RENAME COLUMN modseq TO own_modseq;

@@ -1,0 +1,147 @@
+"""What several writers do to one account at once leaves what they would have left one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+import pytest
+from support.accounts import new_account, prepared
+
+from mailwright.directory import accounts
+from mailwright.store import acl, arrivals, mailboxes, messages, metadata, reading
+from mailwright.store.db.api import Database, Transaction
+from mailwright.store.errors import AlreadyExists
+from mailwright.store.flags import store_flags
+from mailwright.store.model import Flag, Mailbox
+
+NOW = 1_700_000_000
+COUNT = 8
+UIDS = list(range(1, COUNT + 1))
+MASKS = [Flag.SEEN, Flag.ANSWERED, Flag.FLAGGED, Flag.DELETED, Flag.DRAFT]
+TIMES = range(10)  # a race is not lost each time
+
+
+async def filled(db: Database, account: int, name: str) -> Mailbox:
+    box = await db.write(mailboxes.create_mailbox, account, name)
+    for n in UIDS:
+        await db.write(arrivals.add, account, box.id, prepared(db, b"%d" % n), now=NOW)
+    return box
+
+
+async def check(db: Database, account: int, mailbox: int) -> None:
+    places = await db.read(reading.read_range, account, mailbox)
+    box = await db.read(mailboxes.get_mailbox, account, mailbox)
+    assert box.messages == len(places)
+    assert box.unseen == sum(not place.flags & Flag.SEEN for place in places)
+    assert box.deleted == sum(bool(place.flags & Flag.DELETED) for place in places)
+
+
+async def test_no_flag_is_lost(db: Database, account: int) -> None:
+    box = await filled(db, account, "Work")
+    for n in TIMES:
+        action: Literal["add", "remove"] = "remove" if n % 2 else "add"
+        await asyncio.gather(
+            *[db.write(store_flags, account, box.id, UIDS, action, mask) for mask in MASKS],
+            *[db.write(store_flags, account, box.id, UIDS, action, 0, [f"word{m}"]) for m in range(3)],
+        )
+        wanted = (0, "") if n % 2 else (31, "word0 word1 word2")
+        places = await db.read(reading.read_range, account, box.id)
+        assert {(place.flags, place.keywords) for place in places} == {wanted}
+        await check(db, account, box.id)
+
+
+async def test_of_those_who_store_unless_changed_one_does(db: Database, account: int) -> None:
+    box = await filled(db, account, "Work")
+    for n in TIMES:
+        since = (await db.read(mailboxes.get_mailbox, account, box.id)).modseq
+        done = await asyncio.gather(
+            *[
+                db.write(
+                    store_flags, account, box.id, UIDS, "set", 0, [f"word{n}.{m}"], unchanged_since=since
+                )
+                for m in range(6)
+            ]
+        )
+        assert sorted(len(one.refused) for one in done) == [0] + [COUNT] * 5
+
+
+@pytest.mark.parametrize("goes", ["move", "expunge"])
+async def test_a_message_goes_once(db: Database, account: int, goes: str) -> None:
+    target = await db.write(mailboxes.create_mailbox, account, "Old")
+    for n in TIMES:
+        box = await filled(db, account, f"Work{n}")
+        if goes == "move":
+            work = [db.write(messages.move, account, box.id, UIDS, target.id) for _ in range(6)]
+            moved = await asyncio.gather(*work)
+            assert sorted(len(one.uids) for one in moved) == [0] * 5 + [COUNT]
+        else:
+            gone = await asyncio.gather(
+                *[db.write(messages.expunge, account, box.id, UIDS) for _ in range(6)]
+            )
+            assert sorted(map(len, gone)) == [0] * 5 + [COUNT]
+        await check(db, account, box.id)
+        await check(db, account, target.id)
+
+
+async def test_a_mailbox_is_made_once(db: Database, account: int) -> None:
+    for n in TIMES:
+        work = [db.write(mailboxes.create_mailbox, account, f"a{n}/b/c{m % 2}") for m in range(8)]
+        done = await asyncio.gather(*work, return_exceptions=True)
+        assert sum(isinstance(one, Mailbox) for one in done) == 2
+        assert sum(isinstance(one, AlreadyExists) for one in done) == 6
+
+
+async def test_what_goes_with_its_mailbox_is_counted_once(db: Database, account: int) -> None:
+    for n in TIMES:
+        box = await filled(db, account, f"Work{n}")
+        await asyncio.gather(
+            db.write(messages.expunge, account, box.id, UIDS),
+            db.write(mailboxes.delete_mailbox, account, f"Work{n}"),
+            db.write(messages.expunge, account, box.id, UIDS[:4]),
+        )
+
+    def left(tx: Transaction) -> tuple[int, ...]:
+        return tuple(tx.one("SELECT bytes, messages FROM account_state WHERE account = ?", account) or ())
+
+    assert await db.read(left) == (0, 0)
+
+
+async def test_no_right_is_lost(db: Database, account: int) -> None:
+    box = await filled(db, account, "Work")
+    for n in TIMES:
+        mode = "-" if n % 2 else "+"
+        await asyncio.gather(
+            *[db.write(acl.set_rights, account, box.id, acl.ANYONE, mode, right) for right in "lrswi"]
+        )
+        _, grants = await db.read(acl.read_acl, account, "Work")
+        found = {grant.identifier: grant.rights for grant in grants}
+        assert set(found.get(acl.ANYONE, "")) == set("" if n % 2 else "lrswi")
+
+
+async def test_an_annotation_is_set_by_one_after_the_other(db: Database, account: int) -> None:
+    await filled(db, account, "Work")
+    for n in TIMES:
+        value = b"%d" % n
+        one = [metadata.Annotation(f"/shared/comment{n}", value)]
+        await asyncio.gather(*[db.write(metadata.write, account, "Work", one) for _ in range(6)])
+        found = await db.read(metadata.read, account, "Work", [f"/shared/comment{n}"])
+        assert found.found == one
+
+
+def rows_of(tx: Transaction, account: int) -> int:
+    tables = ("account_state", "mailboxes", "marks", "changes")
+    rows = [tx.one(f"SELECT count(*) FROM {table} WHERE account = ?", account) for table in tables]
+    return sum(int(row[0]) for row in rows if row is not None)
+
+
+async def test_nothing_is_left_of_an_account(db: Database, account: int) -> None:
+    for n in TIMES:
+        address = f"gone{n}-{account}@example.org"
+        other = await db.write(new_account, address)
+        await asyncio.gather(
+            db.write(accounts.remove_account, address),
+            *[db.write(mailboxes.create_mailbox, other, f"Work{m}") for m in range(4)],
+            return_exceptions=True,
+        )
+        assert await db.read(rows_of, other) == 0
