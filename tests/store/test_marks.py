@@ -202,3 +202,26 @@ async def test_marks_go_with_their_mailbox(db: Database, account: int) -> None:
     assert await marks_of(db, (account, box.id)) == 2
     await db.write(mailboxes.delete_mailbox, account, "Work")
     assert await marks_of(db, (account, box.id)) == 0
+
+
+async def test_where_each_message_has_keywords_of_its_own(db: Database, account: int) -> None:
+    """Marks help nobody then, and their number is bounded by that of the messages."""
+    count = MANY + 100
+    key = account, (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
+    content = prepared(db, b"one")
+    long = " ".join([f"{n:02}{'x' * 98}" for n in range(60)])  # longer than an index of PostgreSQL takes
+    made = [arrivals.Arrival(content, n % 2, f"{long} word{n}") for n in range(count)]
+    await db.write(lambda tx: arrivals.add_all(tx, *key, made, now=NOW))
+    assert await marks_of(db, key) == count + 1
+    done = await db.write(store_flags, *key, range(1, count + 1), "add", Flag.FLAGGED)
+    assert (done.found, len(done.places)) == (count, count)
+    places = await db.read(reading.read_range, *key)
+    assert [(place.flags, place.keywords) for place in places] == [
+        (arrival.flags | Flag.FLAGGED, arrival.keywords) for arrival in made
+    ]
+    archive = await db.read(mailboxes.find_mailbox, account, "Archive")
+    await db.write(messages.move, *key, range(1, count + 1), archive.id)
+    moved = await db.read(reading.read_range, account, archive.id)
+    assert [place[3:5] for place in moved] == [place[3:5] for place in places]
+    await db.write(store_flags, *key, [], "set", 0)
+    assert await marks_of(db, (account, archive.id)) == count + 1
