@@ -9,12 +9,14 @@ import mailbox
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
 import pytest
 from cli.command import Shell
 
+from mailwright.cli.backup import digest
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import read
 from mailwright.cli.running import lock_data
@@ -341,3 +343,53 @@ def test_a_backup_for_another_place_of_the_bodies_is_not_restored(mailwright: Sh
     assert (done.code, "see [store] blobs" in done.err) == (Exit.FAILED, True)
     assert mailwright("backup", tmp_path / "c", "--json").json["messages"] == 0
     assert mailwright("restore", tmp_path / "c", "--yes").code == Exit.OK
+
+
+class Killed(BaseException):
+    """What ends a command at once, as SIGKILL does: nothing of it tidies up."""
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_restore_that_is_killed_halfway_is_never_served(
+    mailwright: Shell, maildir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    mailwright("import", "alice@example.org", maildir)
+    before = kept(mailwright)
+    assert mailwright("backup", tmp_path / "b").code == Exit.OK
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    steps = 0
+
+    def stopped(change: Callable[..., object]) -> Callable[..., object]:
+        def run(*args: object) -> object:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                raise Killed
+            return change(*args)
+
+        return run
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "move", stopped(shutil.move))
+        patched.setattr(Path, "rename", stopped(Path.rename))
+        with pytest.raises(Killed):
+            mailwright("restore", tmp_path / "b", "--yes")
+    for command in (("serve",), ("account", "list"), ("backup", tmp_path / "c")):
+        done = mailwright(*command)
+        assert (done.code, f"`mailwright restore {tmp_path / 'b'}`" in done.err) == (Exit.FAILED, True)
+    checks = {check["what"]: check for check in mailwright("doctor", "--offline", "--json").json}
+    assert checks["store"]["level"] == "wrong"
+    assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    assert kept(mailwright) == before
+    assert not list((mailwright.folder / "data").glob("*.restoring"))
+
+
+def test_two_restores_in_a_second_keep_apart_what_they_replace(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    mailwright("account", "add", "bob@example.org", "--generate")
+    for _ in range(2):
+        assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    first, second = sorted((mailwright.folder / "data").glob("before-restore-*"), key=lambda path: path.name)
+    assert digest(first / "mail.sqlite") != digest(second / "mail.sqlite")

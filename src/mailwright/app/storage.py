@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from mailwright.config import Config
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Database
+from mailwright.store.errors import StoreError
 from mailwright.store.notify.api import Notifier
 from mailwright.store.notify.file import FileNotifier
 from mailwright.store.store import Store
 
+UNFINISHED: Final = "restore-unfinished"  # in the data folder while a backup takes the store's place; names the backup
+
+
+def check_whole(config: Config) -> None:
+    """Raises StoreError when a restore came to no end: a database would be there without its blobs, or none at all."""
+    mark = config.server.data / UNFINISHED
+    if mark.exists():
+        source = mark.read_text("utf-8", errors="replace")
+        raise StoreError(
+            "a restore is under way, or was cut off: the store is neither the old one nor the backup;"
+            f" run `mailwright restore {source}` to its end"
+        )
+
 
 def open_store(config: Config) -> Store:
-    """The store that the configuration names, not started yet."""
+    """The store that the configuration names, not started yet. Raises StoreError when it is not whole."""
+    check_whole(config)
     blobs: BlobStore = (
         DatabaseBlobs() if config.store.blobs == "database" else DiskBlobs(Path(config.store.blobs))
     )

@@ -43,6 +43,9 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
 
     Example: mailwright backup /backup/mail-$(date +%F)
     """
+    from mailwright.app.storage import check_whole
+
+    check_whole(config)
     if target.exists() and any(target.iterdir()):
         fail(f"{target} is not empty; name a new folder")
     target.mkdir(parents=True, exist_ok=True, mode=0o700)

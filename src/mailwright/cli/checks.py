@@ -99,9 +99,14 @@ def certificate(config: Config) -> list[Check]:
 
 def store(config: Config, deep: bool) -> list[Check]:
     """That it opens, its structure is whole, and its counts agree with what is there."""
+    from mailwright.app.storage import check_whole
     from mailwright.cli.opening import read
     from mailwright.store.errors import StoreError
 
+    try:
+        check_whole(config)
+    except StoreError as error:
+        return [Check("store", Level.WRONG, str(error), "let the restore end, or run it again")]
     if not config.is_postgres and not Path(config.database).exists():
         remedy = "`mailwright init` or `mailwright domain add` makes it"
         return [Check("store", Level.WARNING, f"there is none yet at {config.database}", remedy)]

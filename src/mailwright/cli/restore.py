@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mailwright.app.storage import UNFINISHED
 from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, digest, sync, verify_sqlite
 from mailwright.cli.options import with_config
 from mailwright.cli.output import confirm, fail
@@ -53,8 +54,6 @@ def restore(config: Config, source: Path, yes: bool) -> None:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
         if not yes:
             confirm(f"Replace the store by the backup of {manifest['made_at']}?")
-        if config.is_postgres:
-            _replace_postgres(config, source)
         aside = _replace(config, source)
     click.echo(f"Restored {source}." + (f" What was there is in {aside}." if aside else ""))
 
@@ -78,13 +77,42 @@ def _manifest(source: Path) -> dict[str, Any]:
 
 
 def _replace(config: Config, source: Path) -> Path | None:
-    """Copy the backup beside what is there, then let both change places; where the old files went."""
-    database = Path(config.database)
+    """Copy the backup beside what is there, then let both change places; where the old files went.
+
+    Who opens the store while they change places, or when that came to no end, is refused (`storage.check_whole`).
+    """
+    came = _bring(config, source)
+    mark = config.server.data / UNFINISHED
+    mark.write_text(str(source.absolute()), "utf-8", errors="surrogateescape")
+    give_to_owner_of(config.server.data, mark)
+    sync(mark, mark.parent)
+    if config.is_postgres:
+        try:
+            _replace_postgres(config, source)
+        except SystemExit:
+            for unused in (*came.values(), mark):
+                _remove(unused)
+            raise
+    aside = _change_places(config, came)
+    mark.unlink()
+    sync(mark.parent)
+    return aside
+
+
+def _places(config: Config) -> dict[str, Path]:
+    """Where what has these names in a backup lives; what is not named is in the data folder."""
     places = {"dkim": config.dkim_directory}
     if not config.is_postgres:
+        database = Path(config.database)
         places |= {name: database.with_name(database.name + end) for name, end in _SQLITE_FILES.items()}
     if config.store.blobs != "database":
         places["blobs"] = Path(config.store.blobs)
+    return places
+
+
+def _bring(config: Config, source: Path) -> dict[Path, Path]:
+    """Copy the backup; the copies, by what they shall replace."""
+    places = _places(config)
     came: dict[Path, Path] = {}
     try:
         for path in sorted(source.iterdir()):
@@ -96,8 +124,12 @@ def _replace(config: Config, source: Path) -> Path | None:
         for new in came.values():
             _remove(new)
         raise
-    aside = config.server.data / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    for old in {*places.values(), *came}:
+    return came
+
+
+def _change_places(config: Config, came: dict[Path, Path]) -> Path | None:
+    aside = _new_folder(config.server.data / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    for old in {*_places(config).values(), *came}:
         if old.exists():
             aside.mkdir(mode=0o700, exist_ok=True)
             shutil.move(old, aside / old.name)
@@ -108,6 +140,15 @@ def _replace(config: Config, source: Path) -> Path | None:
         return None
     give_to_owner_of(config.server.data, aside)
     return aside
+
+
+def _new_folder(path: Path) -> Path:
+    """The path, with a number if there is such a folder: what two restores replace is kept apart."""
+    numbered, number = path, 1
+    while numbered.exists():
+        number += 1
+        numbered = path.with_name(f"{path.name}-{number}")
+    return numbered
 
 
 def _copy(path: Path, target: Path, data: Path) -> None:
