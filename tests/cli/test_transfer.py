@@ -16,6 +16,7 @@ import apsw
 import pytest
 from cli.command import Shell
 
+from mailwright.cli import backup
 from mailwright.cli.backup import digest
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import read
@@ -275,13 +276,13 @@ def test_a_restore_that_fails_changes_nothing(
     mailwright("account", "add", "bob@example.org", "--generate")
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "mail.sqlite")
+        raise OSError(errno.ENOSPC, "No space left on device", "b/mail.sqlite", None, "data/mail.sqlite")
 
     monkeypatch.setattr(shutil, "copy2", full)
     done = mailwright("restore", tmp_path / "b", "--yes")
     assert (done.code, done.err) == (
-        Exit.FAILED,
-        "mailwright: cannot use mail.sqlite: No space left on device\n",
+        Exit.TEMPORARY,
+        "mailwright: cannot use data/mail.sqlite: No space left on device; make room there, and run this again\n",
     )
     assert len(mailwright("account", "list", "--json").json) == 2
     assert not list((mailwright.folder / "data").glob("*restor*"))
@@ -393,3 +394,65 @@ def test_two_restores_in_a_second_keep_apart_what_they_replace(mailwright: Shell
         assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
     first, second = sorted((mailwright.folder / "data").glob("before-restore-*"), key=lambda path: path.name)
     assert digest(first / "mail.sqlite") != digest(second / "mail.sqlite")
+
+
+@pytest.fixture
+def on_disk(mailwright: Shell, maildir: Path) -> Shell:
+    """An installation whose messages are files, with those of `maildir`."""
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    mailwright("import", "alice@example.org", maildir)
+    return mailwright
+
+
+def test_a_disk_that_is_full_is_told_once_and_no_half_backup_stays(
+    on_disk: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    done = on_disk("backup", tmp_path / "b")
+    assert (done.code, done.err.count("No space left on device"), str(tmp_path / "b") in done.err) == (
+        Exit.TEMPORARY,
+        1,
+        True,
+    )
+    assert not (tmp_path / "b").exists()
+
+
+def test_where_a_database_finds_no_room_is_told(
+    mailwright: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise apsw.FullError("not an error")
+
+    monkeypatch.setattr(backup, "_copy", full)
+    done = mailwright("backup", tmp_path / "b")
+    assert (done.code, f"{tmp_path / 'b' / 'mail.sqlite'}: No space left" in done.err) == (
+        Exit.TEMPORARY,
+        True,
+    )
+
+
+def test_mail_that_goes_and_comes_while_a_backup_is_made_is_in_it(
+    on_disk: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running server unlinks a message's file within a minute after it is expunged."""
+    copy = backup._copy
+    before = {name: [each[0] for each in box] for name, box in kept(on_disk).items()}
+    (tmp_path / "new.mbox").write_text(f"From a@b Thu Jan  1 00:00:00 1970\n{TEXT.format(n=9)}")
+
+    def meanwhile(source: Path, target: Path) -> None:
+        on_disk("import", "alice@example.org", tmp_path / "new.mbox")
+        copy(source, target)
+        on_disk("account", "remove", "alice@example.org", "--yes")
+        shutil.rmtree(next((on_disk.folder / "blobs").iterdir()))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "_copy", meanwhile)
+        done = on_disk("backup", tmp_path / "b")
+    assert done.code == Exit.OK, done
+    assert on_disk("restore", tmp_path / "b", "--yes").code == Exit.OK
+    before["INBOX"].append("mail 9")
+    assert {name: [each[0] for each in box] for name, box in kept(on_disk).items()} == before

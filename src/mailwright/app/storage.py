@@ -15,7 +15,9 @@ from mailwright.store.notify.api import Notifier
 from mailwright.store.notify.file import FileNotifier
 from mailwright.store.store import Store
 
-UNFINISHED: Final = "restore-unfinished"  # in the data folder while a backup takes the store's place; names the backup
+UNFINISHED: Final = (
+    "restore-unfinished"  # in the data folder while a backup takes the store's place; names the backup
+)
 
 
 def check_whole(config: Config) -> None:

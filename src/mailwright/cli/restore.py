@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from mailwright.app.storage import UNFINISHED
-from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, digest, sync, verify_sqlite
+from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, copy_folder, digest, sync, verify_sqlite
 from mailwright.cli.options import with_config
 from mailwright.cli.output import confirm, fail
 from mailwright.cli.owner import give_to_owner_of
@@ -155,7 +155,7 @@ def _copy(path: Path, target: Path, data: Path) -> None:
     """A file or folder of the backup, durable and owned as the data folder is."""
     _remove(target)
     if path.is_dir():
-        shutil.copytree(path, target)
+        copy_folder(path, target)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
