@@ -155,6 +155,29 @@ def test_a_message_that_cannot_be_read_is_told_and_the_others_come_in(
     assert "lost:2,: cannot be read" in done.err
 
 
+def test_folders_that_cannot_be_read_or_named_are_told_and_the_others_come_in(
+    mailwright: Shell, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = Path(os.fsdecode(b"\xb9\xa4\xd7\xf7"))  # in GB 2312
+    (maildir / strange / "cur").mkdir(parents=True)
+    (maildir / ".Half" / "cur").mkdir(parents=True)
+    (maildir / "Closed").mkdir()
+    closed = {maildir / "Closed": "Closed", maildir / ".Half" / "cur": ".Half/cur"}
+    scandir = os.scandir
+
+    def refused(path: Path) -> object:
+        if path in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.json["imported"]) == (Exit.FAILED, 5)
+    for name in closed.values():
+        assert done.err.count(f"/{name}: cannot be read: Permission denied\n") == 1
+    assert "; rename it" in done.err
+
+
 def test_who_cannot_be_asked_must_say_it_beforehand(mailwright: Shell, tmp_path: Path) -> None:
     mailwright("backup", tmp_path / "b")
     for words in (("restore", tmp_path / "b"), ("account", "remove", "alice@example.org")):

@@ -47,11 +47,12 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
     from mailwright.cli.mailfiles import folders
     from mailwright.cli.opening import with_store
 
+    counts: Counter[str] = Counter({"imported": 0, "known": 0, "failed": 0})
     try:
-        found = folders(source, mailbox)
+        found = folders(source, mailbox, lambda why: _fail(counts, why))
     except ValueError as error:
         fail(str(error))
-    counts = with_store(config, lambda store: _import_all(store, address, found))
+    with_store(config, lambda store: _import_all(store, address, found, counts))
     if as_json:
         echo_json(dict(counts))
     else:
@@ -65,17 +66,15 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
         raise SystemExit(1)
 
 
-async def _import_all(store: Store, address: str, found: list[Folder]) -> Counter[str]:
+async def _import_all(store: Store, address: str, found: list[Folder], counts: Counter[str]) -> None:
     from mailwright.cli.mailfiles import count
     from mailwright.directory.accounts import find_account
 
     account = await store.read(find_account, address)
-    counts: Counter[str] = Counter({"imported": 0, "known": 0, "failed": 0})
     with progress() as bars:
         for folder in found:
             task = bars.add_task(folder.mailbox, total=await asyncio.to_thread(count, folder))
             await _import_folder(store, account.id, folder, counts, bars, task)
-    return counts
 
 
 async def _import_folder(
@@ -83,11 +82,12 @@ async def _import_folder(
 ) -> None:
     from mailwright.cli.mailfiles import count, read
     from mailwright.store.errors import NotAllowed
+    from mailwright.store.mailboxes import InvalidName
 
     try:
         mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
-    except NotAllowed as error:
-        _fail(counts, f"{folder.path}: {error}", await asyncio.to_thread(count, folder))
+    except (NotAllowed, InvalidName) as error:
+        _fail(counts, f"{folder.path}: {error}; rename it", await asyncio.to_thread(count, folder))
         return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
