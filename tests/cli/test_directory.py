@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 
+import apsw
 import pytest
 from cli.command import Shell
 from support.demo import mailwright_command, source_path
@@ -16,10 +17,12 @@ from support.demo import mailwright_command, source_path
 from mailwright.base.clock import ManualClock
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import with_store
+from mailwright.cli.running import lock_data
 from mailwright.config import load
 from mailwright.directory.authenticator import DirectoryAuthenticator
 from mailwright.directory.lockout import Lockout
 from mailwright.sasl.api import Denied
+from mailwright.store import schema
 from mailwright.store.store import Store
 
 
@@ -280,3 +283,22 @@ def test_public_folders_are_granted(shell: Shell) -> None:
     assert (strange.code, "'z' is no right" in strange.err) == (Exit.USAGE, True)
     nobody = shell("public", "grant", "bob@example.org")
     assert (nobody.code, "no account bob@example.org" in nobody.err) == (Exit.FAILED, True)
+
+
+def test_a_newer_version_leaves_the_schema_to_the_server_that_runs(
+    mailwright: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(mailwright.config)
+    connection = apsw.Connection(config.database)
+    migrations = list(schema._migrations())
+    newer = ((9999, "newer"), "CREATE TABLE newer (id BIGINT)")
+    monkeypatch.setattr(schema, "_migrations", lambda: iter([*migrations, newer]))
+    with lock_data(config):
+        done = mailwright("account", "list")
+        assert (done.code, "restart it with this one first" in done.err) == (Exit.TEMPORARY, True)
+        checks = {check["what"]: check for check in mailwright("doctor", "--offline", "--json").json}
+        assert checks["store"]["level"] == "wrong"
+        assert connection.execute("SELECT count(*) FROM schema_versions WHERE version = 9999").get == 0
+    assert mailwright("account", "list").code == Exit.OK
+    assert connection.execute("SELECT count(*) FROM schema_versions WHERE version = 9999").get == 1
+    connection.close()

@@ -101,7 +101,7 @@ def store(config: Config, deep: bool) -> list[Check]:
     """That it opens, its structure is whole, and its counts agree with what is there."""
     from mailwright.app.storage import check_whole
     from mailwright.cli.opening import read
-    from mailwright.store.errors import StoreError
+    from mailwright.store.errors import StoreBusy, StoreError
 
     try:
         check_whole(config)
@@ -114,7 +114,8 @@ def store(config: Config, deep: bool) -> list[Check]:
     try:
         faults, messages, accounts = read(config, _consistency)
     except StoreError as error:
-        return found or [Check("store", Level.WRONG, str(error), "check the disk; else restore a backup")]
+        remedy = "" if isinstance(error, StoreBusy) else "check the disk; else restore a backup"
+        return found or [Check("store", Level.WRONG, str(error), remedy)]
     for fault in faults:
         found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
     if deep:
