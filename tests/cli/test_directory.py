@@ -11,7 +11,7 @@ import subprocess
 
 import apsw
 import pytest
-from cli.command import Shell
+from cli.command import Done, Shell
 from support.demo import mailwright_command, source_path
 
 from mailwright.base.clock import ManualClock
@@ -19,6 +19,7 @@ from mailwright.cli.exits import Exit
 from mailwright.cli.opening import with_store
 from mailwright.cli.running import lock_data
 from mailwright.config import load
+from mailwright.directory.accounts import MAX_APP_PASSWORDS
 from mailwright.directory.authenticator import DirectoryAuthenticator
 from mailwright.directory.lockout import Lockout
 from mailwright.sasl.api import Denied
@@ -302,3 +303,13 @@ def test_a_newer_version_leaves_the_schema_to_the_server_that_runs(
     assert mailwright("account", "list").code == Exit.OK
     assert connection.execute("SELECT count(*) FROM schema_versions WHERE version = 9999").get == 1
     connection.close()
+
+
+def test_an_app_password_is_replaced_even_when_there_can_be_no_more(mailwright: Shell) -> None:
+    def add(name: str) -> Done:
+        return mailwright("account", "app-password", "add", "alice@example.org", name, "--json")
+
+    for n in range(MAX_APP_PASSWORDS):
+        assert add(f"phone {n}").code == Exit.OK
+    assert add("one more").code == Exit.FAILED
+    assert can_log_in(mailwright, "alice@example.org", add("phone 7").json["password"])

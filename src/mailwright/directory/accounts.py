@@ -163,11 +163,13 @@ def set_password(
 ) -> None:
     """Set the main password, or with a name an app password.
 
-    Raises NotFound, and AlreadyExists when there are MAX_APP_PASSWORDS already.
+    Raises NotFound, and AlreadyExists when there are MAX_APP_PASSWORDS others already.
     """
     account = find_account(tx, address)
     if name:
-        row = tx.one("SELECT count(*) FROM credentials WHERE account = ? AND name <> ''", account.id)
+        row = tx.one(
+            "SELECT count(*) FROM credentials WHERE account = ? AND name NOT IN ('', ?)", account.id, name
+        )
         if row is not None and row[0] >= MAX_APP_PASSWORDS:
             raise AlreadyExists(f"{address} has {MAX_APP_PASSWORDS} app passwords already; remove one")
     tx.run(
