@@ -218,6 +218,18 @@ def test_aliases_and_the_catch_all(mailwright: Shell) -> None:
     assert mailwright("domain", "remove", "example.org").code == Exit.FAILED
 
 
+def test_an_alias_that_leads_to_nobody_is_made_and_told(mailwright: Shell) -> None:
+    good = mailwright("alias", "add", "a@example.org", "alice+tag@example.org", "x@elsewhere.example")
+    assert (good.code, good.err) == (Exit.OK, "")
+    done = mailwright("alias", "add", "b@example.org", "c@example.org", "alice@example.org")
+    assert (done.code, "But there is no c@example.org here;" in done.err) == (Exit.OK, True)
+    assert mailwright("alias", "add", "c@example.org", "d@example.org").err
+    done = mailwright("alias", "add", "d@example.org", "c@example.org")
+    assert (done.code, "But the alias c@example.org leads nowhere;" in done.err) == (Exit.OK, True)
+    mailwright("account", "disable", "alice@example.org")
+    assert "is disabled" in mailwright("alias", "add", "@example.org", "alice@example.org").err
+
+
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
@@ -229,6 +241,7 @@ def test_aliases_and_the_catch_all(mailwright: Shell) -> None:
         (("account", "password", "bob@example.org", "--generate"), Exit.FAILED, "no account bob@example.org"),
         (("account", "quota", "alice@example.org", "much"), Exit.USAGE, "is no size"),
         (("account", "app-password", "remove", "alice@example.org", "tv"), Exit.FAILED, "no app password"),
+        (("account", "add", "*@example.org", "--generate"), Exit.FAILED, "`mailwright alias add @example.org TARGET`"),
         (("alias", "add", "alice@example.org", "b@example.org"), Exit.FAILED, "is an account"),
         (("alias", "add", "b@example.org", "B@example.org"), Exit.FAILED, "cannot stand for itself"),
         (("alias", "remove", "no@example.org"), Exit.FAILED, "no alias"),

@@ -20,8 +20,13 @@ T = TypeVar("T")
 @contextlib.asynccontextmanager
 async def open_store(config: Config) -> AsyncIterator[Store]:
     """The store that the configuration names. Raises TemporaryFailure when it cannot be opened, StoreError."""
+    import logging
+
     from mailwright.app import storage
 
+    logging.getLogger("psycopg.pool").setLevel(
+        logging.CRITICAL
+    )  # the error that ends the command says it once
     config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = storage.open_store(config)
     _leave_to_older_server(config)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mailwright.directory.addresses import normal_address, split
 from mailwright.directory.domains import is_local
-from mailwright.directory.errors import AlreadyExists, NotFound, NotLocal
+from mailwright.directory.errors import AlreadyExists, InvalidAddress, NotFound, NotLocal
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store import acl, mailboxes, messages
 from mailwright.store.db.api import Transaction
@@ -63,7 +63,11 @@ def add_account(
     Raises InvalidAddress, NotLocal when the domain is not ours, AlreadyExists.
     """
     address = normal_address(address)
-    domain = split(address)[1]
+    local, domain = split(address)
+    if local == "*":
+        raise InvalidAddress(
+            f"{address} is the catch-all; `mailwright alias add @{domain} TARGET` says who gets its mail"
+        )
     if not is_local(tx, domain):
         raise NotLocal(
             f"{domain} is not a domain of this server; add it with `mailwright domain add {domain}`"
