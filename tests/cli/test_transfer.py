@@ -115,6 +115,28 @@ def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shel
     )
 
 
+def test_nothing_of_a_removed_account_stays(mailwright: Shell, maildir: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    mailwright("account", "app-password", "add", "alice@example.org", "phone")
+    mailwright("account", "reindex", "alice@example.org")
+    mailwright("alias", "add", "sales@example.org", "alice@example.org")
+
+    def rows(tx: Transaction) -> dict[str, int]:
+        tables = [name for (name,) in tx.all("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        with_account = [
+            name
+            for name in tables
+            if tx.one(f"SELECT 1 FROM pragma_table_info('{name}') WHERE name = 'account'")
+        ]
+        with_account += ["accounts", "messages", "aliases", "search_texts"]
+        return {name: (tx.one(f"SELECT count(*) FROM {name}") or (0,))[0] for name in with_account}
+
+    before = {name for name, count in read(load(mailwright.config), rows).items() if count}
+    assert {"places", "mailboxes", "marks", "credentials", "search_state", "search_texts"} <= before
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    assert not {name for name, count in read(load(mailwright.config), rows).items() if count}
+
+
 def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     out = tmp_path / "out"

@@ -150,6 +150,7 @@ def remove_account(tx: Transaction, address: str) -> None:
         "subscriptions",
         "changes",
         "threads",
+        "search_state",
         "credentials",
         "account_state",
     ):
