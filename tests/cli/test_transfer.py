@@ -296,6 +296,18 @@ def test_a_changed_backup_is_not_restored(mailwright: Shell, tmp_path: Path) -> 
     assert mailwright("account", "list", "--json").json[0]["address"] == "alice@example.org"
 
 
+def test_a_backup_of_a_newer_version_is_not_restored(mailwright: Shell, tmp_path: Path) -> None:
+    database = load(mailwright.config).database
+    connection = apsw.Connection(database)
+    connection.execute("INSERT INTO schema_versions VALUES (9999, 'newer')")
+    mailwright("backup", tmp_path / "b")
+    connection.execute("DELETE FROM schema_versions WHERE version = 9999")
+    connection.close()
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, "schema version 9999" in done.err) == (Exit.FAILED, True)
+    assert mailwright("account", "list").code == Exit.OK
+
+
 def test_no_restore_under_a_running_server(mailwright: Shell, tmp_path: Path) -> None:
     mailwright("backup", tmp_path / "b")
     with lock_data(load(mailwright.config)):

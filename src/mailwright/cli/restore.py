@@ -52,6 +52,7 @@ def restore(config: Config, source: Path, yes: bool) -> None:
             )
         if not config.is_postgres:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
+            _check_version(source / SQLITE)
         if not yes:
             confirm(f"Replace the store by the backup of {manifest['made_at']}?")
         aside = _replace(config, source)
@@ -74,6 +75,22 @@ def _manifest(source: Path) -> dict[str, Any]:
     ):
         fail(f"{source} is no backup, to judge by its {MANIFEST}: {why}")
     return manifest
+
+
+def _check_version(path: Path) -> None:
+    """Refuse the store of a newer version before it takes the place of one that can be served."""
+    import apsw
+
+    from mailwright.store import schema
+
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    version = connection.execute("SELECT max(version) FROM schema_versions").get
+    connection.close()
+    if version > schema.newest():
+        fail(
+            f"the backup has schema version {version}, which this version of Mailwright does not know;"
+            " restore it with the newer version that wrote it"
+        )
 
 
 def _replace(config: Config, source: Path) -> Path | None:
