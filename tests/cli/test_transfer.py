@@ -115,6 +115,26 @@ def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shel
     )
 
 
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+def test_a_mailbox_whose_name_no_file_can_have_is_told_and_the_others_are_written(
+    mailwright: Shell, maildir: Path, tmp_path: Path, kind: str
+) -> None:
+    long = "/".join(["项目会议记录" * 6] * 3)  # more than 255 octets in modified UTF-7
+    strange = {"maildir": [long], "mbox": ["foo", "foo.mbox/bar"]}[kind]
+    written = 2 * len(strange) + 2
+    for name in (*strange, "new/cur", "z"):
+        mailwright("import", "alice@example.org", maildir / ".Work.2024", "--mailbox", name)
+    before = kept(mailwright)
+    done = mailwright("export", "alice@example.org", tmp_path / "out", "--format", kind, "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"written": written, "known": 0, "failed": 2})
+    assert f"{strange[-1]}: no file can have its name here: " in done.err
+    mailwright("account", "add", "new@example.org", "--generate")
+    mailwright("import", "new@example.org", tmp_path / "out")
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    before.pop(strange[-1])
+    assert kept(mailwright) == before
+
+
 def test_nothing_of_a_removed_account_stays(mailwright: Shell, maildir: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     mailwright("account", "app-password", "add", "alice@example.org", "phone")
@@ -146,7 +166,11 @@ def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp
     assert "Work.2024" in box.list_folders()
     (first,) = [message for message in box if message["Subject"] == "Mail 0"]
     assert (first.get_flags(), first.get_date()) == ("FR", 1_700_000_000)
-    assert mailwright("export", "alice@example.org", out, "--json").json == {"written": 0, "known": 5}
+    assert mailwright("export", "alice@example.org", out, "--json").json == {
+        "written": 0,
+        "known": 5,
+        "failed": 0,
+    }
 
 
 def test_one_mailbox_only(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:

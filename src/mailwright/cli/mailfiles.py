@@ -76,7 +76,7 @@ def folders(source: Path, mailbox: str, skipped: Callable[[str], None]) -> list[
         try:
             if path.is_dir() and _is_maildir(path):
                 found.append(Folder(_name(path.relative_to(source), mailbox), path, "maildir"))
-            elif path.is_file() and path.parent.name not in _PARTS and _is_mbox(path):
+            elif path.is_file() and _is_mbox(path):
                 name = _name(path.relative_to(source).with_suffix(""), mailbox)
                 found.append(Folder(name, path, "mbox"))
         except OSError as error:
