@@ -11,6 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -22,7 +23,9 @@ from mailwright.cli.exits import Exit
 from mailwright.cli.opening import read
 from mailwright.cli.running import lock_data
 from mailwright.config import load
+from mailwright.store import arrivals
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreFull
 from mailwright.store.model import Flag
 
 TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
@@ -199,6 +202,26 @@ def test_a_message_that_cannot_be_read_is_told_and_the_others_come_in(
     done = mailwright("import", "alice@example.org", maildir, "--json")
     assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
     assert "lost:2,: cannot be read" in done.err
+
+
+def test_a_store_that_is_full_ends_the_import_with_one_line(
+    mailwright: Shell, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, calls = arrivals.add, 0
+
+    def full(*args: Any, **more: Any) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise StoreFull("the disk is full")
+        return add(*args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "add", full)
+        done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.out, done.err) == (Exit.TEMPORARY, "", "mailwright: the disk is full\n")
+    again = mailwright("import", "alice@example.org", maildir, "--json")
+    assert again.json["imported"] + again.json["known"] == 5
 
 
 def test_folders_that_cannot_be_read_or_named_are_told_and_the_others_come_in(

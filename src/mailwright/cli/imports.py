@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mailwright.cli.mailfiles import Folder, Found
     from mailwright.config import Config
     from mailwright.store.db.api import Transaction
+    from mailwright.store.errors import TemporaryFailure
     from mailwright.store.store import Store
 
 _AT_ONCE: Final = 32  # messages on their way into the store, so that they share an fsync
@@ -91,25 +92,36 @@ async def _import_folder(
         return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
+    failures: list[TemporaryFailure] = []
     messages = read(folder, lambda why: _fail(counts, why))
-    while (found := await asyncio.to_thread(next, messages, None)) is not None:
+    while not failures and (found := await asyncio.to_thread(next, messages, None)) is not None:
         digest = hashlib.sha256(found.content).digest()[:ALONE]
         bars.advance(task)  # type: ignore[arg-type]
         if digest in known:
             counts["known"] += 1
             continue
         known.add(digest)
-        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, counts)))
+        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, counts, failures)))
         # In order when few, so that UIDs follow the dates; the store's writer keeps the order of the queue anyway.
         if len(running) >= _AT_ONCE:
             _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     if running:
         await asyncio.wait(running)
+    if failures:
+        raise failures[0]
 
 
-async def _import_one(store: Store, account: int, mailbox: int, found: Found, counts: Counter[str]) -> None:
+async def _import_one(
+    store: Store,
+    account: int,
+    mailbox: int,
+    found: Found,
+    counts: Counter[str],
+    failures: list[TemporaryFailure],
+) -> None:
+    """Bring one message in; `failures` hears why none can be kept now, which ends the import."""
     from mailwright.store.arrivals import add
-    from mailwright.store.errors import StoreError
+    from mailwright.store.errors import StoreError, TemporaryFailure
 
     incoming = store.incoming()
     now = int(time.time())
@@ -127,6 +139,8 @@ async def _import_one(store: Store, account: int, mailbox: int, found: Found, co
             internal_date=found.date or now,
         )
         counts["imported"] += 1
+    except TemporaryFailure as error:
+        failures.append(error)
     except StoreError as error:
         _fail(counts, f"{found.where}: {error}")
     finally:
