@@ -17,7 +17,7 @@ import apsw
 import pytest
 from cli.command import Shell
 
-from mailwright.cli import backup
+from mailwright.cli import backup, mailfiles
 from mailwright.cli.backup import digest
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import read
@@ -560,3 +560,21 @@ def test_mail_that_goes_and_comes_while_a_backup_is_made_is_in_it(
     assert on_disk("restore", tmp_path / "b", "--yes").code == Exit.OK
     before["INBOX"].append("mail 9")
     assert {name: [each[0] for each in box] for name, box in kept(on_disk).items()} == before
+
+
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+def test_an_export_that_finds_no_room_says_so(
+    mailwright: Shell, maildir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    mailwright("import", "alice@example.org", maildir)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(mailfiles, "write_mbox", full)
+    done = mailwright("export", "alice@example.org", tmp_path / "out", "--format", kind)
+    assert (done.code, done.err) == (
+        Exit.TEMPORARY,
+        "mailwright: the disk is full; make room there, and run this again\n",
+    )

@@ -110,6 +110,8 @@ def _text(error: Exception) -> str:
     """What a person is told of it: of a file its name first, and no number."""
     if isinstance(error, UnicodeEncodeError):
         return "what you gave is not in UTF-8"
+    if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
+        return "the disk is full; make room there, and run this again"  # of a write
     if not isinstance(error, OSError) or error.filename is None or not error.strerror:
         return str(error)
     name, remedy = error.filename, ""
