@@ -176,6 +176,18 @@ def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp
     }
 
 
+def test_the_names_of_exported_files_tell_their_sizes(
+    mailwright: Shell, maildir: Path, tmp_path: Path
+) -> None:
+    """Dovecot reads no message whose file is not as large as its name says."""
+    mailwright("import", "alice@example.org", maildir)
+    mailwright("export", "alice@example.org", tmp_path / "out")
+    for path in (tmp_path / "out" / "cur").iterdir():
+        text = path.read_bytes()
+        wire = text.replace(b"\n", b"\r\n")
+        assert f",S={len(text)},W={len(wire)}:2," in path.name
+
+
 def test_one_mailbox_only(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     out = tmp_path / "out"

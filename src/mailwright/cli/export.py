@@ -142,7 +142,8 @@ def _maildir(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool
             if lines:
                 (folder / mailfiles.MAILDIR_KEYWORDS).write_text("".join(lines), "utf-8")
             return True
-        name = mailfiles.maildir_name(place.internal_date, box.uidvalidity, place.uid, len(content))
+        text = content.replace(b"\r\n", b"\n")
+        name = mailfiles.maildir_name(place.internal_date, box.uidvalidity, place.uid, text)
         marks = mailfiles.maildir_suffix(place.flags) + mailfiles.maildir_letters(place.keywords, letters)
         final = folder / "cur" / (name + marks)
         if (old := known.get(name)) is not None:
@@ -150,7 +151,7 @@ def _maildir(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool
                 old.rename(final)  # its flags changed
             return False
         temporary = folder / "tmp" / name
-        temporary.write_bytes(content.replace(b"\r\n", b"\n"))
+        temporary.write_bytes(text)
         os.utime(temporary, (place.internal_date, place.internal_date))
         temporary.rename(final)
         return True

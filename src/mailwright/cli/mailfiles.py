@@ -157,9 +157,13 @@ def _keywords(words: Iterable[str]) -> str:
     return " ".join(sorted({word for word in words if _KEYWORD.fullmatch(word)})[:MAX_KEYWORDS])
 
 
-def maildir_name(date: int, uidvalidity: int, uid: int, size: int) -> str:
-    """A file name that stays the same for the same message, without its flags."""
-    return f"{date}.V{uidvalidity}U{uid}.mailwright,S={size}"
+def maildir_name(date: int, uidvalidity: int, uid: int, text: bytes) -> str:
+    """A file name that stays the same for the same message, without its flags.
+
+    Dovecot and Courier believe S, the octets of the file, and W, what they are with CRLF line ends.
+    """
+    wire = len(text) + text.count(b"\n") - text.count(b"\r\n")
+    return f"{date}.V{uidvalidity}U{uid}.mailwright,S={len(text)},W={wire}"
 
 
 def maildir_suffix(flags: int) -> str:
