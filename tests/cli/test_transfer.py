@@ -521,6 +521,20 @@ def on_disk(mailwright: Shell, maildir: Path) -> Shell:
     return mailwright
 
 
+def test_only_the_server_can_read_messages_on_disk(on_disk: Shell, tmp_path: Path) -> None:
+    blobs, keys = on_disk.folder / "blobs", on_disk.folder / "data" / "dkim"
+    keys.chmod(0o700)
+    assert {path.stat().st_mode & 0o777 for path in (blobs, *blobs.iterdir())} == {0o700}
+    on_disk("backup", tmp_path / "b")
+    assert on_disk("restore", tmp_path / "b", "--yes").code == Exit.OK
+    assert {path.stat().st_mode & 0o777 for path in (keys, blobs, *blobs.iterdir())} == {0o700}
+
+
+def test_a_backup_is_not_made_within_what_it_copies(on_disk: Shell) -> None:
+    done = on_disk("backup", on_disk.folder / "blobs" / "b")
+    assert (done.code, "name another" in done.err) == (Exit.FAILED, True)
+
+
 def test_a_disk_that_is_full_is_told_once_and_no_half_backup_stays(
     on_disk: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

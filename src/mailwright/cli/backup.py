@@ -47,6 +47,10 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
     from mailwright.app.storage import check_whole
 
     check_whole(config)
+    if config.store.blobs != "database" and target.resolve().is_relative_to(
+        Path(config.store.blobs).resolve()
+    ):
+        fail(f"{target} is in the folder of the messages, which it would copy into itself; name another")
     if target.exists() and any(target.iterdir()):
         fail(f"{target} is not empty; name a new folder")
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -220,6 +224,7 @@ def copy_folder(source: Path, target: Path) -> None:
     Raises OSError at the first file that cannot be copied.
     """
     target.mkdir(parents=True, exist_ok=True)
+    shutil.copymode(source, target)
     for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
         copy = target / entry.name
         if entry.is_dir():
