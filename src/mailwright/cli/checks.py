@@ -49,10 +49,15 @@ def data_folder(config: Config) -> list[Check]:
         remedy = "run this as the user of the server, or give the folder to that user"
         return [Check("data folder", Level.WRONG, f"{folder} cannot be written by this user", remedy)]
     found = []
-    if folder.stat().st_mode & 0o077:
-        found.append(
-            Check("data folder", Level.WARNING, f"{folder} is open to others", f"chmod 700 {folder}")
-        )
+    private = [folder]
+    blobs = Path(config.store.blobs)
+    if config.store.blobs != "database" and blobs.is_dir() and not blobs.is_relative_to(folder):
+        private.append(blobs)
+    for path in private:
+        if path.stat().st_mode & 0o077:
+            found.append(
+                Check("data folder", Level.WARNING, f"{path} is open to others", f"chmod 700 {path}")
+            )
     free = shutil.disk_usage(folder).free
     level = Level.OK if free > _FREE else Level.WARNING
     remedy = "" if free > _FREE else "make room; a full disk stops mail from coming in"
