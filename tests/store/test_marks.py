@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast
 
 import pytest
 from support.accounts import prepared
 
 from mailwright.store import arrivals, changes, mailboxes, messages, reading
-from mailwright.store.db.api import Database, Transaction
+from mailwright.store.db.api import Database, Row, Transaction
 from mailwright.store.flags import MANY, store_flags
 from mailwright.store.marks import SWEEP
 from mailwright.store.model import Flag
@@ -137,6 +138,9 @@ async def test_changes_in_any_order(
     monkeypatch.setattr("mailwright.store.flags.MANY", many)
     monkeypatch.setattr("mailwright.store.flags.CLOSE", 1)
     monkeypatch.setattr("mailwright.store.flags._FEW", seed % 2 * 8)
+    if seed % 3 == 0:
+        monkeypatch.setattr("mailwright.store.flags._PASSES", 1)
+        monkeypatch.setattr("mailwright.store.marks._ONE_BY_ONE", 1)
     rng = random.Random(seed)
     names = [await db.read(mailboxes.find_mailbox, account, name) for name in ("INBOX", "Archive")]
     inbox, archive = (Mailbox(db, account, box.id, rng) for box in names)
@@ -185,6 +189,52 @@ async def test_a_whole_mailbox_is_marked_by_a_change_of_its_marks(db: Database, 
     await filled(db, account, 1)
     last = (await db.read(reading.read_range, *key))[-1]
     assert (last.uid, last.flags) == (MANY + 11, 0)
+
+
+async def test_marks_are_changed_in_few_passes_where_each_message_has_its_own(
+    db: Database, account: int
+) -> None:
+    count = MANY + 100
+    key = await filled(db, account, count)
+
+    def one_each(tx: Transaction) -> None:
+        for uid in range(1, count + 1):
+            store_flags(tx, *key, [uid], "add", 0, [f"word{uid}"])
+
+    def store(tx: Transaction) -> int:
+        passes = 0
+        every, many = tx.all, tx.many
+
+        def counted(sql: str, *params: Any) -> list[Row]:
+            nonlocal passes
+            passes += "FROM places" in sql
+            return every(sql, *params)
+
+        def counted_many(sql: str, rows: list[Any]) -> None:
+            nonlocal passes
+            passes += "mark IN" in sql
+            many(sql, rows)
+
+        counting = Counting(tx, counted, counted_many)
+        store_flags(cast(Transaction, counting), *key, range(1, count + 1), "add", 0, ["all"])
+        return passes
+
+    await db.write(one_each)
+    assert await db.write(store) <= 4
+    places = await db.read(reading.read_range, *key)
+    assert [set(place.keywords.split()) for place in places] == [
+        {"all", f"word{n}"} for n in range(1, count + 1)
+    ]
+
+
+class Counting:
+    """A transaction with some methods replaced."""
+
+    def __init__(self, tx: Transaction, every: Callable[..., Any], many: Callable[..., Any]) -> None:
+        self._tx, self.all, self.many = tx, every, many
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
 
 
 async def test_marks_that_nobody_has_are_swept(db: Database, account: int) -> None:

@@ -18,6 +18,7 @@ MANY: Final = 500  # places from which on they are not read one by one, if
 CLOSE: Final = 20  # so many or more lie side by side, on average
 _TOGETHER: Final = 20  # marks in one statement
 _FEW: Final = 4  # marks that are counted at once
+_PASSES: Final = 100  # marks from which on places are read once, rather than passed over for each _TOGETHER
 _NEVER: Final = (1 << 62) - 1  # no modseq or UID is higher
 _EVERY: Final = ((1, _NEVER),)
 
@@ -195,6 +196,8 @@ def _read_touched(
     tx: Transaction, account: int, mailbox: int, spans: Spans, since: int, marks: list[int]
 ) -> Spans:
     """The UIDs in these spans whose marks change."""
+    if len(marks) > _PASSES:
+        return list(ranges([uid for uid, _ in _read_of(tx, account, mailbox, spans, since, set(marks))]))
     uids: list[int] = []
     for some in _portions(marks):
         sql = f"SELECT uid FROM places WHERE {WITHIN} AND own_modseq <= ? AND mark IN ({', '.join('?' * len(some))})"  # noqa: S608
@@ -204,6 +207,19 @@ def _read_touched(
             for (uid,) in tx.all(sql, account, mailbox, first, last, since, *some)
         ]
     return list(ranges(uids))
+
+
+def _read_of(
+    tx: Transaction, account: int, mailbox: int, spans: Spans, since: int, marks: set[int]
+) -> list[tuple[int, int]]:
+    """The UIDs in these spans whose marks are among these, with them."""
+    sql = f"SELECT uid, mark FROM places WHERE {WITHIN} AND own_modseq <= ?"  # noqa: S608
+    return [
+        (uid, mark)
+        for first, last in spans
+        for uid, mark in tx.all(sql, account, mailbox, first, last, since)
+        if mark in marks
+    ]
 
 
 def _move(
@@ -217,6 +233,19 @@ def _move(
 ) -> None:
     """Give the places in these spans that have one of these marks another one."""
     found = find_marks(tx, account, mailbox, set(to.values()))
+    if len(to) > _PASSES:
+        groups: dict[int, list[int]] = {}
+        for uid, mark in _read_of(tx, account, mailbox, spans, since, set(to)):
+            groups.setdefault(mark, []).append(uid)
+        tx.many(
+            f"UPDATE places SET mark = ?, own_modseq = ? WHERE {WITHIN}",  # noqa: S608
+            [
+                (found[to[mark]], modseq, account, mailbox, first, last)
+                for mark, uids in groups.items()
+                for first, last in ranges(uids)
+            ],
+        )
+        return
     for some in _portions(list(to)):
         cases = " ".join(["WHEN ? THEN ?"] * len(some))
         pairs = [number for mark in some for number in (mark, found[to[mark]])]

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from mailwright.store.db.api import Transaction
 
+_ONE_BY_ONE: Final = 20  # marks that are looked up each alone
 SWEEP: Final = 100  # marks more in a mailbox, and those that no place has are removed
 
 
@@ -56,6 +57,9 @@ def find_marks(tx: Transaction, account: int, mailbox: int, wanted: Collection[M
 
 
 def _look_up(tx: Transaction, account: int, mailbox: int, wanted: Collection[Marks]) -> dict[Marks, int]:
+    if len(wanted) > _ONE_BY_ONE:  # each look passes all marks with the same flags
+        every = {one.marks: mark for mark, one in read_marks(tx, account, mailbox).items()}
+        return {marks: every[marks] for marks in wanted if marks in every}
     sql = "SELECT id FROM marks WHERE account = ? AND mailbox = ? AND flags = ? AND keywords = ? LIMIT 1"
     rows = [(marks, tx.one(sql, account, mailbox, *marks)) for marks in wanted]
     return {marks: int(row[0]) for marks, row in rows if row is not None}
