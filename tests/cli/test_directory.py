@@ -9,17 +9,21 @@ import signal
 import stat
 import subprocess
 
+import apsw
 import pytest
-from cli.command import Shell
+from cli.command import Done, Shell
 from support.demo import mailwright_command, source_path
 
 from mailwright.base.clock import ManualClock
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import with_store
+from mailwright.cli.running import lock_data
 from mailwright.config import load
+from mailwright.directory.accounts import MAX_APP_PASSWORDS
 from mailwright.directory.authenticator import DirectoryAuthenticator
 from mailwright.directory.lockout import Lockout
 from mailwright.sasl.api import Denied
+from mailwright.store import schema
 from mailwright.store.store import Store
 
 
@@ -214,6 +218,18 @@ def test_aliases_and_the_catch_all(mailwright: Shell) -> None:
     assert mailwright("domain", "remove", "example.org").code == Exit.FAILED
 
 
+def test_an_alias_that_leads_to_nobody_is_made_and_told(mailwright: Shell) -> None:
+    good = mailwright("alias", "add", "a@example.org", "alice+tag@example.org", "x@elsewhere.example")
+    assert (good.code, good.err) == (Exit.OK, "")
+    done = mailwright("alias", "add", "b@example.org", "c@example.org", "alice@example.org")
+    assert (done.code, "But there is no c@example.org here;" in done.err) == (Exit.OK, True)
+    assert mailwright("alias", "add", "c@example.org", "d@example.org").err
+    done = mailwright("alias", "add", "d@example.org", "c@example.org")
+    assert (done.code, "But the alias c@example.org leads nowhere;" in done.err) == (Exit.OK, True)
+    mailwright("account", "disable", "alice@example.org")
+    assert "is disabled" in mailwright("alias", "add", "@example.org", "alice@example.org").err
+
+
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [
@@ -225,6 +241,7 @@ def test_aliases_and_the_catch_all(mailwright: Shell) -> None:
         (("account", "password", "bob@example.org", "--generate"), Exit.FAILED, "no account bob@example.org"),
         (("account", "quota", "alice@example.org", "much"), Exit.USAGE, "is no size"),
         (("account", "app-password", "remove", "alice@example.org", "tv"), Exit.FAILED, "no app password"),
+        (("account", "add", "*@example.org", "--generate"), Exit.FAILED, "`mailwright alias add @example.org TARGET`"),
         (("alias", "add", "alice@example.org", "b@example.org"), Exit.FAILED, "is an account"),
         (("alias", "add", "b@example.org", "B@example.org"), Exit.FAILED, "cannot stand for itself"),
         (("alias", "remove", "no@example.org"), Exit.FAILED, "no alias"),
@@ -280,3 +297,32 @@ def test_public_folders_are_granted(shell: Shell) -> None:
     assert (strange.code, "'z' is no right" in strange.err) == (Exit.USAGE, True)
     nobody = shell("public", "grant", "bob@example.org")
     assert (nobody.code, "no account bob@example.org" in nobody.err) == (Exit.FAILED, True)
+
+
+def test_a_newer_version_leaves_the_schema_to_the_server_that_runs(
+    mailwright: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(mailwright.config)
+    connection = apsw.Connection(config.database)
+    migrations = list(schema._migrations())
+    newer = ((9999, "newer"), "CREATE TABLE newer (id BIGINT)")
+    monkeypatch.setattr(schema, "_migrations", lambda: iter([*migrations, newer]))
+    with lock_data(config):
+        done = mailwright("account", "list")
+        assert (done.code, "restart it with this one first" in done.err) == (Exit.TEMPORARY, True)
+        checks = {check["what"]: check for check in mailwright("doctor", "--offline", "--json").json}
+        assert checks["store"]["level"] == "wrong"
+        assert connection.execute("SELECT count(*) FROM schema_versions WHERE version = 9999").get == 0
+    assert mailwright("account", "list").code == Exit.OK
+    assert connection.execute("SELECT count(*) FROM schema_versions WHERE version = 9999").get == 1
+    connection.close()
+
+
+def test_an_app_password_is_replaced_even_when_there_can_be_no_more(mailwright: Shell) -> None:
+    def add(name: str) -> Done:
+        return mailwright("account", "app-password", "add", "alice@example.org", name, "--json")
+
+    for n in range(MAX_APP_PASSWORDS):
+        assert add(f"phone {n}").code == Exit.OK
+    assert add("one more").code == Exit.FAILED
+    assert can_log_in(mailwright, "alice@example.org", add("phone 7").json["password"])

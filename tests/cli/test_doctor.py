@@ -60,6 +60,15 @@ def test_a_data_folder_open_to_others(mailwright: Shell) -> None:
     assert any(check["remedy"] == f"chmod 700 {data}" for check in findings(mailwright, Level.WARNING))
 
 
+def test_a_folder_of_messages_open_to_others(mailwright: Shell) -> None:
+    blobs = mailwright.folder / "blobs"
+    blobs.mkdir(mode=0o755)
+    quiet_ports(mailwright, '[store]\nblobs = "blobs"\n')
+    assert any(check["remedy"] == f"chmod 700 {blobs}" for check in findings(mailwright, Level.WARNING))
+    blobs.chmod(0o700)
+    assert [check["what"] for check in findings(mailwright, Level.WARNING)] == ["certificate"]
+
+
 @pytest.mark.parametrize(
     ("names", "age", "told"),
     [

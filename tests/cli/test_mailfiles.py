@@ -39,7 +39,7 @@ def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
     (tmp_path / "mail" / "old.mbox").write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\n" + MESSAGE)
     (tmp_path / "mail" / "dovecot.index").write_bytes(b"\0" * 100)
     (tmp_path / "mail" / "cur" / "1").write_bytes(b"From a@b Thu Jan  1 00:00:00 1970\n" + MESSAGE)
-    found = [(folder.mailbox, folder.kind) for folder in folders(tmp_path / "mail", "INBOX")]
+    found = [(folder.mailbox, folder.kind) for folder in folders(tmp_path / "mail", "INBOX", pytest.fail)]
     assert sorted(found) == [
         ("INBOX", "maildir"),
         ("Plain/Deep", "maildir"),
@@ -47,7 +47,7 @@ def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
         ("Work/2024", "maildir"),
         ("old", "mbox"),
     ]
-    assert folders(tmp_path / "mail", "Archive")[1].mailbox.startswith("Archive/")
+    assert folders(tmp_path / "mail", "Archive", pytest.fail)[1].mailbox.startswith("Archive/")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_maildir_plus_plus_and_nested_folders_are_found(tmp_path: Path) -> None:
 )
 def test_folders_are_named_as_their_owner_reads_them(tmp_path: Path, path: str, mailbox: str) -> None:
     maildir(tmp_path / path)
-    assert [folder.mailbox for folder in folders(tmp_path, "INBOX")] == [mailbox]
+    assert [folder.mailbox for folder in folders(tmp_path, "INBOX", pytest.fail)] == [mailbox]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_folders_are_named_as_their_owner_reads_them(tmp_path: Path, path: str, 
 def test_a_mailbox_keeps_its_name_in_a_maildir(tmp_path: Path, name: str) -> None:
     maildir(tmp_path / mailfiles.maildir_folder(name))
     assert [path.parent for path in tmp_path.rglob("cur")] == [tmp_path / mailfiles.maildir_folder(name)]
-    assert [folder.mailbox for folder in folders(tmp_path, "INBOX")] == [name]
+    assert [folder.mailbox for folder in folders(tmp_path, "INBOX", pytest.fail)] == [name]
 
 
 def test_keywords_in_a_maildir_are_dovecots(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_thunderbird_keeps_flags_and_folders_its_own_way(tmp_path: Path) -> None
     (tmp_path / "Work.sbd" / "2024").write_bytes(
         b"From - Thu Jan  1 00:00:00 2015\nX-Mozilla-Status: 0007\nSubject: x\n\nx\n"
     )
-    (folder,) = folders(tmp_path, "INBOX")
+    (folder,) = folders(tmp_path, "INBOX", pytest.fail)
     (found,) = read(folder, pytest.fail)
     assert (folder.mailbox, found.flags) == ("Work/2024", Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED)
 
@@ -102,7 +102,7 @@ def test_thunderbird_keeps_flags_and_folders_its_own_way(tmp_path: Path) -> None
 def test_folders_that_were_empty_may_be_missing(tmp_path: Path) -> None:
     for name in ("cur", ".Only cur/cur", ".Only new/new", ".Only new/tmp", "new/new"):
         (tmp_path / name).mkdir(parents=True)
-    found = [folder.mailbox for folder in folders(tmp_path, "INBOX")]
+    found = [folder.mailbox for folder in folders(tmp_path, "INBOX", pytest.fail)]
     assert sorted(found) == ["INBOX", "Only cur", "Only new"]
 
 
@@ -118,11 +118,11 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_what_is_neither_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("hello")
     with pytest.raises(ValueError, match="no mbox"):
-        folders(tmp_path / "x", "INBOX")
+        folders(tmp_path / "x", "INBOX", pytest.fail)
     with pytest.raises(ValueError, match="neither a Maildir"):
-        folders(tmp_path, "INBOX")
+        folders(tmp_path, "INBOX", pytest.fail)
     with pytest.raises(ValueError, match="neither a file nor a folder"):
-        folders(tmp_path / "y", "INBOX")
+        folders(tmp_path / "y", "INBOX", pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -222,3 +222,25 @@ def test_a_large_mbox_is_read_in_linear_time(tmp_path: Path) -> None:
     (only,) = mbox(tmp_path / "m", text)
     assert len(only.content) > 3_000_000
     assert time.perf_counter() - start < 10
+
+
+BODY = b"one\n\nFrom c@d Thu Jan  1 00:00:01 1970\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("length", "count"), [(len(BODY), 2), (len(BODY) + 1, 2), (5, 3), (1000, 3), (10**11, 3), ("x", 3)]
+)
+def test_a_content_length_that_leads_to_the_next_message_is_believed(
+    tmp_path: Path, length: object, count: int
+) -> None:
+    first = b"From a@b Thu Jan  1 00:00:00 1970\nSubject: 1\nContent-Length: %s\n\n" % str(length).encode()
+    for last, more in ((b"", 0), (b"From e@f Thu Jan  1 00:00:02 1970\nSubject: 2\n\nx\n", 1)):
+        found = mbox(tmp_path / "m", first + BODY + b"\n" + last)
+        assert len(found) == count - 1 + more
+        assert found[0].content.endswith(BODY.replace(b"\n", b"\r\n")) == (count == 2)
+
+
+@pytest.mark.parametrize("year", ["12024 2024", "0000", "9999"])
+def test_a_date_that_cannot_be_stops_nothing(tmp_path: Path, year: str) -> None:
+    (only,) = mbox(tmp_path / "m", f"From a@b Jan 1 00:00:00 {year}\nSubject: 1\n\nx\n".encode())
+    assert only.content == b"Subject: 1\r\n\r\nx\r\n"

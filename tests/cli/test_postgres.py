@@ -68,7 +68,10 @@ def test_without_pg_dump_the_package_is_named(
     assert not (tmp_path / "b").exists()
 
 
-def test_a_server_that_is_down_is_a_temporary_failure(postgres: Shell) -> None:
+def test_a_server_that_is_down_is_a_temporary_failure(
+    postgres: Shell, caplog: pytest.LogCaptureFixture
+) -> None:
     postgres.config.write_text('[store]\ndatabase = "postgresql://127.0.0.1:1/mail"\n[server]\ndata = "d"\n')
     done = postgres("account", "list")
     assert done.code == Exit.TEMPORARY, done
+    assert caplog.text == ""  # the pool would tell of each attempt

@@ -9,17 +9,23 @@ import mailbox
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 from cli.command import Shell
 
+from mailwright.cli import backup, mailfiles
+from mailwright.cli.backup import digest
 from mailwright.cli.exits import Exit
 from mailwright.cli.opening import read
 from mailwright.cli.running import lock_data
 from mailwright.config import load
+from mailwright.store import arrivals
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreFull
 from mailwright.store.model import Flag
 
 TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
@@ -112,6 +118,48 @@ def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shel
     )
 
 
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+def test_a_mailbox_whose_name_no_file_can_have_is_told_and_the_others_are_written(
+    mailwright: Shell, maildir: Path, tmp_path: Path, kind: str
+) -> None:
+    long = "/".join(["项目会议记录" * 6] * 3)  # more than 255 octets in modified UTF-7
+    strange = {"maildir": [long], "mbox": ["foo", "foo.mbox/bar"]}[kind]
+    written = 2 * len(strange) + 2
+    for name in (*strange, "new/cur", "z"):
+        mailwright("import", "alice@example.org", maildir / ".Work.2024", "--mailbox", name)
+    before = kept(mailwright)
+    done = mailwright("export", "alice@example.org", tmp_path / "out", "--format", kind, "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"written": written, "known": 0, "failed": 2})
+    assert f"{strange[-1]}: no file can have its name here: " in done.err
+    mailwright("account", "add", "new@example.org", "--generate")
+    mailwright("import", "new@example.org", tmp_path / "out")
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    before.pop(strange[-1])
+    assert kept(mailwright) == before
+
+
+def test_nothing_of_a_removed_account_stays(mailwright: Shell, maildir: Path) -> None:
+    mailwright("import", "alice@example.org", maildir)
+    mailwright("account", "app-password", "add", "alice@example.org", "phone")
+    mailwright("account", "reindex", "alice@example.org")
+    mailwright("alias", "add", "sales@example.org", "alice@example.org")
+
+    def rows(tx: Transaction) -> dict[str, int]:
+        tables = [name for (name,) in tx.all("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        with_account = [
+            name
+            for name in tables
+            if tx.one(f"SELECT 1 FROM pragma_table_info('{name}') WHERE name = 'account'")
+        ]
+        with_account += ["accounts", "messages", "aliases", "search_texts"]
+        return {name: (tx.one(f"SELECT count(*) FROM {name}") or (0,))[0] for name in with_account}
+
+    before = {name for name, count in read(load(mailwright.config), rows).items() if count}
+    assert {"places", "mailboxes", "marks", "credentials", "search_state", "search_texts"} <= before
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    assert not {name for name, count in read(load(mailwright.config), rows).items() if count}
+
+
 def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     out = tmp_path / "out"
@@ -121,7 +169,23 @@ def test_python_reads_the_exported_maildir(mailwright: Shell, maildir: Path, tmp
     assert "Work.2024" in box.list_folders()
     (first,) = [message for message in box if message["Subject"] == "Mail 0"]
     assert (first.get_flags(), first.get_date()) == ("FR", 1_700_000_000)
-    assert mailwright("export", "alice@example.org", out, "--json").json == {"written": 0, "known": 5}
+    assert mailwright("export", "alice@example.org", out, "--json").json == {
+        "written": 0,
+        "known": 5,
+        "failed": 0,
+    }
+
+
+def test_the_names_of_exported_files_tell_their_sizes(
+    mailwright: Shell, maildir: Path, tmp_path: Path
+) -> None:
+    """Dovecot reads no message whose file is not as large as its name says."""
+    mailwright("import", "alice@example.org", maildir)
+    mailwright("export", "alice@example.org", tmp_path / "out")
+    for path in (tmp_path / "out" / "cur").iterdir():
+        text = path.read_bytes()
+        wire = text.replace(b"\n", b"\r\n")
+        assert f",S={len(text)},W={len(wire)}:2," in path.name
 
 
 def test_one_mailbox_only(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
@@ -150,6 +214,49 @@ def test_a_message_that_cannot_be_read_is_told_and_the_others_come_in(
     done = mailwright("import", "alice@example.org", maildir, "--json")
     assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
     assert "lost:2,: cannot be read" in done.err
+
+
+def test_a_store_that_is_full_ends_the_import_with_one_line(
+    mailwright: Shell, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, calls = arrivals.add, 0
+
+    def full(*args: Any, **more: Any) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise StoreFull("the disk is full")
+        return add(*args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arrivals, "add", full)
+        done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.out, done.err) == (Exit.TEMPORARY, "", "mailwright: the disk is full\n")
+    again = mailwright("import", "alice@example.org", maildir, "--json")
+    assert again.json["imported"] + again.json["known"] == 5
+
+
+def test_folders_that_cannot_be_read_or_named_are_told_and_the_others_come_in(
+    mailwright: Shell, maildir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = Path(os.fsdecode(b"\xb9\xa4\xd7\xf7"))  # in GB 2312
+    (maildir / strange / "cur").mkdir(parents=True)
+    (maildir / ".Half" / "cur").mkdir(parents=True)
+    (maildir / "Closed").mkdir()
+    closed = {maildir / "Closed": "Closed", maildir / ".Half" / "cur": ".Half/cur"}
+    scandir = os.scandir
+
+    def refused(path: Path) -> object:
+        if path in closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    done = mailwright("import", "alice@example.org", maildir, "--json")
+    assert (done.code, done.json["imported"]) == (Exit.FAILED, 5)
+    for name in closed.values():
+        assert done.err.count(f"/{name}: cannot be read: Permission denied\n") == 1
+    assert "; rename it" in done.err
 
 
 def test_who_cannot_be_asked_must_say_it_beforehand(mailwright: Shell, tmp_path: Path) -> None:
@@ -248,6 +355,18 @@ def test_a_changed_backup_is_not_restored(mailwright: Shell, tmp_path: Path) -> 
     assert mailwright("account", "list", "--json").json[0]["address"] == "alice@example.org"
 
 
+def test_a_backup_of_a_newer_version_is_not_restored(mailwright: Shell, tmp_path: Path) -> None:
+    database = load(mailwright.config).database
+    connection = apsw.Connection(database)
+    connection.execute("INSERT INTO schema_versions VALUES (9999, 'newer')")
+    mailwright("backup", tmp_path / "b")
+    connection.execute("DELETE FROM schema_versions WHERE version = 9999")
+    connection.close()
+    done = mailwright("restore", tmp_path / "b", "--yes")
+    assert (done.code, "schema version 9999" in done.err) == (Exit.FAILED, True)
+    assert mailwright("account", "list").code == Exit.OK
+
+
 def test_no_restore_under_a_running_server(mailwright: Shell, tmp_path: Path) -> None:
     mailwright("backup", tmp_path / "b")
     with lock_data(load(mailwright.config)):
@@ -273,13 +392,13 @@ def test_a_restore_that_fails_changes_nothing(
     mailwright("account", "add", "bob@example.org", "--generate")
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "mail.sqlite")
+        raise OSError(errno.ENOSPC, "No space left on device", "b/mail.sqlite", None, "data/mail.sqlite")
 
     monkeypatch.setattr(shutil, "copy2", full)
     done = mailwright("restore", tmp_path / "b", "--yes")
     assert (done.code, done.err) == (
-        Exit.FAILED,
-        "mailwright: cannot use mail.sqlite: No space left on device\n",
+        Exit.TEMPORARY,
+        "mailwright: cannot use data/mail.sqlite: No space left on device; make room there, and run this again\n",
     )
     assert len(mailwright("account", "list", "--json").json) == 2
     assert not list((mailwright.folder / "data").glob("*restor*"))
@@ -341,3 +460,147 @@ def test_a_backup_for_another_place_of_the_bodies_is_not_restored(mailwright: Sh
     assert (done.code, "see [store] blobs" in done.err) == (Exit.FAILED, True)
     assert mailwright("backup", tmp_path / "c", "--json").json["messages"] == 0
     assert mailwright("restore", tmp_path / "c", "--yes").code == Exit.OK
+
+
+class Killed(BaseException):
+    """What ends a command at once, as SIGKILL does: nothing of it tidies up."""
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_restore_that_is_killed_halfway_is_never_served(
+    mailwright: Shell, maildir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    mailwright("import", "alice@example.org", maildir)
+    before = kept(mailwright)
+    assert mailwright("backup", tmp_path / "b").code == Exit.OK
+    mailwright("account", "remove", "alice@example.org", "--yes")
+    steps = 0
+
+    def stopped(change: Callable[..., object]) -> Callable[..., object]:
+        def run(*args: object) -> object:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                raise Killed
+            return change(*args)
+
+        return run
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "move", stopped(shutil.move))
+        patched.setattr(Path, "rename", stopped(Path.rename))
+        with pytest.raises(Killed):
+            mailwright("restore", tmp_path / "b", "--yes")
+    for command in (("serve",), ("account", "list"), ("backup", tmp_path / "c")):
+        done = mailwright(*command)
+        assert (done.code, f"`mailwright restore {tmp_path / 'b'}`" in done.err) == (Exit.FAILED, True)
+    checks = {check["what"]: check for check in mailwright("doctor", "--offline", "--json").json}
+    assert checks["store"]["level"] == "wrong"
+    assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    assert kept(mailwright) == before
+    assert not list((mailwright.folder / "data").glob("*.restoring"))
+
+
+def test_two_restores_in_a_second_keep_apart_what_they_replace(mailwright: Shell, tmp_path: Path) -> None:
+    mailwright("backup", tmp_path / "b")
+    mailwright("account", "add", "bob@example.org", "--generate")
+    for _ in range(2):
+        assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    first, second = sorted((mailwright.folder / "data").glob("before-restore-*"), key=lambda path: path.name)
+    assert digest(first / "mail.sqlite") != digest(second / "mail.sqlite")
+
+
+@pytest.fixture
+def on_disk(mailwright: Shell, maildir: Path) -> Shell:
+    """An installation whose messages are files, with those of `maildir`."""
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    mailwright("import", "alice@example.org", maildir)
+    return mailwright
+
+
+def test_only_the_server_can_read_messages_on_disk(on_disk: Shell, tmp_path: Path) -> None:
+    blobs, keys = on_disk.folder / "blobs", on_disk.folder / "data" / "dkim"
+    keys.chmod(0o700)
+    assert {path.stat().st_mode & 0o777 for path in (blobs, *blobs.iterdir())} == {0o700}
+    on_disk("backup", tmp_path / "b")
+    assert on_disk("restore", tmp_path / "b", "--yes").code == Exit.OK
+    assert {path.stat().st_mode & 0o777 for path in (keys, blobs, *blobs.iterdir())} == {0o700}
+
+
+def test_a_backup_is_not_made_within_what_it_copies(on_disk: Shell) -> None:
+    done = on_disk("backup", on_disk.folder / "blobs" / "b")
+    assert (done.code, "name another" in done.err) == (Exit.FAILED, True)
+
+
+def test_a_disk_that_is_full_is_told_once_and_no_half_backup_stays(
+    on_disk: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr(shutil, "copy2", full)
+    done = on_disk("backup", tmp_path / "b")
+    assert (done.code, done.err.count("No space left on device"), str(tmp_path / "b") in done.err) == (
+        Exit.TEMPORARY,
+        1,
+        True,
+    )
+    assert not (tmp_path / "b").exists()
+
+
+def test_where_a_database_finds_no_room_is_told(
+    mailwright: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise apsw.FullError("not an error")
+
+    monkeypatch.setattr(backup, "_copy", full)
+    done = mailwright("backup", tmp_path / "b")
+    assert (done.code, f"{tmp_path / 'b' / 'mail.sqlite'}: No space left" in done.err) == (
+        Exit.TEMPORARY,
+        True,
+    )
+
+
+def test_mail_that_goes_and_comes_while_a_backup_is_made_is_in_it(
+    on_disk: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running server unlinks a message's file within a minute after it is expunged."""
+    copy = backup._copy
+    before = {name: [each[0] for each in box] for name, box in kept(on_disk).items()}
+    (tmp_path / "new.mbox").write_text(f"From a@b Thu Jan  1 00:00:00 1970\n{TEXT.format(n=9)}")
+
+    def meanwhile(source: Path, target: Path) -> None:
+        on_disk("import", "alice@example.org", tmp_path / "new.mbox")
+        copy(source, target)
+        on_disk("account", "remove", "alice@example.org", "--yes")
+        shutil.rmtree(next((on_disk.folder / "blobs").iterdir()))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backup, "_copy", meanwhile)
+        done = on_disk("backup", tmp_path / "b")
+    assert done.code == Exit.OK, done
+    assert on_disk("restore", tmp_path / "b", "--yes").code == Exit.OK
+    before["INBOX"].append("mail 9")
+    assert {name: [each[0] for each in box] for name, box in kept(on_disk).items()} == before
+
+
+@pytest.mark.parametrize("kind", ["maildir", "mbox"])
+def test_an_export_that_finds_no_room_says_so(
+    mailwright: Shell, maildir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    mailwright("import", "alice@example.org", maildir)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(mailfiles, "write_mbox", full)
+    done = mailwright("export", "alice@example.org", tmp_path / "out", "--format", kind)
+    assert (done.code, done.err) == (
+        Exit.TEMPORARY,
+        "mailwright: the disk is full; make room there, and run this again\n",
+    )

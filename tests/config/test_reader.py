@@ -124,6 +124,12 @@ def test_routes_are_sections_in_order() -> None:
         ('[[queue.routes]]\nname = "x"\nhosts = ["a b"]', "m:3: [queue.routes] hosts: 'a b' is not a domain name"),
         ('[[queue.routes]]\nname = "x"\nsenders = ["@a b"]', "m:3: [queue.routes] senders: 'a b' is not a domain"),
         ('[[queue.routes]]\nname = "x"\n[[queue.routes]]\nname = "x"', 'm:3: [[queue.routes]] has "x" twice'),
+        (
+            '[listeners.smtp]\naddresses = ["[::1]:2525"]\n[listeners.imap]\naddresses = ["[::1]:2525"]',
+            "m:4: [listeners.imap] addresses has [::1]:2525 as smtp has; give it another port",
+        ),
+        ('[listeners.imap]\naddresses = ["[::]:25"]', "m:2: [listeners.imap] addresses has [::]:25 as smtp has"),
+        ('[listeners.imap]\naddresses = ["a:1", "a:1"]', "m:2: [listeners.imap] addresses has a:1 twice"),
         ("[limits]\nsmtp_command_line = 0", "m:2: [limits] smtp_command_line must be more than 0"),
         ('[dns]\nservers = ["dns.example:53"]', 'm:2: [dns] servers takes addresses such as "192.0.2.1"'),
         ("[dns]\ntimeout = 0", "m:2: [dns] timeout must be more than 0"),

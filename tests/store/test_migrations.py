@@ -226,3 +226,43 @@ async def test_flags_of_version_13_are_kept(kind: str, place: str, monkeypatch: 
         assert marks[fresh] == Mark(NONE, 0)
         assert len(marks) == (1 if mailbox == 3 else 2)
     await db.close()
+
+
+def many_keywords_of_version_13(tx: Transaction) -> None:
+    """Each message has keywords of its own, which are longer than what an index of PostgreSQL takes."""
+    tx.run(
+        "INSERT INTO mailboxes (account, id, name, uidvalidity, uidnext, modseq) VALUES (1, 1, 'B', 1, 99, 9)"
+    )
+    for uid in range(1, 51):
+        words = " ".join(f"k{hashlib.sha512(bytes([uid, n])).hexdigest()}" for n in range(60))
+        tx.run("INSERT INTO places VALUES (1, 1, ?, 77, 7, 0, ?, 5, 6)", uid, words)
+
+
+async def test_marks_of_many_and_long_keywords(
+    kind: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = await migrated(kind, place, monkeypatch, 13, many_keywords_of_version_13)
+    places = await db.read(reading.read_range, 1, 1)
+    assert len({one.keywords for one in places}) == 50
+    await db.close()
+
+
+async def test_a_mark_is_found_at_once_where_each_message_has_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations = dict(schema._migrations())
+    (marks,) = [text for (number, _), text in migrations.items() if number == 14]
+    older = [one for one in migrations.items() if one[0][0] < 14]
+    monkeypatch.setattr(schema, "_migrations", lambda: iter(older))
+
+    def plan(tx: Transaction) -> str:
+        for statement in schema.statements(marks, "sqlite"):
+            if statement.startswith("UPDATE places SET mark"):
+                return str(tx.all(f"EXPLAIN QUERY PLAN {statement}"))
+            tx.run(statement)
+        raise AssertionError
+
+    db = database("sqlite", str(tmp_path / "mail.db"))
+    await db.start()
+    assert "flags=? AND keywords=?" in await db.write(plan)
+    await db.close()

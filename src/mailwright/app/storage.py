@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.config import Config
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Database
+from mailwright.store.errors import StoreError
 from mailwright.store.notify.api import Notifier
 from mailwright.store.notify.file import FileNotifier
 from mailwright.store.store import Store
 
 if TYPE_CHECKING:
     from mailwright.store.db.advisory import AccountLocks
+
+# A file in the data folder while a backup takes the store's place; it names the backup.
+UNFINISHED: Final = "restore-unfinished"
 
 
 def account_locks(config: Config) -> AccountLocks | None:
@@ -27,8 +31,20 @@ def account_locks(config: Config) -> AccountLocks | None:
     return AccountLocks(config.database)
 
 
+def check_whole(config: Config) -> None:
+    """Raises StoreError when a restore came to no end: a database would be there without its blobs, or none at all."""
+    mark = config.server.data / UNFINISHED
+    if mark.exists():
+        source = mark.read_text("utf-8", errors="replace")
+        raise StoreError(
+            "a restore is under way, or was cut off: the store is neither the old one nor the backup;"
+            f" run `mailwright restore {source}` to its end"
+        )
+
+
 def open_store(config: Config) -> Store:
-    """The store that the configuration names, not started yet."""
+    """The store that the configuration names, not started yet. Raises StoreError when it is not whole."""
+    check_whole(config)
     blobs: BlobStore = (
         DatabaseBlobs() if config.store.blobs == "database" else DiskBlobs(Path(config.store.blobs))
     )

@@ -12,6 +12,7 @@ from mailwright.cli.output import echo_json, say, table
 
 if TYPE_CHECKING:
     from mailwright.config import Config
+    from mailwright.store.db.api import Transaction
 
 
 @click.group()
@@ -32,11 +33,29 @@ def add(config: Config, address: str, targets: tuple[str, ...]) -> None:
       mailwright alias add old@example.org new@elsewhere.example
       mailwright alias add @example.org alice@example.org
     """
-    from mailwright.cli.opening import write
+    from mailwright.cli.opening import read, write
     from mailwright.directory.aliases import add_alias
 
     made = write(config, add_alias, address, list(targets), now=int(time.time()))
     say(f"{made} now stands for {', '.join(targets)}.")
+    for why in read(config, _dead_ends, targets, config.delivery.separator):
+        say(f"But {why}; until that changes, mail for {made} does not get there.", error=True)
+
+
+def _dead_ends(tx: Transaction, targets: tuple[str, ...], separator: str) -> list[str]:
+    """Why mail for those of the targets that are ours reaches nobody."""
+    from mailwright.directory.errors import AccountDisabled, AliasLoop, NoSuchUser, NotLocal
+    from mailwright.directory.resolve import resolve
+
+    found = []
+    for target in targets:
+        try:
+            resolve(tx, target, separator)
+        except NotLocal:
+            pass  # its own server knows
+        except (NoSuchUser, AccountDisabled, AliasLoop) as error:
+            found.append(str(error))
+    return found
 
 
 @alias.command(name="list")

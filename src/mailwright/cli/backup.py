@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -43,26 +44,21 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
 
     Example: mailwright backup /backup/mail-$(date +%F)
     """
+    from mailwright.app.storage import check_whole
+
+    check_whole(config)
+    if config.store.blobs != "database" and target.resolve().is_relative_to(
+        Path(config.store.blobs).resolve()
+    ):
+        fail(f"{target} is in the folder of the messages, which it would copy into itself; name another")
     if target.exists() and any(target.iterdir()):
         fail(f"{target} is not empty; name a new folder")
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        if config.is_postgres:
-            dump_postgres(config.database, target / POSTGRES)
-            checked: dict[str, Any] = {"messages": None}
-        else:
-            copy_sqlite(Path(config.database), target / SQLITE)
-            _copy_files(config, target)
-            checked = verify_sqlite(target / SQLITE, target / "blobs", content=not quick)
+        checked = _fill(config, target, content=not quick)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    if config.is_postgres:
-        _copy_files(config, target)
-    files = {str(path.relative_to(target)): digest(path) for path in files_in(target)}
-    manifest = {"version": __version__, "made_at": datetime.now(UTC).isoformat(), **checked, "files": files}
-    (target / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
-    sync(*target.rglob("*"), target)
     octets = sum(path.stat().st_size for path in files_in(target))
     if as_json:
         echo_json({"target": str(target), "bytes": octets, **checked})
@@ -71,12 +67,36 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
         click.echo(f"Backup in {target}: {messages}{size(octets)}, verified.")
 
 
+def _fill(config: Config, target: Path, *, content: bool) -> dict[str, Any]:
+    """Make the backup in an empty folder, durably; what was verified."""
+    _copy_blobs(config, target)
+    if config.is_postgres:
+        dump_postgres(config.database, target / POSTGRES)
+    else:
+        copy_sqlite(Path(config.database), target / SQLITE)
+    _copy_blobs(config, target)
+    _copy_files(config, target)
+    checked: dict[str, Any] = {"messages": None}
+    if not config.is_postgres:
+        checked = verify_sqlite(target / SQLITE, target / "blobs", content=content)
+    files = {str(path.relative_to(target)): digest(path) for path in files_in(target)}
+    manifest = {"version": __version__, "made_at": datetime.now(UTC).isoformat(), **checked, "files": files}
+    (target / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    sync(*target.rglob("*"), target)
+    return checked
+
+
 def copy_sqlite(source: Path, target: Path) -> None:
     """Copy a database that may be in use; the copy is one snapshot, in one file."""
     if not source.exists():
         fail(f"there is no store at {source}; check [server] data in the configuration")
+    import apsw
+
     with told(source):
-        _copy(source, target)
+        try:
+            _copy(source, target)
+        except apsw.FullError as error:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
     target.chmod(0o600)
 
 
@@ -179,16 +199,51 @@ def _copy_files(config: Config, target: Path) -> None:
     for name in _KEPT:
         path = config.server.data / name
         if path.is_dir():
-            shutil.copytree(path, target / name)
+            copy_folder(path, target / name)
         elif path.exists():
             shutil.copy2(path, target / name)
     if config.dkim.directory is not None and config.dkim_directory.is_dir():
-        shutil.copytree(config.dkim_directory, target / "dkim", dirs_exist_ok=True)
+        copy_folder(config.dkim_directory, target / "dkim")
+
+
+def _copy_blobs(config: Config, target: Path) -> None:
+    """Copy the files of messages that are not there yet; to be called before and after the database is copied.
+
+    A message's file is written before the row that names it, so the second call finds those that came since the
+    first; a running server unlinks it soon after the row is gone, so those that go meanwhile are there by the first.
+    """
     if config.store.blobs != "database":
-        # After the database: a blob is written before the row that names it.
-        (target / "blobs").mkdir()
+        (target / "blobs").mkdir(exist_ok=True)
         if Path(config.store.blobs).exists():
-            shutil.copytree(config.store.blobs, target / "blobs", dirs_exist_ok=True)
+            copy_folder(Path(config.store.blobs), target / "blobs")
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy what is in a folder, but for files that are there already; one that goes meanwhile is left out.
+
+    Raises OSError at the first file that cannot be copied.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copymode(source, target)
+    for entry in sorted(os.scandir(source), key=lambda entry: entry.name):
+        copy = target / entry.name
+        if entry.is_dir():
+            copy_folder(Path(entry.path), copy)
+        elif not copy.exists() or not _looks_like(entry, copy):
+            try:
+                shutil.copy2(entry.path, copy)
+            except FileNotFoundError:
+                copy.unlink(missing_ok=True)
+
+
+def _looks_like(entry: os.DirEntry[str], copy: Path) -> bool:
+    """Whether a file did not change since it was copied: it may have been half written then."""
+    try:
+        now = entry.stat()
+    except FileNotFoundError:
+        return True
+    then = copy.stat()
+    return (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
 
 
 def sync(*paths: Path) -> None:

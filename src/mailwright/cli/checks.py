@@ -49,10 +49,15 @@ def data_folder(config: Config) -> list[Check]:
         remedy = "run this as the user of the server, or give the folder to that user"
         return [Check("data folder", Level.WRONG, f"{folder} cannot be written by this user", remedy)]
     found = []
-    if folder.stat().st_mode & 0o077:
-        found.append(
-            Check("data folder", Level.WARNING, f"{folder} is open to others", f"chmod 700 {folder}")
-        )
+    private = [folder]
+    blobs = Path(config.store.blobs)
+    if config.store.blobs != "database" and blobs.is_dir() and not blobs.is_relative_to(folder):
+        private.append(blobs)
+    for path in private:
+        if path.stat().st_mode & 0o077:
+            found.append(
+                Check("data folder", Level.WARNING, f"{path} is open to others", f"chmod 700 {path}")
+            )
     free = shutil.disk_usage(folder).free
     level = Level.OK if free > _FREE else Level.WARNING
     remedy = "" if free > _FREE else "make room; a full disk stops mail from coming in"
@@ -99,9 +104,14 @@ def certificate(config: Config) -> list[Check]:
 
 def store(config: Config, deep: bool) -> list[Check]:
     """That it opens, its structure is whole, and its counts agree with what is there."""
+    from mailwright.app.storage import check_whole
     from mailwright.cli.opening import read
-    from mailwright.store.errors import StoreError
+    from mailwright.store.errors import StoreBusy, StoreError
 
+    try:
+        check_whole(config)
+    except StoreError as error:
+        return [Check("store", Level.WRONG, str(error), "let the restore end, or run it again")]
     if not config.is_postgres and not Path(config.database).exists():
         remedy = "`mailwright init` or `mailwright domain add` makes it"
         return [Check("store", Level.WARNING, f"there is none yet at {config.database}", remedy)]
@@ -109,7 +119,8 @@ def store(config: Config, deep: bool) -> list[Check]:
     try:
         faults, messages, accounts = read(config, _consistency)
     except StoreError as error:
-        return found or [Check("store", Level.WRONG, str(error), "check the disk; else restore a backup")]
+        remedy = "" if isinstance(error, StoreBusy) else "check the disk; else restore a backup"
+        return found or [Check("store", Level.WRONG, str(error), remedy)]
     for fault in faults:
         found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
     if deep:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+from collections import Counter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from mailwright.store.store import Store
 
 _BATCH: Final = 200
+# Why a file cannot have the name of a mailbox: too long, or it is that of another's folder.
+_NO_NAME: Final = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
 @click.command()
@@ -44,19 +48,22 @@ def export(
     """
     from mailwright.cli.opening import with_store
 
-    written, passed = with_store(config, lambda store: _export_all(store, address, target, kind, mailbox))
+    counts = Counter({"written": 0, "known": 0, "failed": 0})
+    with_store(config, lambda store: _export_all(store, address, target, kind, mailbox, counts))
     if as_json:
-        echo_json({"written": written, "known": passed})
+        echo_json(dict(counts))
     else:
-        click.echo(
-            f"Wrote {counted(written, 'message')} to {target}"
-            + (f"; there already: {passed}." if passed else ".")
-        )
+        text = f"Wrote {counted(counts['written'], 'message')} to {target}"
+        text += f"; there already: {counts['known']}" if counts["known"] else ""
+        text += f"; not written, for the reasons above: {counts['failed']}" if counts["failed"] else ""
+        click.echo(text + ".")
+    if counts["failed"]:
+        raise SystemExit(1)
 
 
 async def _export_all(
-    store: Store, address: str, target: Path, kind: str, names: tuple[str, ...]
-) -> tuple[int, int]:
+    store: Store, address: str, target: Path, kind: str, names: tuple[str, ...], counts: Counter[str]
+) -> None:
     from mailwright.directory.accounts import find_account
     from mailwright.store.mailboxes import list_mailboxes
 
@@ -66,20 +73,27 @@ async def _export_all(
         fail(f"{address} has no mailbox {', '.join(sorted(unknown))}")
     boxes = [box for box in boxes if not names or box.name in names]
     await asyncio.to_thread(target.mkdir, mode=0o700, parents=True, exist_ok=True)
-    written = passed = 0
     with progress() as bars:
         for box in boxes:
             task = bars.add_task(box.name, total=box.messages)
-            put = _maildir(target, box) if kind == "maildir" else _mbox(target, box)
+            try:
+                put = _maildir(target, box) if kind == "maildir" else _mbox(target, box)
+            except OSError as error:
+                if error.errno not in _NO_NAME:
+                    raise
+                counts["failed"] += box.messages
+                click.echo(
+                    f"{box.name}: no file can have its name here: {error.strerror}; rename it", err=True
+                )
+                continue
             after = 0
             while batch := await store.read(_batch, account.id, box.id, after):
                 after = batch[-1][0].uid
                 for place, content in batch:
                     new = await asyncio.to_thread(put, place, content)
-                    written, passed = written + new, passed + (not new)
+                    counts["written" if new else "known"] += 1
                     bars.advance(task)
             await asyncio.to_thread(put, None, b"")
-    return written, passed
 
 
 def _batch(tx: Transaction, account: int, mailbox: int, after: int) -> list[tuple[Place, bytes]]:
@@ -128,7 +142,8 @@ def _maildir(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool
             if lines:
                 (folder / mailfiles.MAILDIR_KEYWORDS).write_text("".join(lines), "utf-8")
             return True
-        name = mailfiles.maildir_name(place.internal_date, box.uidvalidity, place.uid, len(content))
+        text = content.replace(b"\r\n", b"\n")
+        name = mailfiles.maildir_name(place.internal_date, box.uidvalidity, place.uid, text)
         marks = mailfiles.maildir_suffix(place.flags) + mailfiles.maildir_letters(place.keywords, letters)
         final = folder / "cur" / (name + marks)
         if (old := known.get(name)) is not None:
@@ -136,7 +151,7 @@ def _maildir(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool
                 old.rename(final)  # its flags changed
             return False
         temporary = folder / "tmp" / name
-        temporary.write_bytes(content.replace(b"\r\n", b"\n"))
+        temporary.write_bytes(text)
         os.utime(temporary, (place.internal_date, place.internal_date))
         temporary.rename(final)
         return True

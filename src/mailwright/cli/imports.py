@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mailwright.cli.mailfiles import Folder, Found
     from mailwright.config import Config
     from mailwright.store.db.api import Transaction
+    from mailwright.store.errors import TemporaryFailure
     from mailwright.store.store import Store
 
 _AT_ONCE: Final = 32  # messages on their way into the store, so that they share an fsync
@@ -47,11 +48,12 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
     from mailwright.cli.mailfiles import folders
     from mailwright.cli.opening import with_store
 
+    counts: Counter[str] = Counter({"imported": 0, "known": 0, "failed": 0})
     try:
-        found = folders(source, mailbox)
+        found = folders(source, mailbox, lambda why: _fail(counts, why))
     except ValueError as error:
         fail(str(error))
-    counts = with_store(config, lambda store: _import_all(store, address, found))
+    with_store(config, lambda store: _import_all(store, address, found, counts))
     if as_json:
         echo_json(dict(counts))
     else:
@@ -65,17 +67,15 @@ def imports(config: Config, address: str, source: Path, mailbox: str, as_json: b
         raise SystemExit(1)
 
 
-async def _import_all(store: Store, address: str, found: list[Folder]) -> Counter[str]:
+async def _import_all(store: Store, address: str, found: list[Folder], counts: Counter[str]) -> None:
     from mailwright.cli.mailfiles import count
     from mailwright.directory.accounts import find_account
 
     account = await store.read(find_account, address)
-    counts: Counter[str] = Counter({"imported": 0, "known": 0, "failed": 0})
     with progress() as bars:
         for folder in found:
             task = bars.add_task(folder.mailbox, total=await asyncio.to_thread(count, folder))
             await _import_folder(store, account.id, folder, counts, bars, task)
-    return counts
 
 
 async def _import_folder(
@@ -83,33 +83,45 @@ async def _import_folder(
 ) -> None:
     from mailwright.cli.mailfiles import count, read
     from mailwright.store.errors import NotAllowed
+    from mailwright.store.mailboxes import InvalidName
 
     try:
         mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
-    except NotAllowed as error:
-        _fail(counts, f"{folder.path}: {error}", await asyncio.to_thread(count, folder))
+    except (NotAllowed, InvalidName) as error:
+        _fail(counts, f"{folder.path}: {error}; rename it", await asyncio.to_thread(count, folder))
         return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
+    failures: list[TemporaryFailure] = []
     messages = read(folder, lambda why: _fail(counts, why))
-    while (found := await asyncio.to_thread(next, messages, None)) is not None:
+    while not failures and (found := await asyncio.to_thread(next, messages, None)) is not None:
         digest = hashlib.sha256(found.content).digest()[:ALONE]
         bars.advance(task)  # type: ignore[arg-type]
         if digest in known:
             counts["known"] += 1
             continue
         known.add(digest)
-        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, counts)))
+        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, counts, failures)))
         # In order when few, so that UIDs follow the dates; the store's writer keeps the order of the queue anyway.
         if len(running) >= _AT_ONCE:
             _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     if running:
         await asyncio.wait(running)
+    if failures:
+        raise failures[0]
 
 
-async def _import_one(store: Store, account: int, mailbox: int, found: Found, counts: Counter[str]) -> None:
+async def _import_one(
+    store: Store,
+    account: int,
+    mailbox: int,
+    found: Found,
+    counts: Counter[str],
+    failures: list[TemporaryFailure],
+) -> None:
+    """Bring one message in; `failures` hears why none can be kept now, which ends the import."""
     from mailwright.store.arrivals import add
-    from mailwright.store.errors import StoreError
+    from mailwright.store.errors import StoreError, TemporaryFailure
 
     incoming = store.incoming()
     now = int(time.time())
@@ -127,6 +139,8 @@ async def _import_one(store: Store, account: int, mailbox: int, found: Found, co
             internal_date=found.date or now,
         )
         counts["imported"] += 1
+    except TemporaryFailure as error:
+        failures.append(error)
     except StoreError as error:
         _fail(counts, f"{found.where}: {error}")
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import email.utils
+import os
 import re
 import string
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,7 @@ _STATUS_FLAGS: Final = {
     "D": Flag.DELETED,
     "T": Flag.DRAFT,
 }
+_PARTS: Final = ("cur", "new", "tmp")  # of a Maildir
 _DOT: Final = "&AC4-"  # a dot within a level of a mailbox's name
 _FROM: Final = re.compile(rb"From \S.* \d\d:\d\d(?::\d\d)?\b.* \d{4}\b")
 _KEYWORD: Final = re.compile(r"""[^][\s(){%*"\\\x00-\x1f\x7f-\U0010ffff]+""")  # RFC 3501 9: flag-keyword
@@ -56,10 +58,11 @@ class Folder(NamedTuple):
     kind: str  # 'maildir' or 'mbox'
 
 
-def folders(source: Path, mailbox: str) -> list[Folder]:
+def folders(source: Path, mailbox: str, skipped: Callable[[str], None]) -> list[Folder]:
     """What there is to import below `source`: a Maildir (also Maildir++ or nested), an mbox, or a folder of them.
 
-    `mailbox` is what the top stands for. Raises ValueError when there is nothing.
+    `mailbox` is what the top stands for; `skipped` hears what cannot be read, and why. Raises ValueError when there
+    is nothing, OSError when `source` is a file that cannot be read.
     """
     if source.is_file():
         if not _is_mbox(source):
@@ -68,11 +71,18 @@ def folders(source: Path, mailbox: str) -> list[Folder]:
     if not source.is_dir():
         raise ValueError(f"{source} is neither a file nor a folder")
     found = [Folder(mailbox, source, "maildir")] if _is_maildir(source) else []
-    for path in sorted(source.rglob("*")):
-        if path.is_dir() and _is_maildir(path):
-            found.append(Folder(_name(path.relative_to(source), mailbox), path, "maildir"))
-        elif path.is_file() and path.parent.name not in ("cur", "new", "tmp") and _is_mbox(path):
-            found.append(Folder(_name(path.relative_to(source).with_suffix(""), mailbox), path, "mbox"))
+    problems: dict[str, None] = {}
+    for path in sorted(_below(source, problems.setdefault)):
+        try:
+            if path.is_dir() and _is_maildir(path):
+                found.append(Folder(_name(path.relative_to(source), mailbox), path, "maildir"))
+            elif path.is_file() and _is_mbox(path):
+                name = _name(path.relative_to(source).with_suffix(""), mailbox)
+                found.append(Folder(name, path, "mbox"))
+        except OSError as error:
+            problems.setdefault(_unreadable(path, error))
+    for why in problems:
+        skipped(why)
     if not found:
         raise ValueError(f"{source} holds neither a Maildir (folders cur and new) nor mbox files")
     return found
@@ -81,7 +91,7 @@ def folders(source: Path, mailbox: str) -> list[Folder]:
 def count(folder: Folder) -> int:
     """How many messages it holds, about."""
     if folder.kind == "maildir":
-        return sum(1 for _ in _maildir_files(folder.path))
+        return sum(1 for _ in _maildir_files(folder.path, lambda why: None))
     with folder.path.open("rb") as file:
         return sum(1 for _ in _mbox_texts(file))
 
@@ -90,7 +100,7 @@ def read(folder: Folder, skipped: Callable[[str], None]) -> Iterator[Found]:
     """The messages of a folder, in the order in which they came; `skipped` hears which cannot be read, and why."""
     if folder.kind == "maildir":
         letters = maildir_keywords(folder.path)
-        for path in _maildir_files(folder.path):
+        for path in _maildir_files(folder.path, skipped):
             try:
                 status = path.stat()
                 if status.st_size > _LARGEST:
@@ -98,7 +108,7 @@ def read(folder: Folder, skipped: Callable[[str], None]) -> Iterator[Found]:
                     continue
                 content = to_crlf(path.read_bytes())
             except OSError as error:
-                skipped(f"{path}: cannot be read: {error.strerror}")
+                skipped(_unreadable(path, error))
                 continue
             info = path.name if path.parent.name == "cur" else ""
             keywords = _keywords(letters.get(letter, "") for letter in _letters(info))
@@ -147,9 +157,13 @@ def _keywords(words: Iterable[str]) -> str:
     return " ".join(sorted({word for word in words if _KEYWORD.fullmatch(word)})[:MAX_KEYWORDS])
 
 
-def maildir_name(date: int, uidvalidity: int, uid: int, size: int) -> str:
-    """A file name that stays the same for the same message, without its flags."""
-    return f"{date}.V{uidvalidity}U{uid}.mailwright,S={size}"
+def maildir_name(date: int, uidvalidity: int, uid: int, text: bytes) -> str:
+    """A file name that stays the same for the same message, without its flags.
+
+    Dovecot and Courier believe S, the octets of the file, and W, what they are with CRLF line ends.
+    """
+    wire = len(text) + text.count(b"\n") - text.count(b"\r\n")
+    return f"{date}.V{uidvalidity}U{uid}.mailwright,S={len(text)},W={wire}"
 
 
 def maildir_suffix(flags: int) -> str:
@@ -181,7 +195,7 @@ def from_date(line: bytes) -> int | None:
     words = line.decode("ascii", "replace").split()
     for start in range(2, len(words)):
         parsed = email.utils.parsedate_tz(" ".join(words[start:]))
-        if parsed is not None:
+        if parsed is not None and 1 <= parsed[0] <= 9999:
             return calendar.timegm((*parsed[:6], 0, 0, 0)) - (parsed[9] or 0)
     return None
 
@@ -211,19 +225,41 @@ def write_mbox(file: IO[bytes], content: bytes, date: int, flags: int, keywords:
 
 
 def _mbox_texts(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The From_ line and the text of each message."""
+    """The From_ line and the text of each message.
+
+    Where a Content-Length leads to the next From_ line or the end, as in mboxcl2, no line before that is one.
+    """
     lines: list[bytes] = []
-    start, blank = b"", True
+    start, blank, head = b"", True, False
+    place = body_end = 0
     for line in file:
-        if blank and _FROM.match(line):
+        if blank and place >= body_end and _FROM.match(line):
             if start:
                 yield start, _mbox_text(lines)
-            start, lines = line, []
+            start, lines, head = line, [], True
         elif start:
             lines.append(line[1:] if re.match(rb">+From ", line) else line)
+        place += len(line)
         blank = not line.strip(b"\r\n")
+        if head and blank:
+            head = False
+            body_end = _body_end(file, place, lines)
     if start:
         yield start, _mbox_text(lines)
+
+
+def _body_end(file: IO[bytes], place: int, head: list[bytes]) -> int:
+    """Where a body that begins at `place` ends by its Content-Length; `place` when that is not given or wrong."""
+    lengths = [line.partition(b":")[2].strip() for line in head if line[:15].lower() == b"content-length:"]
+    if not lengths or not re.fullmatch(rb"[0-9]{1,12}", lengths[-1]):
+        return place
+    end = place + int(lengths[-1])
+    file.seek(end)
+    after = file.read(1000)
+    whole = bool(after) or file.seek(0, os.SEEK_END) == end
+    file.seek(place)
+    rest = after.lstrip(b"\r\n")
+    return end if whole and (not rest or _FROM.match(rest)) else place
 
 
 def _mbox_text(lines: list[bytes]) -> bytes:
@@ -232,17 +268,47 @@ def _mbox_text(lines: list[bytes]) -> bytes:
     return b"".join(lines)
 
 
-def _maildir_files(path: Path) -> Iterator[Path]:
-    files = [
-        file for part in ("cur", "new") for file in (path / part).glob("*") if not file.name.startswith(".")
-    ]
-    # A link that leads nowhere is a message that was lost, of which the importer shall hear.
-    kept = (file for file in files if file.is_file() or file.is_symlink())
-    yield from sorted(kept, key=lambda file: (file.lstat().st_mtime, file.name))
+def _below(folder: Path, skipped: Callable[[str], object]) -> Iterator[Path]:
+    """All that is below a folder, without the messages of Maildirs."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        skipped(_unreadable(folder, error))
+        return
+    names = {entry.name for entry in entries}
+    for entry in entries:
+        if entry.name in _PARTS and ("cur" in names or {"new", "tmp"} <= names):
+            continue
+        yield Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(Path(entry.path), skipped)
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path}: cannot be read: {error.strerror}"
+
+
+def _maildir_files(path: Path, skipped: Callable[[str], None]) -> Iterator[Path]:
+    """The messages of a Maildir, oldest first; `skipped` hears of folders that cannot be read."""
+    found: list[tuple[float, str, Path]] = []
+    for part in ("cur", "new"):
+        try:
+            with os.scandir(path / part) as entries:
+                # A link that leads nowhere is a message that was lost, of which the importer shall hear.
+                found += [
+                    (entry.stat(follow_symlinks=False).st_mtime, entry.name, Path(entry.path))
+                    for entry in entries
+                    if not entry.name.startswith(".") and (entry.is_symlink() or entry.is_file())
+                ]
+        except FileNotFoundError:
+            pass  # copies often lack folders that were empty
+        except OSError as error:
+            skipped(_unreadable(path / part, error))
+    yield from (file for _, _, file in sorted(found))
 
 
 def _is_maildir(path: Path) -> bool:
-    """Copies often lack folders that were empty."""
+    """Whether it is one; copies often lack folders that were empty."""
     return (path / "cur").is_dir() or ((path / "new").is_dir() and (path / "tmp").is_dir())
 
 

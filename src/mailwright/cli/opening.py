@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -18,16 +19,50 @@ T = TypeVar("T")
 
 @contextlib.asynccontextmanager
 async def open_store(config: Config) -> AsyncIterator[Store]:
-    """The store that the configuration names. Raises TemporaryFailure when it cannot be opened."""
+    """The store that the configuration names. Raises TemporaryFailure when it cannot be opened, StoreError."""
+    import logging
+
     from mailwright.app import storage
 
+    # The error that ends the command says it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = storage.open_store(config)
+    _leave_to_older_server(config)
     await store.start()
     try:
         yield store
     finally:
         await store.close()
+
+
+def _leave_to_older_server(config: Config) -> None:
+    """Raises StoreBusy where this version would change the schema below a running server that knows only the old one.
+
+    Over PostgreSQL nobody can tell which servers run.
+    """
+    import apsw
+
+    from mailwright.cli.running import AlreadyRunning, lock_data
+    from mailwright.store import schema
+    from mailwright.store.errors import StoreBusy
+
+    if config.is_postgres or not Path(config.database).exists():
+        return
+    version: int | None = None
+    with contextlib.suppress(apsw.Error):  # whoever opens it next tells of it
+        connection = apsw.Connection(config.database, flags=apsw.SQLITE_OPEN_READWRITE)
+        version = connection.execute("SELECT max(version) FROM schema_versions").get
+        connection.close()
+    if version is None or version >= schema.newest():
+        return
+    try:
+        with lock_data(config):
+            pass
+    except AlreadyRunning as error:
+        raise StoreBusy(
+            "the server that runs is of an older version; restart it with this one first"
+        ) from error
 
 
 def with_store(config: Config, job: Callable[[Store], Awaitable[T]]) -> T:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, digest, sync, verify_sqlite
+from mailwright.app.storage import UNFINISHED
+from mailwright.cli.backup import MANIFEST, POSTGRES, SQLITE, copy_folder, digest, sync, verify_sqlite
 from mailwright.cli.options import with_config
 from mailwright.cli.output import confirm, fail
 from mailwright.cli.owner import give_to_owner_of
@@ -51,10 +52,9 @@ def restore(config: Config, source: Path, yes: bool) -> None:
             )
         if not config.is_postgres:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
+            _check_version(source / SQLITE)
         if not yes:
             confirm(f"Replace the store by the backup of {manifest['made_at']}?")
-        if config.is_postgres:
-            _replace_postgres(config, source)
         aside = _replace(config, source)
     click.echo(f"Restored {source}." + (f" What was there is in {aside}." if aside else ""))
 
@@ -77,14 +77,59 @@ def _manifest(source: Path) -> dict[str, Any]:
     return manifest
 
 
+def _check_version(path: Path) -> None:
+    """Refuse the store of a newer version before it takes the place of one that can be served."""
+    import apsw
+
+    from mailwright.store import schema
+
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    version = connection.execute("SELECT max(version) FROM schema_versions").get
+    connection.close()
+    if version > schema.newest():
+        fail(
+            f"the backup has schema version {version}, which this version of Mailwright does not know;"
+            " restore it with the newer version that wrote it"
+        )
+
+
 def _replace(config: Config, source: Path) -> Path | None:
-    """Copy the backup beside what is there, then let both change places; where the old files went."""
-    database = Path(config.database)
+    """Copy the backup beside what is there, then let both change places; where the old files went.
+
+    Who opens the store while they change places, or when that came to no end, is refused (`storage.check_whole`).
+    """
+    came = _bring(config, source)
+    mark = config.server.data / UNFINISHED
+    mark.write_text(str(source.absolute()), "utf-8", errors="surrogateescape")
+    give_to_owner_of(config.server.data, mark)
+    sync(mark, mark.parent)
+    if config.is_postgres:
+        try:
+            _replace_postgres(config, source)
+        except SystemExit:
+            for unused in (*came.values(), mark):
+                _remove(unused)
+            raise
+    aside = _change_places(config, came)
+    mark.unlink()
+    sync(mark.parent)
+    return aside
+
+
+def _places(config: Config) -> dict[str, Path]:
+    """Where what has these names in a backup lives; what is not named is in the data folder."""
     places = {"dkim": config.dkim_directory}
     if not config.is_postgres:
+        database = Path(config.database)
         places |= {name: database.with_name(database.name + end) for name, end in _SQLITE_FILES.items()}
     if config.store.blobs != "database":
         places["blobs"] = Path(config.store.blobs)
+    return places
+
+
+def _bring(config: Config, source: Path) -> dict[Path, Path]:
+    """Copy the backup; the copies, by what they shall replace."""
+    places = _places(config)
     came: dict[Path, Path] = {}
     try:
         for path in sorted(source.iterdir()):
@@ -96,8 +141,12 @@ def _replace(config: Config, source: Path) -> Path | None:
         for new in came.values():
             _remove(new)
         raise
-    aside = config.server.data / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    for old in {*places.values(), *came}:
+    return came
+
+
+def _change_places(config: Config, came: dict[Path, Path]) -> Path | None:
+    aside = _new_folder(config.server.data / f"before-restore-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    for old in {*_places(config).values(), *came}:
         if old.exists():
             aside.mkdir(mode=0o700, exist_ok=True)
             shutil.move(old, aside / old.name)
@@ -110,11 +159,20 @@ def _replace(config: Config, source: Path) -> Path | None:
     return aside
 
 
+def _new_folder(path: Path) -> Path:
+    """The path, with a number if there is such a folder: what two restores replace is kept apart."""
+    numbered, number = path, 1
+    while numbered.exists():
+        number += 1
+        numbered = path.with_name(f"{path.name}-{number}")
+    return numbered
+
+
 def _copy(path: Path, target: Path, data: Path) -> None:
     """A file or folder of the backup, durable and owned as the data folder is."""
     _remove(target)
     if path.is_dir():
-        shutil.copytree(path, target)
+        copy_folder(path, target)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)

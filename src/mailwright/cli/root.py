@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -42,6 +43,7 @@ _ERRORS: Final = (
     ("mailwright.tls.certificates", "BadCertificate", Exit.FAILED),
     ("mailwright.base.domain", "InvalidDomain", Exit.FAILED),
 )
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Root(click.Group):
@@ -108,12 +110,17 @@ def _text(error: Exception) -> str:
     """What a person is told of it: of a file its name first, and no number."""
     if isinstance(error, UnicodeEncodeError):
         return "what you gave is not in UTF-8"
+    if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
+        return "the disk is full; make room there, and run this again"  # of a write
     if not isinstance(error, OSError) or error.filename is None or not error.strerror:
         return str(error)
-    remedy = (
-        "; run this as a user who may, such as the server's" if isinstance(error, PermissionError) else ""
-    )
-    return f"cannot use {os.fsdecode(error.filename)}: {error.strerror}{remedy}"
+    name, remedy = error.filename, ""
+    if isinstance(error, PermissionError):
+        remedy = "; run this as a user who may, such as the server's"
+    elif error.errno in _FULL:
+        name = error.filename2 or name  # of a copy, where it was to go
+        remedy = "; make room there, and run this again"
+    return f"cannot use {os.fsdecode(name)}: {error.strerror}{remedy}"
 
 
 def _exit_code(error: Exception) -> Exit | None:
@@ -123,4 +130,6 @@ def _exit_code(error: Exception) -> Exit | None:
             return code
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
         return Exit.USAGE  # octets that are no text, from the command line or standard input
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return Exit.TEMPORARY
     return Exit.FAILED if isinstance(error, OSError) else None

@@ -166,6 +166,7 @@ class _Reader:
         """What single values cannot tell."""
         if config.server.hostname:
             self.domain(config.server.hostname, ("server", "hostname"))
+        self.listeners(config)
         self.addresses(config.server.public_addresses, ("server", "public_addresses"))
         if postmaster := config.server.postmaster:
             local, _, domain = postmaster.rpartition("@")
@@ -207,6 +208,17 @@ class _Reader:
         for name in LIMITS:
             if getattr(config.limits, name) <= 0 and name not in _MAY_BE_ZERO:
                 self.wrong(("limits", name), f"[limits] {name} must be more than 0")
+
+    def listeners(self, config: Config) -> None:
+        """No two listen on one address; port 0 is any that is free."""
+        taken: dict[Address, str] = {}
+        for field in dataclasses.fields(config.listeners):
+            for address in getattr(config.listeners, field.name).addresses:
+                if address.port and address in taken:
+                    where = "twice" if taken[address] == field.name else f"as {taken[address]} has"
+                    text = f"[listeners.{field.name}] addresses has {address} {where}; give it another port"
+                    self.wrong(("listeners", field.name, "addresses"), text)
+                taken[address] = field.name
 
     def way(self, way: Queue | Route, key: Key) -> None:
         """What a route and the queue itself have in common."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mailwright.directory.addresses import normal_address, split
 from mailwright.directory.domains import is_local
-from mailwright.directory.errors import AlreadyExists, NotFound, NotLocal
+from mailwright.directory.errors import AlreadyExists, InvalidAddress, NotFound, NotLocal
 from mailwright.sasl.secret import ScramSecret
 from mailwright.store import acl, changes, mailboxes, messages
 from mailwright.store.db.api import Transaction
@@ -63,7 +63,11 @@ def add_account(
     Raises InvalidAddress, NotLocal when the domain is not ours, AlreadyExists.
     """
     address = normal_address(address)
-    domain = split(address)[1]
+    local, domain = split(address)
+    if local == "*":
+        raise InvalidAddress(
+            f"{address} is the catch-all; `mailwright alias add @{domain} TARGET` says who gets its mail"
+        )
     if not is_local(tx, domain):
         raise NotLocal(
             f"{domain} is not a domain of this server; add it with `mailwright domain add {domain}`"
@@ -147,6 +151,7 @@ def remove_account(tx: Transaction, address: str) -> None:
         "subscriptions",
         "changes",
         "threads",
+        "search_state",
         "credentials",
         "account_state",
     ):
@@ -164,11 +169,13 @@ def set_password(
 ) -> None:
     """Set the main password, or with a name an app password.
 
-    Raises NotFound, and AlreadyExists when there are MAX_APP_PASSWORDS already.
+    Raises NotFound, and AlreadyExists when there are MAX_APP_PASSWORDS others already.
     """
     account = find_account(tx, address)
     if name:
-        row = tx.one("SELECT count(*) FROM credentials WHERE account = ? AND name <> ''", account.id)
+        row = tx.one(
+            "SELECT count(*) FROM credentials WHERE account = ? AND name NOT IN ('', ?)", account.id, name
+        )
         if row is not None and row[0] >= MAX_APP_PASSWORDS:
             raise AlreadyExists(f"{address} has {MAX_APP_PASSWORDS} app passwords already; remove one")
     tx.run(

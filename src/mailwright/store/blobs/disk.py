@@ -55,7 +55,7 @@ class DiskBlobs:
         try:
             for folder in (self._root, path.parent):
                 if not folder.exists():
-                    folder.mkdir(parents=True, exist_ok=True)
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # mail is nobody else's to read
                     _give_to_owner_above(folder)
             with path.open("xb") as file:
                 _give_to_owner_above(path)

@@ -62,6 +62,11 @@ def migrate(tx: Transaction) -> list[str]:
     return ran
 
 
+def newest() -> int:
+    """The version of the schema after all migrations."""
+    return max(number for (number, _), _ in _migrations())
+
+
 def statements(text: str, dialect: str) -> Iterator[str]:
     """The statements of a migration in the words of a dialect; one that begins with `@name` is for that one only."""
     text = re.sub(r"--[^\n]*", "", text)
