@@ -273,6 +273,17 @@ async def test_a_sender_must_belong_to_the_account(house: House) -> None:
     assert await answered(house.room.check_sender(RELAY, path("who@ever.example"), MailParameters())) is None
 
 
+async def test_who_was_refused_is_welcome_at_once_when_the_reason_is_gone(house: House) -> None:
+    assert await house.check("carol@example.org") == replies.NO_SUCH_USER
+    await house.store.write(add_account, "carol@example.org", now=1)
+    assert await house.check("carol@example.org") is None
+    await house.store.write(set_disabled, "carol@example.org", True)
+    house.clock.advance(2)
+    assert await house.check("carol@example.org") == replies.ACCOUNT_DISABLED
+    await house.store.write(set_disabled, "carol@example.org", False)
+    assert await house.check("carol@example.org") is None
+
+
 async def test_reports_come_in_the_senders_language(house: House) -> None:
     info = await alice(house)
     await house.store.write(

@@ -102,6 +102,9 @@ class Router:
     async def _refresh(self, address: str) -> Route:
         asked_at = self._clock.monotonic()
         route = await self._ask(address)
+        if route.refusal is not None:  # a refusal is for good: it must not outlive its reason
+            self._answers.pop(address, None)
+            return route
         self._answers[address] = (asked_at + _FRESH, route)
         self._answers.move_to_end(address)
         if len(self._answers) > _REMEMBERED:
