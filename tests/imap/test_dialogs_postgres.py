@@ -26,6 +26,8 @@ FILES = (
     "notify",
     "qresync",
     "quota",
+    "store",
+    "uidonly",
 )
 CHOSEN = [dialog for dialog in DIALOGS if dialog.name.partition(":")[0] in FILES]
 

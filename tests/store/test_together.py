@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import Literal
 
 import pytest
 from support.accounts import new_account, prepared
 
 from mailwright.directory import accounts
-from mailwright.store import acl, arrivals, mailboxes, messages, metadata, reading
-from mailwright.store.db.api import Database, Transaction
+from mailwright.store import acl, arrivals, mailboxes, messages, metadata, reading, transfer
+from mailwright.store.db.api import Database, Row, Transaction
 from mailwright.store.errors import AlreadyExists
 from mailwright.store.flags import store_flags
 from mailwright.store.model import Flag, Mailbox
@@ -145,3 +146,66 @@ async def test_nothing_is_left_of_an_account(db: Database, account: int) -> None
             return_exceptions=True,
         )
         assert await db.read(rows_of, other) == 0
+
+
+class Owner:
+    """One of several accounts, into whose INBOX the others may copy."""
+
+    def __init__(self, account: int, address: str, box: int) -> None:
+        self.account = account
+        self.address = address
+        self.box = box
+
+    async def act(self, db: Database, rng: random.Random, others: list[Owner], bodies: list[bytes]) -> None:
+        places = await db.read(reading.read_range, self.account, self.box)
+        some = [place.uid for place in places if rng.random() < 0.5]
+        kind = rng.choice(["add", "expunge", "copy", "move"]) if some else "add"
+        if kind == "add":
+            content = await asyncio.to_thread(prepared, db, rng.choice(bodies))
+            await db.write(arrivals.add, self.account, self.box, content, now=NOW)
+        elif kind == "expunge":
+            await db.write(messages.expunge, self.account, self.box, some)
+        else:
+            other = rng.choice(others)
+            name = "INBOX" if other is self else f"Other Users/{other.address}/INBOX"
+            target = await db.read(acl.resolve, self.account, name)
+            put = transfer.copy if kind == "copy" else transfer.move
+            await db.write(put, self.account, self.box, some, target, now=NOW)
+
+
+async def new_owner(db: Database, address: str) -> Owner:
+    account = await db.write(new_account, address)
+    box = await db.read(mailboxes.find_mailbox, account, "INBOX")
+    await db.write(acl.set_rights, account, box.id, acl.ANYONE, "", "lrswite")
+    return Owner(account, address, box.id)
+
+
+def find_strays(tx: Transaction) -> list[tuple[str, list[Row]]]:
+    """What is counted wrongly, or belongs to nothing."""
+    queries = (
+        "SELECT id, refs FROM blobs b WHERE refs <> (SELECT count(*) FROM messages WHERE blob = b.id)",
+        "SELECT id FROM messages m WHERE NOT EXISTS (SELECT 1 FROM blobs WHERE id = m.blob)",
+        "SELECT id FROM messages m WHERE NOT EXISTS (SELECT 1 FROM places WHERE message = m.id)",
+        "SELECT uid FROM places p WHERE NOT EXISTS (SELECT 1 FROM messages WHERE id = p.message)",
+        "SELECT uid FROM places p WHERE NOT EXISTS (SELECT 1 FROM marks WHERE id = p.mark AND mailbox = p.mailbox)",
+    )
+    return [(sql, rows) for sql in queries if (rows := tx.all(sql))]
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_mail_goes_to_and_fro_between_accounts(db: Database, seed: int) -> None:
+    rng = random.Random(seed)
+    owners = [await new_owner(db, f"owner{n}@example.org") for n in range(5)]
+    bodies = [
+        b"Subject: %d\r\n\r\n" % n + rng.randbytes(size).hex().encode()
+        for n, size in enumerate([5, 1500, 45_000])
+    ]
+
+    async def act(owner: Owner) -> None:
+        for _ in range(12):
+            await owner.act(db, rng, owners, bodies)
+
+    await asyncio.gather(*[act(owner) for owner in owners for _ in range(3)])
+    assert await db.read(find_strays) == []
+    for owner in owners:
+        await check(db, owner.account, owner.box)
