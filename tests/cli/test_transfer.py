@@ -572,12 +572,13 @@ def test_mail_that_goes_and_comes_while_a_backup_is_made_is_in_it(
     copy = backup._copy
     before = {name: [each[0] for each in box] for name, box in kept(on_disk).items()}
     (tmp_path / "new.mbox").write_text(f"From a@b Thu Jan  1 00:00:00 1970\n{TEXT.format(n=9)}")
+    old = min((on_disk.folder / "blobs").iterdir())
 
     def meanwhile(source: Path, target: Path) -> None:
         on_disk("import", "alice@example.org", tmp_path / "new.mbox")
         copy(source, target)
         on_disk("account", "remove", "alice@example.org", "--yes")
-        shutil.rmtree(next((on_disk.folder / "blobs").iterdir()))
+        shutil.rmtree(old)
 
     with monkeypatch.context() as patched:
         patched.setattr(backup, "_copy", meanwhile)
