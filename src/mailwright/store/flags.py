@@ -25,7 +25,9 @@ _NEVER: Final = (1 << 62) - 1  # no modseq is higher
 class Changed(NamedTuple):
     """The answer to a change of flags."""
 
-    places: list[Place]  # as they are now, those that were asked for and exist; none where they are MANY
+    places: list[
+        Place
+    ]  # as they are now, those that were asked for and exist; none when it was done by marks
     modseq: int | None  # None when nothing changed
     refused: list[int]  # UIDs changed after `unchanged_since` (RFC 7162 3.1.3)
     found: int  # how many were asked for, exist and were not refused

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
+from mailwright.store.db.postgres import LoneConnection, connect_alone
 from mailwright.store.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -15,21 +16,18 @@ log = logging.getLogger(__name__)
 _NAME: Final = "mailwright locks"  # in pg_stat_activity
 _BASE: Final = 0x706F70 << 40  # 'pop': what these locks are numbered from, apart from the one for migrations
 
-_Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-
 
 class AccountLocks:
     """One holder for each account, whichever process it is in. Nobody waits.
 
     It connects when a lock is first asked for. The locks end with the connection: when a process dies they are free at
     once. When only its connection breaks, the next who asks takes again what is held, as far as nobody else has it.
-    The DSN must lead to the server itself, as for `store.notify.postgres`.
     """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._held: dict[int, AccountLock] = {}
-        self._connection: _Connection | None = None
+        self._connection: LoneConnection | None = None
         self._turn = asyncio.Lock()
 
     async def acquire(self, account: int) -> AccountLock | None:
@@ -85,19 +83,12 @@ class AccountLocks:
 
     async def _try(self, account: int) -> bool:
         if self._connection is None:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._dsn,
-                autocommit=True,
-                fallback_application_name=_NAME,
-                keepalives_idle=30,  # seconds
-                keepalives_interval=10,
-                tcp_user_timeout=30_000,  # milliseconds
-            )
+            self._connection = await connect_alone(self._dsn, _NAME)
             for other in self._held.keys() - {account}:
                 await self._lock(self._connection, other)
         return await self._lock(self._connection, account)
 
-    async def _lock(self, connection: _Connection, account: int) -> bool:
+    async def _lock(self, connection: LoneConnection, account: int) -> bool:
         cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_BASE + account,))
         row = await cursor.fetchone()
         return row is not None and bool(row[0])

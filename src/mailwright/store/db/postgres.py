@@ -1,7 +1,7 @@
 """PostgreSQL through psycopg 3: the same store operations, for any number of processes and machines.
 
-Operations run in worker threads, each on a pooled connection. Writes are serialised per account by the row of
-`account_state` that each of them changes first; what still conflicts is retried.
+Operations run in worker threads, each on a pooled connection. Writes are serialised per account by its row of
+`account_state`, which each of them holds first (`store.changes.hold`); what still conflicts is retried.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
@@ -30,6 +31,23 @@ _RETRIES = 8
 _MIGRATION_LOCK = 0x6D61696C  # 'mail': one process migrates, the others wait
 
 _Connection = psycopg.Connection[Row]
+LoneConnection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+async def connect_alone(dsn: str, name: str) -> LoneConnection:
+    """A connection of its own, outside the pool, for what lives as long as it does; `name` is for pg_stat_activity.
+
+    The DSN must lead to the server itself: a pooler that shares a connection between transactions delivers no
+    notifications, and keeps no locks. A peer that is gone is noticed within a minute. Raises psycopg.Error.
+    """
+    return await psycopg.AsyncConnection.connect(
+        dsn,
+        autocommit=True,
+        fallback_application_name=name,
+        keepalives_idle=30,  # seconds
+        keepalives_interval=10,
+        tcp_user_timeout=30_000,  # milliseconds
+    )
 
 
 @functools.lru_cache(maxsize=1024)

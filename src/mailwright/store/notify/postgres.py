@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
+from mailwright.store.db.postgres import LoneConnection, connect_alone
 from mailwright.store.notify.api import Subscriber
 from mailwright.store.notify.local import LocalNotifier
 
@@ -28,14 +29,11 @@ _RETRY_MOST: Final = 30.0
 _FAREWELL: Final = 5.0  # seconds that the last notifications have when the server stops
 _NAME: Final = "mailwright notify"  # in pg_stat_activity
 
-_Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-
 
 class PostgresNotifier:
     """As `LocalNotifier`, and what other processes publish on the same database is told too.
 
-    It connects when something is first published or subscribed to. The DSN must lead to the server itself: a pooler
-    that shares a connection between transactions delivers no notifications.
+    It connects when something is first published or subscribed to.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -44,7 +42,7 @@ class PostgresNotifier:
         self._waiting: dict[int, int] = {}
         self._sending: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
-        self._sender: _Connection | None = None
+        self._sender: LoneConnection | None = None
         self._ours = 0  # the server's process behind the connection that sends
 
     def subscribe(self, account: int, subscriber: Subscriber) -> Callable[[], None]:
@@ -79,7 +77,7 @@ class PostgresNotifier:
         while self._waiting:
             try:
                 if self._sender is None:
-                    self._sender = await self._connect()
+                    self._sender = await connect_alone(self._dsn, _NAME)
                     self._ours = self._sender.info.backend_pid
                 await self._send_waiting(self._sender)
                 retry = 0.0
@@ -92,7 +90,7 @@ class PostgresNotifier:
                 await asyncio.sleep(retry)
                 retry = min(2 * retry or _RETRY, _RETRY_MOST)
 
-    async def _send_waiting(self, connection: _Connection) -> None:
+    async def _send_waiting(self, connection: LoneConnection) -> None:
         batch, self._waiting = self._waiting, {}
         try:
             await connection.execute(
@@ -109,7 +107,7 @@ class PostgresNotifier:
         retry = _RETRY
         while True:
             try:
-                async with await self._connect() as connection:
+                async with await connect_alone(self._dsn, _NAME) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
                     await self._catch_up(connection)
                     retry = _RETRY
@@ -122,7 +120,7 @@ class PostgresNotifier:
             await asyncio.sleep(retry)
             retry = min(2 * retry, _RETRY_MOST)
 
-    async def _catch_up(self, connection: _Connection) -> None:
+    async def _catch_up(self, connection: LoneConnection) -> None:
         """Tell what may have happened while nobody listened."""
         subjects = self._local.subjects()
         cursor = await connection.execute(
@@ -139,16 +137,6 @@ class PostgresNotifier:
             return
         for account, modseq in _unpack(notification.payload):
             self._local.publish(account, modseq)
-
-    async def _connect(self) -> _Connection:
-        return await psycopg.AsyncConnection.connect(
-            self._dsn,
-            autocommit=True,
-            fallback_application_name=_NAME,
-            keepalives_idle=30,  # seconds
-            keepalives_interval=10,
-            tcp_user_timeout=30_000,  # milliseconds
-        )
 
 
 def _pack(changed: dict[int, int]) -> Iterator[str]:
