@@ -338,3 +338,39 @@ async def test_opening_the_newest_page_does_not_load_the_mailbox(home: Home) -> 
     assert not view.missing_number(1)
     stream.lose()
     await running
+
+
+async def test_small_responses_go_out_with_the_tagged_line(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, session = home.connect()
+    await stream.line()
+    small, large = b"Subject: small\r\n\r\n.", b"Subject: large\r\n\r\n" + b"x" * 100_000
+    for content in (small, small, large):
+        stream.feed(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(content), content))
+        await reply(stream, b"a")
+    stream.feed(b"b SELECT INBOX\r\n")
+    await reply(stream, b"b")
+    written: list[bytes] = []
+    write = stream.write
+
+    def note(data: bytes) -> None:
+        written.append(bytes(data))
+        write(data)
+
+    async def fetch(numbers: bytes) -> None:
+        written.clear()
+        stream.feed(b"c FETCH %b BODY.PEEK[]\r\n" % numbers)
+        async with asyncio.timeout(10):
+            while not (written and written[-1].endswith(b"c OK FETCH completed\r\n")):
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(stream, "write", note)
+    await fetch(b"1:2")
+    (together,) = written
+    assert together.count(small) == 2
+    await fetch(b"1:3")
+    assert written[-1] == b"c OK FETCH completed\r\n"  # the large one did not wait for it
+    assert large in b"".join(written[:-1])
+    stream.lose()
+    await session
