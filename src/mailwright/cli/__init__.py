@@ -7,8 +7,11 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
+    import gc
     import io
     import sys
+
+    gc.set_threshold(20_000, 20, 20)  # what a command loads stays: to look for garbage in it takes longer
 
     from mailwright.cli.root import root
 

@@ -79,10 +79,9 @@ async def _serve(config: Config, on_ready: Callable[[App], Awaitable[None]]) -> 
 
 
 def _quiet_collector() -> None:
-    """What is loaded stays: the collector need not look at it again, nor look after every few messages."""
+    """What is loaded stays: the collector need not look at it again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
 
 
 def _raise_file_limit() -> None:

@@ -6,8 +6,6 @@ from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Final
 
-import chardet
-
 GUESS_OCTETS: Final = 4096  # what a guess looks at
 
 # What the world means by a name: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
@@ -131,6 +129,8 @@ def guess(data: bytes) -> str:
     sample = data[:GUESS_OCTETS]
     if looks_gb18030(sample):
         return data.decode("gb18030", "replace")
+    import chardet  # takes longer to load than all of `message`, and most mail never needs it
+
     try:
         found = chardet.detect(sample)["encoding"]
     except Exception:  # a guess may not fail a message

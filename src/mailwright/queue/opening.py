@@ -6,9 +6,6 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from python_socks import ProxyError
-from python_socks.async_.asyncio import Proxy
-
 from mailwright.base.clock import Clock
 from mailwright.mailauth.tlsrpt import results as tlsrpt
 from mailwright.mailauth.tlsrpt.results import AppliedPolicy, SessionResult
@@ -102,11 +99,10 @@ class Network:
             self._tls_reports.note(applied, SessionResult(applied, failure))
 
     async def open_stream(self, route: Route, address: str, port: int) -> StreamProtocol:
-        """Raises OSError, TimeoutError, ProxyError."""
+        """Raises OSError, TimeoutError."""
         proxy = route.proxy or self.settings.proxy
         if proxy:
-            made = Proxy.from_url(proxy)
-            sock = await made.connect(dest_host=address, dest_port=port, timeout=CONNECT_TIMEOUT)
+            sock = await _connect_through(proxy, address, port)
             return await stream.connect(address, port, timeout=CONNECT_TIMEOUT, sock=sock)
         sources = [s for s in route.sources or self.settings.sources if (":" in s) == (":" in address)]
         self._turn += 1
@@ -142,7 +138,7 @@ class Opener:
         place = self._place
         try:
             opened = await self._network.open_stream(self._route, place.address, place.port)
-        except (OSError, TimeoutError, ProxyError) as error:
+        except (OSError, TimeoutError) as error:
             self._network.avoid(place.address, place.port)
             text = f"cannot connect to port {place.port}: {_why(error)}"
             raise Unreachable(self._result(Outcome.DEFERRED, "connect", "4.4.1", text)) from error
@@ -248,6 +244,18 @@ def steps(security: Security) -> list[Security]:
 
 def unsafe(text: str, host: Host, security: Security) -> Result:
     return Result(Outcome.DEFERRED, "tls", "4.7.5", f"{text} (policy: {security.label})", host=host.name)
+
+
+async def _connect_through(proxy: str, address: str, port: int) -> object:
+    """A socket that leads to the address by a SOCKS proxy. Raises OSError, TimeoutError."""
+    from python_socks import ProxyError  # few have a proxy, and all wait while this is loaded
+    from python_socks.async_.asyncio import Proxy
+
+    try:
+        made = Proxy.from_url(proxy)
+        return await made.connect(dest_host=address, dest_port=port, timeout=CONNECT_TIMEOUT)
+    except ProxyError as error:
+        raise OSError(str(error)) from error
 
 
 def _why(error: Exception) -> str:
