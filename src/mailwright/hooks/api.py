@@ -13,7 +13,7 @@ MAX_VALUE: Final = 900  # octets of a field's value: a line has 998 (RFC 5322 2.
 MAX_FLAG: Final = 100  # characters
 
 _NAME: Final = re.compile(r"[!-9;-~]{1,76}")  # RFC 5322 2.2
-_FLAG: Final = re.compile(r'[^\x00-\x20\x7f-\U0010ffff(){%*"\\\]]+')
+_FLAG: Final = re.compile(r"[!#$&'+-\[^-z|}~]+")  # RFC 3501 9: flag-keyword
 _SYSTEM: Final = ("\\seen", "\\answered", "\\flagged", "\\deleted", "\\draft")
 
 

@@ -261,13 +261,15 @@ def _phrase(words: list[bytes]) -> bytes:
 
 
 _ATEXT: Final = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-_UATEXT: Final = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
+# These too have all that is not ASCII: large classes take long to compile.
+_UATEXT: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
+_ULABEL: Final = r"[^\x00-,./:-@\[-`{-\x7f]+"
 _LOCAL: Final = re.compile(rf'{_ATEXT}(?:\.{_ATEXT})*|"(?:[ !#-\[\]-~]|\\[ -~])*"')
-_ULOCAL: Final = re.compile(rf'{_UATEXT}(?:\.{_UATEXT})*|"(?:[ !#-\[\]-~\x80-\U0010ffff]|\\[ -~])*"')
+_ULOCAL: Final = re.compile(rf'{_UATEXT}(?:\.{_UATEXT})*|"(?:[^\x00-\x1f"\\\x7f]|\\[ -~])*"')
 _DOMAIN: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
-_UDOMAIN: Final = re.compile(r"[A-Za-z0-9\x80-\U0010ffff-]+(?:\.[A-Za-z0-9\x80-\U0010ffff-]+)*")
+_UDOMAIN: Final = re.compile(rf"{_ULABEL}(?:\.{_ULABEL})*")
 _V4: Final = re.compile(r"\[(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\]")
 _V6: Final = re.compile(r"\[IPv6:[0-9A-Fa-f:.]{2,45}\]", re.IGNORECASE)
 _GENERAL: Final = re.compile(r"\[[A-Za-z0-9-]*[A-Za-z0-9]:[!-Z^-~]{1,200}\]")

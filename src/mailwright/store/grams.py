@@ -7,6 +7,8 @@ the text decides.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 _MAX_TOKENS: Final = 40_000  # of one message; one with more is a candidate always
@@ -15,9 +17,7 @@ _MAX_QUERY: Final = 40  # tokens of a needle that are asked for; more do not mak
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 
 # Scripts written without spaces, or where a word is a character or two: CJK, kana, hangul, bopomofo.
-_DENSE: Final = re.compile(
-    "[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
+_DENSE: Final = "[\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
 
 
 def squeeze(folded: str) -> str:
@@ -37,10 +37,11 @@ def query(folded: str) -> tuple[list[str], list[str]] | None:
     text = squeeze(folded)
     if not text.strip("_"):
         return None
+    dense = _is_dense()
     tokens: set[str] = set()
     prefixes: set[str] = set()
     for at in range(len(text)):
-        width = 2 if _DENSE.match(text[at]) else 3
+        width = 2 if dense(text[at]) else 3
         token = text[at : at + width]
         (tokens if len(token) == width else prefixes).add(token)
     if tokens:
@@ -48,8 +49,14 @@ def query(folded: str) -> tuple[list[str], list[str]] | None:
     return [], [max(prefixes, key=len)]
 
 
+@cache
+def _is_dense() -> Callable[[str], object]:
+    """Whether a character is of these scripts; compiled when it is needed, since that takes long."""
+    return re.compile(_DENSE).match
+
+
 def _mixed(text: str) -> set[str]:
-    dense = _DENSE.match
+    dense = _is_dense()
     return {text[at : at + 2] if dense(text[at]) else text[at : at + 3] for at in range(len(text) - 2)}
 
 

@@ -25,10 +25,9 @@ _BRACKETED: Final = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>')
 _UNBRACKETED: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"<> ])+')
 _ROUTE: Final = re.compile(r"(?:@[^@,:]*,?)+:")
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*)"')
-_LOCAL: Final = re.compile(rf"[{_ATEXT}.\u0080-\U0010ffff]+")
-_DOT_STRING: Final = re.compile(
-    rf"[{_ATEXT}\u0080-\U0010ffff]+(?:\.[{_ATEXT}\u0080-\U0010ffff]+)*",
-)
+# atext and all that is not ASCII (RFC 6531 3.3), as what is left out: large classes take long to compile.
+_LOCAL: Final = re.compile(r'[^\x00-\x20"(),:;<>@\[\\\]\x7f]+')
+_DOT_STRING: Final = re.compile(r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+(?:\.[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+)*')
 _ESCAPED: Final = re.compile(r"\\(.)")
 _SPECIAL: Final = re.compile(r'(["\\])')
 
