@@ -144,7 +144,8 @@ class Runner:
         path = shutil.which(program)
         if path is None:
             pytest.skip(f"{program} is missing; on Debian: apt install {package}")
-        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm"}
+        environment = {"HOME": str(self.home), "USER": "me", "LANG": "C.UTF-8", "TERM": "xterm"}
+        environment["PATH"] = os.environ["PATH"]
         done = subprocess.run(
             [path, *arguments], input=stdin, capture_output=True, env=environment, timeout=60, check=False
         )

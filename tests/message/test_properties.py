@@ -8,6 +8,7 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.mime.text import MIMEText
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from message.invariants import check
@@ -59,6 +60,21 @@ def test_any_lines(lines: list[tuple[str, str]]) -> None:
 def test_any_octets(source: bytes) -> None:
     check(source)
     check(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" + source + b"\n--b\n" + source)
+
+
+FIELDS = (
+    *(b"Content-" + name for name in (b"Type", b"Disposition", b"Transfer-Encoding", b"Language")),
+    *(b"Content-" + name for name in (b"ID", b"Description", b"Location", b"MD5")),
+    *(b"From", b"To", b"Subject", b"Date", b"Message-ID", b"In-Reply-To", b"References"),
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@given(st.one_of(st.binary(max_size=40), st.text(max_size=20).map(lambda text: text.encode("gb18030"))))
+@settings(max_examples=40, deadline=None)
+def test_any_octets_in_a_field(field: bytes, value: bytes) -> None:
+    check(field + b": " + value + b"\n\nx\n")
+    check(field + b": \xb8\xbd\xbc\xfe; x=" + value + b"\n\nx\n")
 
 
 @given(

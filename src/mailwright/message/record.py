@@ -33,7 +33,7 @@ def to_record(parsed: ParsedMessage) -> bytes:
             len(part.children),
             "" if part.encoding == "7bit" else part.encoding,
             _flat(part.raw_params),
-            part.disposition,
+            _raw(part.disposition),
             _flat(part.raw_disposition_params),
             _raw(part.content_id),
             _raw(part.description),

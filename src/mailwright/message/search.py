@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from mailwright.message.address import parse_addresses
@@ -38,7 +39,7 @@ class SearchText(NamedTuple):
     cc: str
     bcc: str
     subject: str
-    headers: list[tuple[str, str]]  # each top-level field: lower-case name, decoded value
+    headers: list[tuple[str, str]]  # lower-case name and decoded value; "": a part's MIME header
     body: str  # the text parts and office documents, those of attached messages too, one after the other
     pdfs: list[Attached]  # whose text somebody else must read
 
@@ -55,6 +56,7 @@ def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: i
         room -= len(value)
         if room <= 0:
             break
+    headers += [("", text) for text in _of_parts(parsed, source, room)]
     get = parsed.fields.get
     return SearchText(
         decode_header(get(b"from", b"")),
@@ -74,6 +76,24 @@ def _field_text(name: bytes, raw: bytes) -> str:
     if b"(" not in raw or name not in _WITH_ADDRESSES:
         return text
     return " ".join([text, *[spec for one in parse_addresses(raw) if (spec := one.addr_spec) not in text]])
+
+
+def _of_parts(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> Iterator[str]:
+    """The MIME headers below the message's own, with the decoded names of files: TEXT finds them (RFC 9051 6.4.4)."""
+    inner = {id(parsed.root)}  # those that are searched as a header, or as body
+    for part in parsed.root.walk():
+        if room <= 0:
+            break
+        if part.type == "message":
+            inner.update(id(child) for child in part.children)
+        text = ""
+        if id(part) not in inner:
+            text = decode_header(source[part.header_start : min(part.body_start, part.header_start + room)])
+        if (name := part.filename) not in text:
+            text = f"{text} {name[:room]}"
+        room -= len(text)
+        if text:
+            yield text
 
 
 def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:

@@ -35,8 +35,12 @@ class Flags(NamedTuple):
 
 
 def parse_flag_list(lexer: Lexer) -> Flags:
-    """`(\\Seen $Forwarded)`. Raises BadSyntax for `\\Recent` and unknown system flags."""
+    """`(\\Seen $Forwarded)`. Raises BadSyntax for `\\Recent` and unknown system flags.
+
+    Spaces beside the parentheses are forgiven: a migration out of Dovecot (`doveadm backup`) sends `( $Forwarded)`.
+    """
     lexer.expect(40)
+    lexer.spaces()
     if lexer.accept(41):
         return Flags()
     found = parse_flags(lexer)
@@ -54,10 +58,7 @@ def parse_flags(lexer: Lexer) -> Flags:
         else:
             keyword = parse_keyword(lexer)
             keywords.setdefault(keyword.lower(), keyword)
-        if lexer.peek() != 32:
-            break
-        lexer.space()
-        if lexer.at_end():
+        if not lexer.spaces() or lexer.at_end() or lexer.peek() == 41:
             break
     if len(keywords) > MAX_KEYWORDS:
         raise BadSyntax(f"At most {MAX_KEYWORDS} keywords in one command", "NO", "LIMIT")

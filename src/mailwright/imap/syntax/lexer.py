@@ -64,10 +64,16 @@ class Lexer:
         if not self.accept(32):
             raise BadSyntax("Missing argument" if self.at_end() else f"expected a space {self.where()}")
 
-    def end(self) -> None:
-        """Nothing may follow. Trailing spaces are forgiven: several clients send one."""
+    def spaces(self) -> bool:
+        """Step over spaces; whether there were any."""
+        start = self.pos
         while self.accept(32):
             pass
+        return self.pos > start
+
+    def end(self) -> None:
+        """Nothing may follow. Trailing spaces are forgiven: several clients send one."""
+        self.spaces()
         if self.pos < len(self.text):
             raise BadSyntax(f"unexpected text {self.where()}")
 
