@@ -15,7 +15,9 @@ from app.running import ALICE, PASSWORD, Running, Talk, running
 from mailwright.app.storage import account_locks
 from mailwright.cli.opening import write
 from mailwright.directory.accounts import set_disabled
+from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.advisory import AccountLocks
+from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed
 from mailwright.store.metadata import Annotation, write_server
 
@@ -139,6 +141,20 @@ async def test_who_waits_for_news_is_told_when_the_store_answers_again(
     assert await notify.line() == '* METADATA "" /shared/comment'
     idle.say("DONE")
     assert (await idle.until("c ")).startswith("c OK")
+
+
+async def test_all_files_are_not_listed_every_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def look(self: DiskBlobs, tx: Transaction, before: int) -> int:
+        looked.append(before)
+        return 0
+
+    monkeypatch.setattr(DiskBlobs, "unlink_orphans", look)
+    async with running(tmp_path, blobs=str(tmp_path / "blobs")) as server:
+        for _ in range(3):
+            await server.app._sweep()
+        assert len(looked) == 1
 
 
 # POP3 (RFC 1939 3): one session at a time for each maildrop, whichever process it comes to
