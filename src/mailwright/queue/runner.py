@@ -337,12 +337,14 @@ class Runner:
 
     def _forget(self, lost: Collection[tuple[int, int]]) -> None:
         """Do not try these recipients (message, n); the planner finds out when their turn comes."""
+        if not lost:
+            return
         forgotten = 0
-        for key, (lane, message, recipients) in list(self._claimed.items()) if lost else ():
-            left = tuple(recipient for recipient in recipients if (message.id, recipient.n) not in lost)
-            forgotten += len(recipients) - len(left)
+        for key, item in list(self._claimed.items()):
+            left = tuple(one for one in item.recipients if (item.message.id, one.n) not in lost)
+            forgotten += len(item.recipients) - len(left)
             if left:
-                self._claimed[key] = Claimed(lane, message, left)
+                self._claimed[key] = item._replace(recipients=left)
             else:
                 del self._claimed[key]
         if forgotten:
