@@ -90,7 +90,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, database: str = "") -> AsyncIterator[Running]:
+async def running(folder: Path, database: str = "", blobs: str = "database") -> AsyncIterator[Running]:
     """A server that runs while the block does; alice is there if nobody was before."""
     ports = {name: free_port() for name in ("imap", "pop3", "submission")}
     listeners = {name: Listener((Address("127.0.0.1", port),)) for name, port in ports.items()}
@@ -98,7 +98,7 @@ async def running(folder: Path, database: str = "") -> AsyncIterator[Running]:
     config = dataclasses.replace(
         Config(),
         server=Server(hostname="mail.example.org", data=folder),
-        store=Store(database=database),
+        store=Store(database=database, blobs=blobs),
         listeners=Listeners(**listeners, **off),
         auth=Auth(allow_plaintext_without_tls=True),
         dkim=DKIM(enabled=False),

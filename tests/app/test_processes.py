@@ -15,7 +15,11 @@ from app.running import ALICE, PASSWORD, Running, Talk, running
 from mailwright.app.storage import account_locks
 from mailwright.cli.opening import write
 from mailwright.directory.accounts import set_disabled
+from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.advisory import AccountLocks
+from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreFailed
+from mailwright.store.metadata import Annotation, write_server
 
 Pair = tuple[Running, Running]
 
@@ -108,6 +112,49 @@ async def test_what_happened_while_the_line_was_cut_is_told_afterwards(pair: Pai
     there.say("c APPEND INBOX {10+}\r\nSubject: y")
     await there.until("c OK")
     assert await here.until("* 2 EXISTS")
+
+
+@pytest.mark.parametrize("pair", ["postgres"], indirect=True)
+async def test_who_waits_for_news_is_told_when_the_store_answers_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    idle, notify, there = await pair[0].imap(), await pair[0].imap(), await pair[1].imap()
+    idle.say("b SELECT INBOX\r\nc IDLE")
+    await idle.until("+")
+    notify.say("b NOTIFY SET (personal (MessageNew MessageExpunge ServerMetadataChange))")
+    await notify.until("b OK")
+    asked = asyncio.Event()
+
+    async def fail(*_: object, **__: object) -> object:
+        asked.set()
+        raise StoreFailed("the database server does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pair[0].app.store.db, "read", fail)
+        there.say("b APPEND INBOX {10+}\r\nSubject: x")
+        await there.until("b OK")
+        await asked.wait()
+        await pair[1].app.store.write(write_server, [Annotation("/shared/comment", b"hello")])
+        await asyncio.sleep(0.2)
+    assert await idle.line() == "* 1 EXISTS"
+    assert (await notify.line()).startswith("* STATUS INBOX (MESSAGES 1")
+    assert await notify.line() == '* METADATA "" /shared/comment'
+    idle.say("DONE")
+    assert (await idle.until("c ")).startswith("c OK")
+
+
+async def test_all_files_are_not_listed_every_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def look(self: DiskBlobs, tx: Transaction, before: int) -> int:
+        looked.append(before)
+        return 0
+
+    monkeypatch.setattr(DiskBlobs, "unlink_orphans", look)
+    async with running(tmp_path, blobs=str(tmp_path / "blobs")) as server:
+        for _ in range(3):
+            await server.app._sweep()
+        assert len(looked) == 1
 
 
 # POP3 (RFC 1939 3): one session at a time for each maildrop, whichever process it comes to

@@ -146,11 +146,20 @@ class Client(MemoryStream):
 
 
 class Player:
-    """Plays the clients' lines and compares the server's. `clients` holds them by number."""
+    """Plays the clients' lines and compares the server's. `clients` holds them by number.
+
+    Who speaks after another waits for `pause` seconds.
+    """
 
     def __init__(
-        self, dialog: Dialog, clients: dict[int, Client], values: dict[str, str] | None = None
+        self,
+        dialog: Dialog,
+        clients: dict[int, Client],
+        values: dict[str, str] | None = None,
+        pause: float = 0.0,
     ) -> None:
+        self.pause = pause
+        self.last = 1  # the client that spoke last
         self.dialog = dialog
         self.clients = clients
         self.values: dict[str, str] = dict(values or {})
@@ -160,6 +169,9 @@ class Player:
         index = 0
         while index < len(turns):
             turn = turns[index]
+            if self.pause and turn.client != self.last:
+                await asyncio.sleep(self.pause)
+            self.last = turn.client
             if turn.speaker == "C":
                 self._expect_nothing_unread(turn)
                 await self._say(turn, turns[index + 1] if index + 1 < len(turns) else None)

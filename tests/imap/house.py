@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from mailwright.store.metadata import Annotation, write_server
 from mailwright.store.store import Store
 
 NOW = 1_767_600_000  # 2026-01-05 08:00 UTC
+_ON_ITS_WAY = 0.05  # seconds until news of one process are in another
 _numbers = itertools.count(1)
 
 
@@ -73,8 +74,10 @@ def sample(number: int) -> bytes:
 class House:
     """What one dialog needs: fresh accounts in a store that others use too."""
 
-    def __init__(self, store: Store, dialog: Dialog) -> None:
+    def __init__(self, store: Store, dialog: Dialog, others: Sequence[Store] = ()) -> None:
+        """With `others` the second client comes to another process, and so on."""
         self.store = store
+        self.stores = (store, *others)
         self.dialog = dialog
         self.accounts: dict[str, int] = {}
         self.addresses: dict[str, str] = {}
@@ -123,14 +126,14 @@ class House:
         await self.store.write(add, account, target.id, await incoming.finish(), now=NOW - 86400, **options)
         incoming.close()
 
-    def service(self) -> Service:
+    def service(self, store: Store) -> Service:
         words = {setting.words[0]: setting.words[1:] for setting in self.dialog.settings}
         limits = Limits()
         for setting in self.dialog.settings:
             if setting.words[0] == "limit":
                 limits = replace(limits, **{setting.words[1]: int(setting.words[2])})
         return Service(
-            self.store,
+            store,
             Directory(self.accounts),
             ManualClock(NOW),
             hostname="mail.example.org",
@@ -143,14 +146,14 @@ class House:
     async def play(self, bytewise: bool) -> None:
         """Play the dialog with as many clients as speak in it."""
         await self.prepare()
-        service = self.service()
+        services = [self.service(store) for store in self.stores]
         words = {setting.words[0] for setting in self.dialog.settings}
         users = {int(s.words[1]): s.words[2] for s in self.dialog.settings if s.words[0] == "user"}
         clients: dict[int, Client] = {}
         sessions = []
         for number in sorted({turn.client for turn in self.dialog.turns}):
             client = clients[number] = Client(bytewise, None if "plain" in words else TLS)
-            session = Session(client, service)
+            session = Session(client, services[(number - 1) % len(services)])
             if "fresh" not in words:
                 name = users.get(number, "alice")
                 session.log_in(Account(self.accounts[name], f"{name}@example.org"))
@@ -163,7 +166,7 @@ class House:
                 while not (await client.response()).startswith("x OK"):
                     pass
         try:
-            await Player(self.dialog, clients, self.values).play()
+            await Player(self.dialog, clients, self.values, _ON_ITS_WAY if self.stores[1:] else 0.0).play()
         finally:
             for client in clients.values():
                 client.lose()

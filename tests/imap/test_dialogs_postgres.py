@@ -32,14 +32,37 @@ FILES = (
 CHOSEN = [dialog for dialog in DIALOGS if dialog.name.partition(":")[0] in FILES]
 
 
+# Each process knows for itself what is \\Recent, and the keywords that its sessions met.
+OF_ONE_PROCESS = {
+    "news: another client's new message",
+    "news: new messages while an expunge is held back",
+    "news: only one session has a message as \\Recent",
+    "qresync: a client that comes back is told what it missed",
+    "replace: two clients replace the same message",
+    "store: FLAGS names the keywords in use, for who comes later too",
+}
+APART = [
+    dialog
+    for dialog in DIALOGS
+    if any(turn.client > 1 for turn in dialog.turns) and dialog.name not in OF_ONE_PROCESS
+]
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+async def stores(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Store, Store]]:
     with PostgresServer() as server:
-        async with open_postgres_store(server.new_database(), tmp_path_factory.mktemp("imap")) as opened:
-            yield opened
+        dsn, folder = server.new_database(), tmp_path_factory.mktemp("imap")
+        async with open_postgres_store(dsn, folder) as one, open_postgres_store(dsn, folder) as two:
+            yield one, two
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("dialog", CHOSEN, ids=[dialog.name for dialog in CHOSEN])
-async def test_dialog(store: Store, dialog: Dialog) -> None:
-    await House(store, dialog).play(bytewise=False)
+async def test_dialog(stores: tuple[Store, Store], dialog: Dialog) -> None:
+    await House(stores[0], dialog).play(bytewise=False)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("dialog", APART, ids=[dialog.name for dialog in APART])
+async def test_dialog_of_clients_on_two_processes(stores: tuple[Store, Store], dialog: Dialog) -> None:
+    await House(stores[0], dialog, stores[1:]).play(bytewise=False)

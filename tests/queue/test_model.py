@@ -131,7 +131,8 @@ async def test_leases_are_extended_and_given_back(db: Database) -> None:
     def run(tx: Transaction) -> None:
         queued = enqueue(tx, NOW, "bob@b.example", "dave@d.example")
         claim_all(tx, NOW, lease=60)
-        model.extend_leases(tx, "me", [(queued, 0), (queued, 1)], NOW + 500)
+        assert not model.extend_leases(tx, "me", [(queued, 0), (queued, 1)], NOW + 500)
+        assert model.extend_leases(tx, "other", [(queued, 0)], NOW + 900) == {(queued, 0)}
         assert not claim_all(tx, NOW + 400)
         number = claim_all(tx, NOW + 501)[0].message.id
         assert model.release_leases(tx, "me", NOW + 502, [(number, 0)]) == 1

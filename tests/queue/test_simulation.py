@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import pytest
 from support.queues import enqueue
@@ -15,10 +17,14 @@ from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.model import Notice, Rules
 from mailwright.queue.planner import Limits
 from mailwright.queue.reports import Reports
-from mailwright.queue.runner import LEASE
+from mailwright.queue.runner import LEASE, Runner
 from mailwright.queue.schedule import DAY, HOUR
 from mailwright.queue.values import Outcome
+from mailwright.store.db import postgres
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreFailed
+
+T = TypeVar("T")
 
 RULES = Rules(breaker=BreakerLimits(strangers_per_hour=0, failures_per_hour=0))
 LIMITS = Limits(connections=60, per_destination=8, per_account=20, ready=600)
@@ -241,6 +247,107 @@ def test_chores_that_take_long_let_no_lease_end() -> None:
     assert db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
     assert world.again == []
     assert set(world.taken.values()) == {1}
+
+
+# To four destinations, until a process has noticed that it is cut off.
+ON_ITS_WAY = 2 * 4 * LIMITS.per_destination
+
+
+class Reach:
+    """One process's way to a store that others use too; while it is `cut`, nothing gets there."""
+
+    dialect = postgres.DIALECT
+
+    def __init__(self, db: InlineDatabase) -> None:
+        self.db = db
+        self.cut = False
+
+    async def write(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        await self._go()
+        return await self.db.write(operation, *args, **kwargs)
+
+    async def read(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        await self._go()
+        return await self.db.read(operation, *args, **kwargs)
+
+    async def _go(self) -> None:
+        if self.cut:
+            await asyncio.sleep(10.0)  # as long as a connection is waited for
+            raise StoreFailed("the database server does not answer")
+
+
+class Pair:
+    """Two runners on one store that are busy, `main` in their midst, and a day for the rest."""
+
+    def __init__(self) -> None:
+        self.world, self.db = World(9), InlineDatabase()
+        self.reaches = [Reach(self.db), Reach(self.db)]
+        for n in range(4):
+            self.world.peers[f"d{n}.example"] = Peer(seconds=20.0)
+        self.queued = 0
+
+    async def main(self, outage: Callable[[list[Runner]], Coroutine[Any, Any, None]]) -> None:
+        runners = [new_runner(reach, self.world, RULES, LIMITS) for reach in self.reaches]
+        for runner in runners:
+            await runner.start()
+        self.queued = len(fill(self.db, self.world, 1000, 4, START))
+        for runner in runners:
+            runner.wake()
+        await asyncio.sleep(100.0)
+        assert 0 < len(self.world.taken) < self.queued // 2
+        await outage(runners)
+        await asyncio.sleep(DAY)
+        for runner in runners:
+            await runner.stop()
+
+    def sent_twice(self) -> int:
+        assert self.db.tx.one("SELECT COUNT(*) FROM queue_recipients") == (0,)
+        assert len(self.world.taken) == self.queued
+        return sum(self.world.taken.values()) - self.queued
+
+
+@pytest.mark.parametrize("seconds", [60.0, 11 * 60.0, 20 * 60.0, 3 * HOUR])
+def test_a_store_that_nobody_reaches_for_a_while_has_nothing_sent_twice(seconds: float) -> None:
+    pair = Pair()
+
+    async def outage(runners: list[Runner]) -> None:
+        for reach in pair.reaches:
+            reach.cut = True
+        await asyncio.sleep(seconds)
+        for reach in pair.reaches:
+            reach.cut = False
+
+    run(lambda: pair.main(outage))
+    assert pair.sent_twice() == 0
+
+
+def test_who_is_started_again_meanwhile_sends_twice_only_what_was_on_its_way() -> None:
+    pair = Pair()
+
+    async def outage(runners: list[Runner]) -> None:
+        for reach in pair.reaches:
+            reach.cut = True
+        await asyncio.sleep(20 * 60.0)
+        await runners[0].stop()
+        for reach in pair.reaches:
+            reach.cut = False
+        runners[0] = new_runner(pair.reaches[0], pair.world, RULES, LIMITS)
+        await runners[0].start()
+
+    run(lambda: pair.main(outage))
+    assert pair.sent_twice() <= ON_ITS_WAY
+
+
+def test_who_alone_does_not_reach_the_store_sends_nothing_that_others_send() -> None:
+    pair = Pair()
+
+    async def outage(runners: list[Runner]) -> None:
+        pair.reaches[0].cut = True
+        await asyncio.sleep(HOUR)
+        pair.reaches[0].cut = False
+
+    run(lambda: pair.main(outage))
+    assert pair.sent_twice() <= ON_ITS_WAY
 
 
 def test_a_clock_set_forward_has_nothing_tried_that_is_being_tried() -> None:

@@ -176,6 +176,28 @@ async def test_what_is_not_ours_is_passed_over(
     assert "is not ours" in caplog.text
 
 
+async def test_a_server_that_was_started_again_gives_anothers_connection_the_number_of_ours(
+    pair: tuple[PostgresNotifier, PostgresNotifier], dsn: str
+) -> None:
+    here, there = pair
+    ears = Ears()
+    await connected(here, there, ears)
+    here._ours = there._ours
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'mailwright notify' AND pid <> %s",
+            (there._ours,),
+        )
+    here.subscribe(5, ears)
+    for n in range(100):
+        there.publish(5, n)
+        await asyncio.sleep(0.05)
+        if 5 in ears.heard:
+            break
+    assert 5 in ears.heard
+
+
 async def test_a_server_that_is_not_there_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     notifier, ears = PostgresNotifier("postgresql://127.0.0.1:1/nothing"), Ears()
     notifier.subscribe(1, ears)

@@ -34,6 +34,14 @@ class PostgresServer:
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def stop(self) -> None:
+        """Break off what it does; its databases stay, for `start`."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.ensure_postgres_running()
+
     def new_database(self) -> str:
         """The DSN of an empty database."""
         name = f"mail{next(self._numbers)}"

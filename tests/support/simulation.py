@@ -213,7 +213,7 @@ class ScriptedCarrier:
 
 
 def new_runner(
-    db: InlineDatabase,
+    db: object,
     world: World,
     rules: Rules,
     limits: Limits,

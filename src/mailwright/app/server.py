@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 _GRACE = 5.0  # seconds that sessions have to end
 _CHORES = 60.0  # seconds between two rounds of housekeeping
+_ORPHANS = (
+    3600.0  # seconds between two looks for files without a row, each of which lists all files and all rows
+)
 _UPLOADS_KEPT = 86_400  # seconds after which an unfinished upload is removed
 
 _SMTP_REFUSALS = Refusals(replies.OVERLOADED.to_bytes(), replies.SHUTTING_DOWN.to_bytes())
@@ -80,6 +83,7 @@ class App:
         self.outbound: Outbound | None = None
         self._maildrop_locks = account_locks(config)
         self._tasks: list[asyncio.Task[None]] = []
+        self._orphans_at = self.clock.monotonic()  # when files without a row are looked for
 
     async def start(self) -> None:
         """Open the store and listen. Raises OSError, StoreError, BadCertificate."""
@@ -310,5 +314,6 @@ class App:
     async def _sweep(self) -> None:
         before = int(self.clock.now()) - _UPLOADS_KEPT
         await self.store.write(self.store.blobs.sweep, before)
-        if isinstance(self.store.blobs, DiskBlobs):
+        if isinstance(self.store.blobs, DiskBlobs) and self.clock.monotonic() >= self._orphans_at:
+            self._orphans_at = self.clock.monotonic() + _ORPHANS
             await self.store.read(self.store.blobs.unlink_orphans, before)

@@ -12,7 +12,8 @@ _WINDOW = 500  # UIDs
 class Recents:
     """The lowest UID of each mailbox that is recent to the next session that asks.
 
-    Kept in memory: after a restart, what arrived since then is recent.
+    Kept in memory: after a restart, what arrived since then is recent. Each process on one database knows its own
+    sessions, so there a message is recent once in each (RFC 3501 2.3.2: in doubt it is).
     """
 
     __slots__ = ("_next", "_started")

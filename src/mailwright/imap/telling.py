@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap.news import tell_news
 from mailwright.imap.search.context import tell_contexts
 from mailwright.imap.watch import tell_watched
+from mailwright.store.errors import TemporaryFailure
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
+
+_AGAIN: Final = 2.0  # seconds until the store is asked again for what it could not tell a client that waits
 
 
 async def tell(session: Session, *, expunge: bool, read: bool = False, always: bool = False) -> None:
@@ -28,8 +32,29 @@ async def tell(session: Session, *, expunge: bool, read: bool = False, always: b
         await tell_watched(session)
 
 
+async def tell_idle(session: Session, *, read: bool) -> bool:
+    """Tell a client that idles; whether to `read` the next time, as the store could not be asked now."""
+    try:
+        await tell(session, expunge=True, read=read)
+    except TemporaryFailure:
+        _come_back(session)
+        return read
+    return False
+
+
 async def tell_at_once(session: Session) -> None:
     """Tell a client that waits in no command, as NOTIFY asked for."""
+    try:
+        await _tell_at_once(session)
+    except TemporaryFailure:
+        _come_back(session)
+
+
+def _come_back(session: Session) -> None:
+    asyncio.get_running_loop().call_later(_AGAIN, session.stream.wake)
+
+
+async def _tell_at_once(session: Session) -> None:
     watch = session.watching
     if watch is None or not watch.asked:
         return

@@ -15,6 +15,7 @@ from mailwright.imap.syntax.sequence import to_ranges
 from mailwright.imap.view import Key
 from mailwright.imap.watched import Happened, Known, Question, Sight, Start, read_happened, read_start
 from mailwright.store import acl
+from mailwright.store.errors import TemporaryFailure
 from mailwright.store.model import Mailbox
 from mailwright.store.notify.api import SERVER
 
@@ -122,6 +123,11 @@ class Watch:
         own, self.own = self.own, set()
         return Question(self.account, dict(self._modseqs), own, self.shared, stale, self.tells_server, limit)
 
+    def ask_again(self, question: Question) -> None:
+        """The store did not answer."""
+        self._stale |= question.stale
+        self.own |= question.own
+
     def take(self, found: Happened) -> None:
         """The client is told of this."""
         for owner, modseq in found.modseqs.items():
@@ -216,7 +222,11 @@ async def tell_watched(session: Session) -> None:
     """Tell of what happened outside the selected mailbox."""
     while (watch := session.watching) is not None and watch.has_news:
         question = watch.question(session.service.limits.imap_notifications)
-        found = await session.service.store.read(read_happened, question)
+        try:
+            found = await session.service.store.read(read_happened, question)
+        except TemporaryFailure:
+            watch.ask_again(question)
+            raise
         if found.overflow:
             await begin_watch(session, ())  # as if it had said NOTIFY NONE
             text = "Too much happened at once; you are told of nothing more until NOTIFY SET"

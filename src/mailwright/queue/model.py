@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -132,12 +132,16 @@ def _read_small(tx: Transaction, blob: int) -> bytes | None:
         return None  # one damaged message must not stop the others: its attempt will tell
 
 
-def extend_leases(tx: Transaction, owner: str, leases: Iterable[tuple[int, int]], until: float) -> None:
-    """Keep what `owner` holds of these recipients (message, n) for longer."""
+def extend_leases(
+    tx: Transaction, owner: str, leases: Collection[tuple[int, int]], until: float
+) -> set[tuple[int, int]]:
+    """Keep what `owner` holds of these recipients (message, n) for longer; those that it holds no longer."""
     tx.many(
         "UPDATE queue_recipients SET due_at = ? WHERE message = ? AND n = ? AND owner = ?",
         [(until, message, n, owner) for message, n in leases],
     )
+    held = tx.all("SELECT message, n FROM queue_recipients WHERE owner = ? AND owner <> ''", owner)
+    return set(leases).difference((int(message), int(n)) for message, n in held)
 
 
 def end_leases(tx: Transaction, now: float) -> int:

@@ -51,7 +51,7 @@ class Recorder:
         self._stopping = False
         self._found = asyncio.Event()
         self.findings: list[Finding] = []
-        self.room = asyncio.Event()  # no more findings wait than may
+        self.room = asyncio.Event()  # the store takes findings, and no more of them wait than may
         self.room.set()
 
     def add(self, claimed: Claimed, attempt: Attempt) -> None:
@@ -101,6 +101,7 @@ class Recorder:
             if not batch:
                 continue
             if not await self._record(batch):
+                self.room.clear()  # what would be sent now might be sent again
                 await asyncio.sleep(_PAUSE)
                 continue
             if any(r.notify or result.outcome not in _QUIET for f in batch for r, result, _ in f.results):

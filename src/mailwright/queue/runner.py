@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
 from mailwright.base.clock import Clock
@@ -83,6 +83,7 @@ class Runner:
 
     async def start(self) -> None:
         """Take back what an earlier process of ours left leased, and begin."""
+        self._swept_at = self._extended_at = self._clock.now()
         if self._db.dialect.name == "sqlite":  # the file has one process only
             await self._db.write(model.release_all_leases, self._clock.now())
         self._tasks = [
@@ -162,6 +163,7 @@ class Runner:
             except TemporaryFailure as error:
                 log.warning("the queue waits for the store: %s", error)
                 wait = _PAUSE
+                self._swept_at = self._clock.now()  # others keep up their leases before we end any
             except Exception:
                 log.exception("the queue met an unexpected error and goes on")
                 wait = _PAUSE
@@ -194,6 +196,12 @@ class Runner:
             return
         await self._extend_leases()
         self._extended_at = now
+
+    async def _hold(self) -> None:
+        """Wait while what is claimed may be another's: the store is out of reach, so leases end."""
+        while self._clock.now() - self._extended_at >= LEASE:
+            self._woken.set()
+            await asyncio.sleep(_PAUSE)
 
     async def _claim(self) -> int:
         """Claim what fits in memory; how many messages."""
@@ -252,7 +260,11 @@ class Runner:
                     self._woken.set()
                 if not self._recorder.room.is_set():
                     await self._recorder.room.wait()
-                goes_on = await self._deliver(carrier, work, ahead)
+                await self._hold()
+                if work.key in self._claimed:
+                    goes_on = await self._deliver(carrier, work, ahead)
+                else:  # its lease has ended
+                    planner.done(work, reached=False)
         finally:
             if ahead is not None and ahead.key in self._claimed:
                 planner.put_back(ahead)
@@ -267,7 +279,7 @@ class Runner:
         began = self._clock.monotonic()
         reached = False
         try:
-            attempt = await carrier.deliver(claimed, None if ahead is None else self._claimed[ahead.key])
+            attempt = await carrier.deliver(claimed, None if ahead is None else self._claimed.get(ahead.key))
             reached = attempt.reached
         finally:
             del self._busy[work.key]
@@ -283,7 +295,8 @@ class Runner:
         """Nobody answers there: what is claimed goes back, and waits until the rest is over."""
         now = self._clock.now()
         until = self.planner.failed(destination, now, self._rules.schedule)
-        waiting = [self._claimed.pop(work.key) for work in self.planner.drop(destination)]
+        dropped = [work.key for work in self.planner.drop(destination)]
+        waiting = [self._claimed.pop(key) for key in dropped if key in self._claimed]
         leases = [(item.message.id, recipient.n) for item in waiting for recipient in item.recipients]
         if leases or until is not None:
             with contextlib.suppress(TemporaryFailure):  # the leases end by themselves
@@ -311,7 +324,7 @@ class Runner:
                 log.exception("the queue's housekeeping failed; it will be tried again")
 
     async def _extend_leases(self) -> None:
-        """Keep up what we know of; what we have lost sight of is taken back by the sweep."""
+        """Keep up what we know of, and forget what is another's by now; what we do not know of the sweep takes back."""
         messages: list[Claimed | Finding] = [
             *self._claimed.values(),
             *self._busy.values(),
@@ -319,7 +332,23 @@ class Runner:
         ]
         leases = [(item.message.id, recipient.n) for item in messages for recipient in item.recipients]
         if leases:
-            await self._db.write(model.extend_leases, self._owner, leases, self._clock.now() + LEASE)
+            lost = await self._db.write(model.extend_leases, self._owner, leases, self._clock.now() + LEASE)
+            self._forget(lost)
+
+    def _forget(self, lost: Collection[tuple[int, int]]) -> None:
+        """Do not try these recipients (message, n); the planner finds out when their turn comes."""
+        if not lost:
+            return
+        forgotten = 0
+        for key, item in list(self._claimed.items()):
+            left = tuple(one for one in item.recipients if (item.message.id, one.n) not in lost)
+            forgotten += len(item.recipients) - len(left)
+            if left:
+                self._claimed[key] = item._replace(recipients=left)
+            else:
+                del self._claimed[key]
+        if forgotten:
+            log.warning("the leases of %d recipients have ended; they are claimed anew", forgotten)
 
     async def _purge(self) -> None:
         now = self._clock.now()

@@ -7,7 +7,7 @@ import logging
 from mailwright.smtp import replies
 from mailwright.smtp.api import Envelope, IncomingMessage, Mailroom, Recipient, SessionInfo
 from mailwright.smtp.replies import Reply
-from mailwright.store.errors import StoreFull
+from mailwright.store.errors import StoreFull, TemporaryFailure
 
 log = logging.getLogger("mailwright.smtp")
 
@@ -87,5 +87,8 @@ def failure_reply(error: Exception) -> Reply:
     if isinstance(error, StoreFull):
         log.error("the store is full: %s", error)
         return replies.STORAGE_FULL
+    if isinstance(error, TemporaryFailure):
+        log.warning("a message is put off: %s", error)
+        return replies.STORE_BUSY
     log.error("a message could not be taken", exc_info=error)
     return replies.LOCAL_ERROR

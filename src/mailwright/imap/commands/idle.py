@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mailwright.imap import responses
 from mailwright.imap.connection import Closed, Command, Line
 from mailwright.imap.reply import Bad, Reply
-from mailwright.imap.telling import tell
+from mailwright.imap.telling import tell_idle
 
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
@@ -18,9 +18,9 @@ async def run(session: Session, command: Command) -> Reply:
     session.connection.expect_line()
     session.idle = True
     try:
-        await tell(session, expunge=True, read=True)
+        read = await tell_idle(session, read=True)
         while (event := await session.poll_event()) is None:
-            await tell(session, expunge=True)
+            read = await tell_idle(session, read=read)
     finally:
         session.idle = False
     if isinstance(event, Line) and event.text.strip().upper() == b"DONE":

@@ -7,6 +7,7 @@ Operations run in worker threads, each on a pooled connection. Writes are serial
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import random
@@ -34,20 +35,40 @@ _Connection = psycopg.Connection[Row]
 LoneConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
+# A server that is gone without a word, with its machine, is noticed within a minute; and so are we, by the server: it
+# gives to others what we held.
+_KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_KEEPALIVE_THERE = (
+    b"SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
+    b" SET tcp_user_timeout = 30000"
+)
+
+
 async def connect_alone(dsn: str, name: str) -> LoneConnection:
     """A connection of its own, outside the pool, for what lives as long as it does; `name` is for pg_stat_activity.
 
     The DSN must lead to the server itself: a pooler that shares a connection between transactions delivers no
-    notifications, and keeps no locks. A peer that is gone is noticed within a minute. Raises psycopg.Error.
+    notifications, and keeps no locks. Raises psycopg.Error.
     """
-    return await psycopg.AsyncConnection.connect(
-        dsn,
-        autocommit=True,
-        fallback_application_name=name,
-        keepalives_idle=30,  # seconds
-        keepalives_interval=10,
-        tcp_user_timeout=30_000,  # milliseconds
+    connection = await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, fallback_application_name=name, **_KEEPALIVE
     )
+    try:
+        await connection.execute(_KEEPALIVE_THERE)
+    except BaseException:
+        connection.pgconn.finish()
+        raise
+    return connection
+
+
+def _configure(connection: _Connection) -> None:
+    connection.execute(_KEEPALIVE_THERE)
+    connection.commit()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -117,7 +138,14 @@ class PostgresDatabase:
         self._dsn = dsn
         self._workers = ThreadPoolExecutor(connections, thread_name_prefix="store")
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
-            dsn, min_size=1, max_size=connections, timeout=wait, open=False, kwargs={"autocommit": False}
+            dsn,
+            min_size=1,
+            max_size=connections,
+            timeout=wait,
+            reconnect_timeout=wait,  # then whoever asks next has it tried at once, instead of ever more seldom
+            configure=_configure,
+            open=False,
+            kwargs={"autocommit": False, **_KEEPALIVE},
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -160,11 +188,11 @@ class PostgresDatabase:
         """`write` for a worker thread: it blocks until the operation is durable."""
 
         def attempt() -> tuple[T, dict[int, int]]:
-            with self._pool.connection() as connection:
+            with self._pool.connection() as connection, _before_commit(connection):
                 tx = PostgresTransaction(connection, self.blobs)
                 return operation(tx, *args, **kwargs), tx.announced
 
-        result, announced = _with_retries(attempt)
+        result, announced = self._with_retries(attempt)
         self._publish(announced)
         return result
 
@@ -172,11 +200,27 @@ class PostgresDatabase:
         """`read` for a thread: it blocks."""
 
         def attempt() -> T:
-            with self._pool.connection() as connection:
+            with self._pool.connection() as connection, _before_commit(connection):
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 return operation(PostgresTransaction(connection, self.blobs), *args, **kwargs)
 
-        return _with_retries(attempt)
+        return self._with_retries(attempt)
+
+    def _with_retries(self, attempt: Callable[[], T]) -> T:
+        for tries in range(_RETRIES):
+            try:
+                return attempt()
+            except (pg.SerializationFailure, pg.DeadlockDetected) as error:
+                if tries == _RETRIES - 1:
+                    raise StoreBusy(f"other writers hold the same rows ({error}); try again") from error
+                time.sleep(random.uniform(0, 0.005 * 2**tries))  # noqa: S311 - spreads retries, no secret
+            except _Lost as lost:
+                if tries == _RETRIES - 1:
+                    raise _as_store_error(lost.cause) from lost.cause
+                self._pool.check()  # others that wait there broke with it, perhaps
+            except (psycopg.Error, PoolTimeout) as error:
+                raise _as_store_error(error) from error
+        raise AssertionError("unreachable")
 
     def _open(self) -> None:
         try:
@@ -198,22 +242,34 @@ class PostgresDatabase:
                 self._loop.call_soon_threadsafe(self._on_change, account, modseq)
 
 
-def _with_retries(attempt: Callable[[], T]) -> T:
-    for tries in range(_RETRIES):
-        try:
-            return attempt()
-        except (pg.SerializationFailure, pg.DeadlockDetected) as error:
-            if tries == _RETRIES - 1:
-                raise StoreBusy(f"other writers hold the same rows ({error}); try again") from error
-            time.sleep(random.uniform(0, 0.005 * 2**tries))  # noqa: S311 - spreads retries, no secret
-        except (psycopg.Error, PoolTimeout) as error:
-            raise _as_store_error(error) from error
-    raise AssertionError("unreachable")
+class _Lost(Exception):
+    """A connection broke before anything was committed, as all do when the database server is started again."""
+
+    def __init__(self, cause: psycopg.Error) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@contextlib.contextmanager
+def _before_commit(connection: _Connection) -> Iterator[None]:
+    """Raises _Lost when the connection breaks within the block."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if connection.broken:
+            raise _Lost(error) from error
+        raise
 
 
 def _as_store_error(error: Exception) -> Exception:
     if isinstance(error, (pg.DiskFull, pg.OutOfMemory)):
         return StoreFull(f"the database server is full ({error}); free some space there")
+    if isinstance(error, pg.ReadOnlySqlTransaction):
+        return StoreFailed(
+            f"the database server takes no writes ({error}); see that its DSN leads to the primary"
+        )
+    if isinstance(error, psycopg.InternalError):
+        return StoreFailed(f"the database server met an error of its own ({error}); its log says more")
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)):
         return StoreFailed(f"the database server does not answer ({error}); check that it runs and its DSN")
     return error

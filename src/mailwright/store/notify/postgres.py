@@ -78,7 +78,7 @@ class PostgresNotifier:
             try:
                 if self._sender is None:
                     self._sender = await connect_alone(self._dsn, _NAME)
-                    self._ours = self._sender.info.backend_pid
+                self._ours = self._sender.info.backend_pid
                 await self._send_waiting(self._sender)
                 retry = 0.0
                 await asyncio.sleep(_PAUSE)
@@ -108,6 +108,7 @@ class PostgresNotifier:
         while True:
             try:
                 async with await connect_alone(self._dsn, _NAME) as connection:
+                    self._ours = 0  # a server that was started again may have given that number to another's
                     await connection.execute(f"LISTEN {CHANNEL}".encode())
                     await self._catch_up(connection)
                     retry = _RETRY

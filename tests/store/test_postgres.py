@@ -1,0 +1,135 @@
+"""What becomes of operations when PostgreSQL goes away, comes back, or takes no writes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from support.accounts import new_account
+from support.postgres import PostgresServer
+
+from mailwright.store import mailboxes
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.api import Transaction
+from mailwright.store.db.postgres import PostgresDatabase
+from mailwright.store.errors import StoreFailed, TemporaryFailure
+
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def dsn(server: PostgresServer) -> str:
+    return server.new_database()
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[PostgresDatabase]:
+    database = PostgresDatabase(dsn, DatabaseBlobs(), wait=1.0)
+    await database.start()
+    yield database
+    await database.close()
+
+
+def ask(dsn: str, sql: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
+async def crowd(db: PostgresDatabase) -> None:
+    """Have all connections of the pool opened."""
+    await asyncio.gather(*(db.read(lambda tx: tx.one("SELECT pg_sleep(0.2)")) for _ in range(8)))
+
+
+async def test_who_comes_when_all_connections_were_cut_notices_nothing(
+    db: PostgresDatabase, dsn: str
+) -> None:
+    account = await db.write(new_account, "alice@example.org")
+    await crowd(db)
+    ask(dsn, CUT)
+    assert await db.write(mailboxes.create_mailbox, account, "Work")
+    assert {box.name for box in await db.read(mailboxes.list_mailboxes, account)} >= {"INBOX", "Work"}
+
+
+async def test_a_write_that_is_cut_is_done_once(db: PostgresDatabase, dsn: str) -> None:
+    tries = 0
+
+    def cut_once(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        tx.run("INSERT INTO settings (name, value) VALUES ('count', ?)", b"%d" % tries)
+        if tries == 1:
+            ask(dsn, CUT)
+        tx.one("SELECT 1")
+
+    await db.write(cut_once)
+    assert await db.read(lambda tx: tx.all("SELECT value FROM settings WHERE name = 'count'")) == [(b"2",)]
+
+
+async def test_a_commit_of_which_nobody_knows_is_not_tried_again(db: PostgresDatabase, dsn: str) -> None:
+    tries = 0
+
+    def cut_before_commit(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        tx.run("INSERT INTO settings (name, value) VALUES ('count', ?)", b"%d" % tries)
+        ask(dsn, CUT)
+
+    with pytest.raises(StoreFailed):
+        await db.write(cut_before_commit)
+    assert tries == 1
+
+
+async def test_a_server_that_takes_no_writes_is_a_temporary_failure(db: PostgresDatabase, dsn: str) -> None:
+    name = dsn.partition("?")[0].rpartition("/")[2]
+    ask(dsn, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    ask(dsn, CUT)
+    with pytest.raises(TemporaryFailure, match="primary"):
+        await db.write(new_account, "alice@example.org")
+    ask(dsn, f'BEGIN READ WRITE; ALTER DATABASE "{name}" RESET default_transaction_read_only; COMMIT')
+    ask(dsn, CUT)
+    assert await db.write(new_account, "alice@example.org")
+
+
+async def test_a_server_that_is_back_is_found_at_once(server: PostgresServer, db: PostgresDatabase) -> None:
+    server.stop()
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        with pytest.raises(StoreFailed):
+            await db.read(lambda tx: tx.one("SELECT 1"))
+    server.start()
+    began = time.monotonic()
+    while True:
+        try:
+            await db.read(lambda tx: tx.one("SELECT 1"))
+            break
+        except StoreFailed:
+            assert time.monotonic() < began + 1.5
+    assert time.monotonic() < began + 1.5
+
+
+async def test_who_is_gone_without_a_word_is_noticed_on_both_sides(db: PostgresDatabase) -> None:
+    def settings(tx: Transaction) -> list[str]:
+        return [
+            str(value)
+            for (value,) in tx.all(
+                "SELECT reset_val FROM pg_settings WHERE name LIKE 'tcp_%' AND source = 'session' ORDER BY name"
+            )
+        ]
+
+    assert len(await db.read(settings)) == 4
+    with db._pool.connection() as connection:
+        options = connection.info.get_parameters()
+    assert options["tcp_user_timeout"] == "30000"
+    assert options["keepalives_idle"] == "30"
