@@ -122,6 +122,8 @@ def test_forward_paths(line: str, path: Path) -> None:
         ("RCPT TO:<>", 553, "5.1.3"),
         ("RCPT TO:<bob>", 553, "5.1.3"),
         ("RCPT TO:<bob@exa_mple.->", 553, "5.1.3"),
+        ("RCPT TO:<bob@example.org->", 553, "5.1.3"),
+        ("RCPT TO:<bob@mail.example-.org>", 553, "5.1.3"),
         ("RCPT TO:<bob@ü\u2028.example>", 553, "5.1.3"),
         ("RCPT FROM:<bob@example.org>", 501, "5.5.4"),
         ("RCPT", 501, "5.5.4"),

@@ -12,8 +12,8 @@ from mailwright.imap.syntax.sort import Criterion
 from mailwright.message.header import decode_header
 
 _STRING: Final = rb'(?:NIL|"(?:[^"\\]|\\.)*+")'
-_LIST: Final = rb"(?:NIL|\((?:\(%b %b %b %b\))++\))" % ((_STRING,) * 4)
-_FIRST: Final = rb"(?:NIL|\(\((%b) %b (%b) (%b)\)(?:\(%b %b %b %b\))*+\))" % ((_STRING,) * 8)
+_LIST: Final = rb"(?:NIL|\((?:\(%b %b %b %b\))+\))" % ((_STRING,) * 4)
+_FIRST: Final = rb"(?:NIL|\(\((%b) %b (%b) (%b)\)(?:\(%b %b %b %b\))*\))" % ((_STRING,) * 8)
 _FROM: Final = re.compile(rb"\(%b %b %b" % (_STRING, _STRING, _FIRST))
 _TO: Final = re.compile(rb"\(%b %b %b %b %b %b" % (_STRING, _STRING, _LIST, _LIST, _LIST, _FIRST))
 _ESCAPE: Final = re.compile(rb"\\(.)")

@@ -8,7 +8,7 @@ from typing import Final
 MAX_SUBJECT: Final = 2048  # characters that are looked at
 
 _BLOB: Final = re.compile(r"\[[^\[\]]*\] *")
-_LEADERS: Final = re.compile(r"(?:(?:\[[^\[\]]*\] *)*+(?:re|fwd?) *(?:\[[^\[\]]*\] *)?:| )+", re.IGNORECASE)
+_LEADERS: Final = re.compile(r"(?:(?:\[[^\[\]]*+\] *+)*(?:re|fwd?) *(?:\[[^\[\]]*\] *)?:| )+", re.IGNORECASE)
 
 
 def base_subject(subject: str) -> tuple[str, bool]:

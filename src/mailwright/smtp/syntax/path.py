@@ -19,8 +19,8 @@ MAX_DOMAIN: Final = 255  # RFC 5321 4.5.3.1.2
 
 _ATEXT: Final = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _LABEL: Final = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,62}+(?<!-)"
-_SIMPLE: Final = re.compile(rf" ?<([{_ATEXT}.]{{1,{MAX_LOCAL}}}+)@({_LABEL}(?:\.{_LABEL})*+)>(?: |$)")
-_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
+_SIMPLE: Final = re.compile(rf" ?<([{_ATEXT}.]{{1,{MAX_LOCAL}}}+)@({_LABEL}(?:\.{_LABEL})*)>(?: |$)")
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _BRACKETED: Final = re.compile(r'<((?:"(?:[^"\\]|\\.)*"|[^"<>])*)>')
 _UNBRACKETED: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^"<> ])+')
 _ROUTE: Final = re.compile(r"(?:@[^@,:]*,?)+:")
