@@ -258,6 +258,43 @@ async def test_submission_sends_on_and_mends_the_message(house: House) -> None:
     assert [item.waits for item in house.told] == [True]
 
 
+@pytest.mark.parametrize("raw", [
+    b"From: alice@example.org\r\nBcc: secret@elsewhere.example\r\nSubject: no more\r\n",  # RFC 5322 3.5: no body
+    b"Bcc: secret@elsewhere.example\r\nSubject: no more",
+    b"Bcc: secret@elsewhere.example\nSubject: no more\n\nBody\nBcc: is mentioned\n",
+])  # fmt: skip
+async def test_what_is_nothing_but_a_header_is_mended_and_signed_too(house: House, raw: bytes) -> None:
+    (house.keys / "example.org").mkdir(parents=True)
+    (house.keys / "example.org" / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    info = await alice(house)
+    assert codes(await house.send(raw, "alice@example.org", "bob@example.org", info=info)) == [250]
+    (content,) = await house.inbox("bob@example.org")
+    assert b"secret" not in content
+    message = email.message_from_bytes(content)
+    assert (message["From"], message["Subject"]) in {
+        ("alice@example.org", "no more"),
+        ("<alice@example.org>", "no more"),
+    }
+    assert message["Date"]
+    assert message["Message-ID"]
+    assert content.partition(b"Message-ID")[2].count(b"Bcc") == raw.count(b"is mentioned")
+    assert set(re.sub(r"\s", "", message["DKIM-Signature"]).split(";h=")[1].split(";")[0].split(":")) >= {
+        "From",
+        "Subject",
+        "Message-ID",
+    }
+
+
+async def test_text_without_a_header_becomes_the_body_of_a_message(house: House) -> None:
+    info = await alice(house)
+    for text in (b"Dear Bob,\r\n\r\nhello\r\n", b"just this\r\n", b""):
+        await house.send(text, "alice@example.org", "bob@example.org", info=info)
+        message = email.message_from_bytes((await house.inbox("bob@example.org"))[-1])
+        assert message["From"] == "<alice@example.org>"
+        assert message["Message-ID"]
+        assert message.get_payload() == text.decode()
+
+
 async def test_a_sender_must_belong_to_the_account(house: House) -> None:
     info = await alice(house)
     await house.store.write(add_alias, "sales@example.org", ["alice@example.org"], now=1)
@@ -393,6 +430,7 @@ async def test_loops_are_refused(house: House) -> None:
     await house.store.write(add_alias, "fwd@example.org", ["friend@elsewhere.example"], now=1)
     came_back = b"Delivered-To: FWD@example.org\r\n" + MESSAGE
     assert codes(await house.send(came_back, "", "fwd@example.org")) == [554]
+    assert codes(await house.send(hops, "", "alice@example.org")) == [554]  # nothing but a header
 
 
 async def test_what_our_users_send_is_signed(house: House) -> None:
