@@ -147,6 +147,8 @@ class Sender:
 
     def _lose(self, text: str) -> None:
         """The connection is gone: whoever has no result is tried again (RFC 5321 4.5.4.1)."""
+        if self._sent:  # perhaps with its envelope, and no reply to that came
+            self._phase = "content"
         if self._phase == "content":
             text += "; the message was sent whole and may have been delivered"
         lost = Result(Outcome.DEFERRED, self._phase, "4.4.2", text, 0, self._host)
@@ -251,6 +253,7 @@ class Sender:
             self._set(paths, mail, "mail")
         for n in paths:
             if self._wire.is_lost:
+                self._sent = False  # after its 421 the peer takes nothing
                 raise Lost("the peer closed the connection")
             self._phase = "rcpt"
             reply = (await self._wire.reply()).reply
