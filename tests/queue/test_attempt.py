@@ -338,6 +338,22 @@ async def test_smtputf8_where_it_is_offered() -> None:
         assert outcomes(await Net(zone(), peer.port).send("ü@b.example")) == [("failed", "mail", "5.6.7")]
 
 
+@pytest.mark.parametrize(("subject", "expected"), [
+    ("Hello", ("relayed", "content", "2.0.0")),  # the client said SMTPUTF8 to be on the safe side
+    ("Grüße", ("failed", "mail", "5.6.7")),
+])  # fmt: skip
+async def test_of_a_large_message_too_the_header_decides_whether_it_needs_smtputf8(
+    subject: str, expected: tuple[str, str, str]
+) -> None:
+    content = f"Subject: {subject}\r\n\r\n".encode() + b"0123456789abcdef\r\n" * 50_000
+    async with Peer(extensions=("PIPELINING", "8BITMIME")) as peer:
+        net = Net(zone(), peer.port)
+        prepared = DatabaseBlobs().prepare((content,), len(content), net.db.now)
+        blob = net.db.now(lambda tx: tx.blobs.keep(tx, prepared, 1))
+        large = {"content": None, "blob": blob, "size": len(content), "smtputf8": True}
+        assert outcomes(await net.send(**large)) == [expected]
+
+
 async def test_helo_for_a_peer_that_knows_no_ehlo() -> None:
     async with Peer(replies={"EHLO": b"502 5.5.1 what\r\n"}) as peer:
         assert outcomes(await Net(zone(), peer.port).send()) == [("relayed", "content", "2.0.0")]

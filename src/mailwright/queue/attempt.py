@@ -297,7 +297,7 @@ class _Courier:
             except Unconvertible as error:
                 text = f"the server takes 7-bit mail only, and the message cannot be converted: {error}"
                 return Result(Outcome.FAILED, "mail", "5.6.3", text, 0, name)
-        refusal = check_peer(wire, message, claimed.recipients, body.size)
+        refusal = await check_peer(wire, message, claimed.recipients, body)
         if refusal is not None:
             return refusal._replace(host=name)
         return Sender(wire, message, claimed.recipients, body, name)
