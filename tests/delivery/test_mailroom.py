@@ -381,6 +381,21 @@ async def test_any_local_part_may_be_asked_for(house: House, local: str) -> None
     assert len(await house.inbox("alice@example.org")) == 1
 
 
+async def test_a_bounce_to_a_sender_of_another_domain_of_ours_stays_here(house: House) -> None:
+    await house.store.write(add_domain, "second.example", now=1)
+    await house.store.write(add_alias, "fwd@second.example", ["friend@elsewhere.example"], now=1)
+    info = await alice(house)
+    await house.send(MESSAGE, "alice@example.org", "fwd@second.example", info=info)
+    ((sender, _, _),) = await house.queue()
+    assert sender.endswith("=example.org=alice@second.example")
+    assert codes(await house.send(MESSAGE, "", sender)) == [250]
+    assert len(await house.inbox("alice@example.org")) == 1
+    assert len(await house.queue()) == 1
+    await house.store.write(remove_account, "alice@example.org")
+    house.clock.advance(2)
+    assert await house.check(sender) == replies.NO_SUCH_USER
+
+
 @pytest.mark.parametrize("local", ["john doe", 'a"b', "a@b", "a" * 60, "bounces+1234-5678-alice=example.org"])
 async def test_what_must_be_quoted_leaves_and_comes_back_whole(house: House, local: str) -> None:
     sender = Path(local, "a.long.name.third.example")
