@@ -15,7 +15,7 @@ from cli.command import Shell
 from mailwright.cli import checks
 from mailwright.cli.checks import Check, Level, _host, _names_match, _published
 from mailwright.cli.exits import Exit
-from mailwright.cli.records import Record
+from mailwright.cli.records import Record, host_record
 from mailwright.config import load
 from mailwright.dns.mock import MockResolver
 from mailwright.tls.certificates import self_signed
@@ -168,6 +168,8 @@ async def test_what_dns_lacks_is_told_as_the_line_to_publish() -> None:
     assert good.level is Level.OK
     assert (bad.level, bad.text) == (Level.WRONG, "is mail.b.example")
     assert none.remedy == 'publish: _dmarc.example.org. TXT "v=DMARC1; p=none"'
+    host = await _published(resolver, host_record("mail.example.org"))
+    assert (host.level, host.remedy) == (Level.WARNING, 'publish: mail.example.org. TXT "v=spf1 a -all"')
 
 
 async def test_a_policy_is_the_administrators_but_a_key_must_be_ours() -> None:

@@ -243,7 +243,7 @@ def _port(service: str, address: Address, running: bool) -> Check:
 async def dns(config: Config) -> list[Check]:
     """That the world finds this server, and each domain publishes what it should."""
     from mailwright.cli.opening import open_store
-    from mailwright.cli.records import records
+    from mailwright.cli.records import host_record, records
     from mailwright.directory.domains import list_domains
     from mailwright.dns.resolver import StubResolver
     from mailwright.store.errors import StoreError
@@ -255,11 +255,14 @@ async def dns(config: Config) -> list[Check]:
             domains = await opened.read(list_domains)
     except StoreError:
         return []  # the store's own check says why
-    found = await _host(resolver, hostname(config))
+    host = hostname(config)
+    found = await _host(resolver, host)
+    wanted = [] if host in domains else [host_record(host)]
     for domain in domains:
-        for record in records(domain, hostname(config), config.dkim_directory):
-            if record.type in ("MX", "TXT"):
-                found.append(await _published(resolver, record))
+        wanted += records(domain, host, config.dkim_directory)
+    for record in dict.fromkeys(wanted):
+        if record.type in ("MX", "TXT"):
+            found.append(await _published(resolver, record))
     await resolver.close()
     return found
 
@@ -287,6 +290,7 @@ async def _host(resolver: Resolver, name: str) -> list[Check]:
 
 
 async def _published(resolver: Resolver, record: Record) -> Check:
+    from mailwright.cli.records import host_record
     from mailwright.dns import lookup
     from mailwright.dns.api import DNSTemporary
 
@@ -310,7 +314,8 @@ async def _published(resolver: Resolver, record: Record) -> Check:
         return _no_answer(what, error)
     if good:
         return Check(what, Level.OK, shown[:100])
-    level = Level.WARNING if record.name.startswith("_smtp._tls") else Level.WRONG
+    optional = record.name.startswith("_smtp._tls") or record == host_record(record.name)
+    level = Level.WARNING if optional else Level.WRONG
     return Check(what, level, f"is {shown}" if shown else "is not published", f"publish: {record.to_zone()}")
 
 
