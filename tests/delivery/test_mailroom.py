@@ -384,8 +384,7 @@ async def test_any_local_part_may_be_asked_for(house: House, local: str) -> None
 async def test_a_bounce_to_a_sender_of_another_domain_of_ours_stays_here(house: House) -> None:
     await house.store.write(add_domain, "second.example", now=1)
     await house.store.write(add_alias, "fwd@second.example", ["friend@elsewhere.example"], now=1)
-    info = await alice(house)
-    await house.send(MESSAGE, "alice@example.org", "fwd@second.example", info=info)
+    await house.send(MESSAGE, "alice@example.org", "fwd@second.example")  # by way of another server
     ((sender, _, _),) = await house.queue()
     assert sender.endswith("=example.org=alice@second.example")
     assert codes(await house.send(MESSAGE, "", sender)) == [250]
@@ -789,6 +788,15 @@ async def test_hooks_may_send_a_message_elsewhere(hooked: House) -> None:
     assert content.startswith(b"Delivered-To: alice@example.org\r\n")
     await hooked.room._hooks.drain()
     assert [type(event) for event in heard] == [Delivered, Queued]
+
+
+async def test_what_our_user_sends_leaves_with_the_users_own_sender_wherever_a_hook_sends_it(
+    hooked: House,
+) -> None:
+    info = await alice(hooked)
+    sent = await hooked.send(about("away"), "alice@example.org", "you@third.example", info=info)
+    assert codes(sent) == [250]
+    assert [row[:2] for row in await hooked.queue()] == [("alice@example.org", "bob@elsewhere.example")]
 
 
 async def test_a_message_that_a_hook_throws_away_is_told_of(hooked: House) -> None:

@@ -325,7 +325,9 @@ class DeliveryMailroom:
             by_alias.setdefault(recipient.path, []).append((recipient, address))
         for alias, items in by_alias.items():
             content = await message.pack(trace.delivered_to(str(alias)) + head, skip)
-            sender = self._router.rewrite(envelope.reverse_path, alias.domain, now)
+            sender = str(envelope.reverse_path)  # of our own user, it leads here as it is
+            if info.account is None:
+                sender = self._router.rewrite(envelope.reverse_path, alias.domain, now)
             found.append(self._queued(info, envelope, content, message_id, items, now, sender, 0))
         return found
 
