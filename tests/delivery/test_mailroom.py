@@ -65,8 +65,8 @@ async def answered(answer: Answer) -> Reply | None:
     return answer if answer is None or isinstance(answer, Reply) else await answer
 
 
-def keep_here(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-    return keep_report(tx, address, content, Rules(), now, "+", "mx.example.org")
+def keep_here(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
+    return keep_report(tx, address, content, now, "+", "mx.example.org")
 
 
 class House:
@@ -192,13 +192,31 @@ async def test_several_recipients_share_one_blob_and_are_not_named(house: House)
 
 
 async def test_a_report_to_the_postmaster_of_our_own_name_stays_here(house: House) -> None:
-    def keep(tx: Transaction, address: str) -> bool:
-        return keep_report(tx, address, MESSAGE, Rules(), house.clock.now(), "+", "mx.example.org")
-
-    assert await house.store.write(keep, "postmaster@mx.example.org")
+    now = house.clock.now()
+    assert await house.store.write(keep_here, "postmaster@mx.example.org", MESSAGE, now) == ()
     (content,) = await house.inbox("alice@example.org")
     assert content.endswith(MESSAGE)
-    assert not await house.store.write(keep, "postmaster@elsewhere.example")
+    elsewhere = "postmaster@elsewhere.example"
+    assert await house.store.write(keep_here, elsewhere, MESSAGE, now) == (elsewhere,)
+
+
+async def test_a_report_to_an_alias_that_leads_elsewhere_is_sent_there_as_any_other(house: House) -> None:
+    await house.store.write(
+        add_alias, "postmaster@example.org", ["admin@elsewhere.example", "bob@example.org"], now=1
+    )
+    reports = Reports(
+        Rules(),
+        Origin("mx.example.org", "postmaster@mx.example.org"),
+        keep_here,
+        lambda text: b"Signed: x\r\n" + text,
+    )
+    content = "Subject: Not delivered\r\n\r\nGrüße\r\n".encode()
+    await house.store.write(
+        reports.send, "postmaster@mx.example.org", content, house.clock.now(), "1@mx.example.org"
+    )
+    assert await house.queue() == [("", "admin@elsewhere.example", b"Signed: x\r\n" + content)]
+    assert await house.store.read(lambda tx: tx.one("SELECT body FROM queue_messages")) == ("8BITMIME",)
+    assert await house.inbox("bob@example.org") == [b"Return-Path: <>\r\n" + content]
 
 
 async def test_who_may_be_written_to(house: House) -> None:

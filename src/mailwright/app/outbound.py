@@ -56,8 +56,8 @@ def make_reports(config: Config, keys: KeyRing, rules: Rules, clock: Clock, host
     def sign(content: bytes) -> bytes:
         return keys.sign_message(content, clock.now()) + content
 
-    def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-        return keep_report(tx, address, content, rules, now, config.delivery.separator, hostname)
+    def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
+        return keep_report(tx, address, content, now, config.delivery.separator, hostname)
 
     return Reports(rules, _origin(config, hostname), keep_local, sign, way_back)
 

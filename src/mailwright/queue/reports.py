@@ -17,8 +17,9 @@ from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreError
 from mailwright.store.notify.api import QUEUE
 
-# Keeps a message in the mailbox of a local address; False: not local. `(tx, address, content, now)`.
-KeepLocal = Callable[[Transaction, str, bytes, float], bool]
+# Keeps a message in the mailboxes behind a local address; who is to get it elsewhere: itself, when it is not local.
+# `(tx, address, content, now)`.
+KeepLocal = Callable[[Transaction, str, bytes, float], tuple[str, ...]]
 Sign = Callable[[bytes], bytes]
 # Who is told of a message with this reverse-path. `(tx, reverse_path, now)`.
 WayBack = Callable[[Transaction, str, float], str]
@@ -75,7 +76,8 @@ class Reports:
         self, tx: Transaction, to: str, content: bytes, now: float, message_id: str, *, utf8: bool = False
     ) -> None:
         """Send a message of the system itself, with the null reverse-path. `content` up to LARGEST octets."""
-        if self._keep_local is not None and self._keep_local(tx, to, content, now):
+        elsewhere = (to,) if self._keep_local is None else self._keep_local(tx, to, content, now)
+        if not elsewhere:
             return
         if self._sign is not None:
             content = self._sign(content)
@@ -84,7 +86,7 @@ class Reports:
             blob=blob,
             size=len(content),
             reverse_path="",
-            recipients=(NewRecipient(to),),
+            recipients=tuple(map(NewRecipient, elsewhere)),
             received_at=now,
             message_id=message_id,
             body="7BIT" if content.isascii() else "8BITMIME",
