@@ -699,6 +699,25 @@ async def test_dane(authority: Authority, usage: int, good: bool, delivered: boo
         assert done.event["policy"] == "DANE"
 
 
+@pytest.mark.parametrize("owner", ["mx.b.example", "real.b.example"])
+async def test_dane_of_a_host_that_is_an_alias(authority: Authority, owner: str) -> None:
+    context, leaf = authority.context("mx.b.example")
+    records: Any = {
+        "b.example": {"MX": ["10 mx.b.example"]},
+        "mx.b.example": {"CNAME": ["real.b.example"]},
+        "real.b.example": {"A": ["127.0.0.1"]},
+    }
+    async with Peer(context=context) as peer:
+        for digest, expected in (
+            (hashlib.sha256(leaf).hexdigest(), ("sent", "content", "2.0.0")),
+            ("00" * 32, ("deferred", "tls", "4.7.5")),
+        ):
+            net = Net(MockResolver(records), peer.port)
+            net.resolver.secure.update({"b.example"})
+            net.resolver.add(f"_{peer.port}._tcp.{owner}", "TLSA", f"3 0 1 {digest}")
+            assert outcomes(await net.send()) == [expected]
+
+
 def attempt_encoding() -> Any:
     from cryptography.hazmat.primitives.serialization import Encoding
 
