@@ -159,6 +159,8 @@ def test_records_are_the_same_each_time(mailwright: Shell) -> None:
     kinds = [(record["name"], record["type"]) for record in first]
     assert ("_dmarc.example.org", "TXT") in kinds
     assert ("_imaps._tcp.example.org", "SRV") in kinds
+    values = {record["name"]: record["value"] for record in first}
+    assert values["mail.example.org"] == "v=spf1 a -all", "reports have no sender: SPF asks for our name"
     rsa = next(record for record in first if "k=rsa" in record["value"])
     line = next(
         line for line in mailwright("domain", "dns", "example.org").out.splitlines() if "k=rsa" in line

@@ -15,7 +15,7 @@ from cli.command import Shell
 from mailwright.cli import checks
 from mailwright.cli.checks import Check, Level, _host, _names_match, _published
 from mailwright.cli.exits import Exit
-from mailwright.cli.records import Record
+from mailwright.cli.records import Record, host_record
 from mailwright.config import load
 from mailwright.dns.mock import MockResolver
 from mailwright.tls.certificates import self_signed
@@ -152,6 +152,35 @@ def test_a_port_that_another_program_has(mailwright: Shell) -> None:
     assert findings(mailwright, Level.WRONG) == []
 
 
+def test_what_would_keep_the_server_from_starting_after_a_change(mailwright: Shell) -> None:
+    quiet_ports(
+        mailwright,
+        '[[queue.routes]]\nname = "smart"\nhosts = ["s.example"]\nusername = "me"\ntls = "verify"\n'
+        'password_file = "absent"\n[hooks]\nmodules = ["absent_rules"]\n',
+    )
+    route, hooks = findings(mailwright, Level.WRONG)
+    assert (route["what"], "No such file" in route["text"]) == ("route smart", True)
+    assert (hooks["what"], "absent_rules" in hooks["text"]) == ("hooks", True)
+    assert "set [hooks] directory" in hooks["remedy"]
+
+
+def test_a_domain_whose_mail_is_not_signed(mailwright: Shell) -> None:
+    quiet_ports(mailwright, '[dkim]\nselectors = ["r202601"]\n')
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert wrong["what"] == "DKIM of example.org"
+    assert "[dkim] selectors names none of its keys: e" in wrong["remedy"]
+    mailwright.config.write_text(mailwright.config.read_text().replace('["r202601"]', "[]"))
+    assert findings(mailwright, Level.WRONG) == []
+    for key in (load(mailwright.config).dkim_directory / "example.org").iterdir():
+        key.write_text("no key")
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert "must be PEM" in wrong["remedy"]
+    for key in (load(mailwright.config).dkim_directory / "example.org").iterdir():
+        key.unlink()
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert wrong["remedy"].startswith("`mailwright domain dns example.org` makes keys")
+
+
 def test_wildcards_stand_for_one_label() -> None:
     assert _names_match(["*.example.org"], "mail.Example.org")
     assert not _names_match(["*.example.org"], "a.mail.example.org")
@@ -168,6 +197,8 @@ async def test_what_dns_lacks_is_told_as_the_line_to_publish() -> None:
     assert good.level is Level.OK
     assert (bad.level, bad.text) == (Level.WRONG, "is mail.b.example")
     assert none.remedy == 'publish: _dmarc.example.org. TXT "v=DMARC1; p=none"'
+    host = await _published(resolver, host_record("mail.example.org"))
+    assert (host.level, host.remedy) == (Level.WARNING, 'publish: mail.example.org. TXT "v=spf1 a -all"')
 
 
 async def test_a_policy_is_the_administrators_but_a_key_must_be_ours() -> None:

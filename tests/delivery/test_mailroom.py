@@ -65,8 +65,8 @@ async def answered(answer: Answer) -> Reply | None:
     return answer if answer is None or isinstance(answer, Reply) else await answer
 
 
-def keep_here(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-    return keep_report(tx, address, content, Rules(), now, "+", "mx.example.org")
+def keep_here(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
+    return keep_report(tx, address, content, now, "+", "mx.example.org")
 
 
 class House:
@@ -192,13 +192,31 @@ async def test_several_recipients_share_one_blob_and_are_not_named(house: House)
 
 
 async def test_a_report_to_the_postmaster_of_our_own_name_stays_here(house: House) -> None:
-    def keep(tx: Transaction, address: str) -> bool:
-        return keep_report(tx, address, MESSAGE, Rules(), house.clock.now(), "+", "mx.example.org")
-
-    assert await house.store.write(keep, "postmaster@mx.example.org")
+    now = house.clock.now()
+    assert await house.store.write(keep_here, "postmaster@mx.example.org", MESSAGE, now) == ()
     (content,) = await house.inbox("alice@example.org")
     assert content.endswith(MESSAGE)
-    assert not await house.store.write(keep, "postmaster@elsewhere.example")
+    elsewhere = "postmaster@elsewhere.example"
+    assert await house.store.write(keep_here, elsewhere, MESSAGE, now) == (elsewhere,)
+
+
+async def test_a_report_to_an_alias_that_leads_elsewhere_is_sent_there_as_any_other(house: House) -> None:
+    await house.store.write(
+        add_alias, "postmaster@example.org", ["admin@elsewhere.example", "bob@example.org"], now=1
+    )
+    reports = Reports(
+        Rules(),
+        Origin("mx.example.org", "postmaster@mx.example.org"),
+        keep_here,
+        lambda text: b"Signed: x\r\n" + text,
+    )
+    content = "Subject: Not delivered\r\n\r\nGrüße\r\n".encode()
+    await house.store.write(
+        reports.send, "postmaster@mx.example.org", content, house.clock.now(), "1@mx.example.org"
+    )
+    assert await house.queue() == [("", "admin@elsewhere.example", b"Signed: x\r\n" + content)]
+    assert await house.store.read(lambda tx: tx.one("SELECT body FROM queue_messages")) == ("8BITMIME",)
+    assert await house.inbox("bob@example.org") == [b"Return-Path: <>\r\n" + content]
 
 
 async def test_who_may_be_written_to(house: House) -> None:
@@ -256,6 +274,43 @@ async def test_submission_sends_on_and_mends_the_message(house: House) -> None:
         assert b"with ESMTPSA" in content
     assert not queue[0][2].startswith(b"Return-Path")
     assert [item.waits for item in house.told] == [True]
+
+
+@pytest.mark.parametrize("raw", [
+    b"From: alice@example.org\r\nBcc: secret@elsewhere.example\r\nSubject: no more\r\n",  # RFC 5322 3.5: no body
+    b"Bcc: secret@elsewhere.example\r\nSubject: no more",
+    b"Bcc: secret@elsewhere.example\nSubject: no more\n\nBody\nBcc: is mentioned\n",
+])  # fmt: skip
+async def test_what_is_nothing_but_a_header_is_mended_and_signed_too(house: House, raw: bytes) -> None:
+    (house.keys / "example.org").mkdir(parents=True)
+    (house.keys / "example.org" / "e1.pem").write_bytes(dump_private_key(generate_key("ed25519-sha256")))
+    info = await alice(house)
+    assert codes(await house.send(raw, "alice@example.org", "bob@example.org", info=info)) == [250]
+    (content,) = await house.inbox("bob@example.org")
+    assert b"secret" not in content
+    message = email.message_from_bytes(content)
+    assert (message["From"], message["Subject"]) in {
+        ("alice@example.org", "no more"),
+        ("<alice@example.org>", "no more"),
+    }
+    assert message["Date"]
+    assert message["Message-ID"]
+    assert content.partition(b"Message-ID")[2].count(b"Bcc") == raw.count(b"is mentioned")
+    assert set(re.sub(r"\s", "", message["DKIM-Signature"]).split(";h=")[1].split(";")[0].split(":")) >= {
+        "From",
+        "Subject",
+        "Message-ID",
+    }
+
+
+async def test_text_without_a_header_becomes_the_body_of_a_message(house: House) -> None:
+    info = await alice(house)
+    for text in (b"Dear Bob,\r\n\r\nhello\r\n", b"just this\r\n", b""):
+        await house.send(text, "alice@example.org", "bob@example.org", info=info)
+        message = email.message_from_bytes((await house.inbox("bob@example.org"))[-1])
+        assert message["From"] == "<alice@example.org>"
+        assert message["Message-ID"]
+        assert message.get_payload() == text.decode()
 
 
 async def test_a_sender_must_belong_to_the_account(house: House) -> None:
@@ -344,6 +399,20 @@ async def test_any_local_part_may_be_asked_for(house: House, local: str) -> None
     assert len(await house.inbox("alice@example.org")) == 1
 
 
+async def test_a_bounce_to_a_sender_of_another_domain_of_ours_stays_here(house: House) -> None:
+    await house.store.write(add_domain, "second.example", now=1)
+    await house.store.write(add_alias, "fwd@second.example", ["friend@elsewhere.example"], now=1)
+    await house.send(MESSAGE, "alice@example.org", "fwd@second.example")  # by way of another server
+    ((sender, _, _),) = await house.queue()
+    assert sender.endswith("=example.org=alice@second.example")
+    assert codes(await house.send(MESSAGE, "", sender)) == [250]
+    assert len(await house.inbox("alice@example.org")) == 1
+    assert len(await house.queue()) == 1
+    await house.store.write(remove_account, "alice@example.org")
+    house.clock.advance(2)
+    assert await house.check(sender) == replies.NO_SUCH_USER
+
+
 @pytest.mark.parametrize("local", ["john doe", 'a"b', "a@b", "a" * 60, "bounces+1234-5678-alice=example.org"])
 async def test_what_must_be_quoted_leaves_and_comes_back_whole(house: House, local: str) -> None:
     sender = Path(local, "a.long.name.third.example")
@@ -393,6 +462,7 @@ async def test_loops_are_refused(house: House) -> None:
     await house.store.write(add_alias, "fwd@example.org", ["friend@elsewhere.example"], now=1)
     came_back = b"Delivered-To: FWD@example.org\r\n" + MESSAGE
     assert codes(await house.send(came_back, "", "fwd@example.org")) == [554]
+    assert codes(await house.send(hops, "", "alice@example.org")) == [554]  # nothing but a header
 
 
 async def test_what_our_users_send_is_signed(house: House) -> None:
@@ -736,6 +806,15 @@ async def test_hooks_may_send_a_message_elsewhere(hooked: House) -> None:
     assert content.startswith(b"Delivered-To: alice@example.org\r\n")
     await hooked.room._hooks.drain()
     assert [type(event) for event in heard] == [Delivered, Queued]
+
+
+async def test_what_our_user_sends_leaves_with_the_users_own_sender_wherever_a_hook_sends_it(
+    hooked: House,
+) -> None:
+    info = await alice(hooked)
+    sent = await hooked.send(about("away"), "alice@example.org", "you@third.example", info=info)
+    assert codes(sent) == [250]
+    assert [row[:2] for row in await hooked.queue()] == [("alice@example.org", "bob@elsewhere.example")]
 
 
 async def test_a_message_that_a_hook_throws_away_is_told_of(hooked: House) -> None:

@@ -54,6 +54,13 @@ async def test_our_broken_signature_is_replaced(tmp_path: Path) -> None:
     assert (await results(again, resolver))["example.org"] == "pass"
 
 
+async def test_reports_of_the_server_are_signed_by_the_domain_above_its_name(tmp_path: Path) -> None:
+    keys, resolver = ring(tmp_path)
+    report = b"From: mailer-daemon@mx.example.org\r\nSubject: Not delivered\r\n\r\nsorry\r\n"
+    assert await results(keys.sign_message(report, NOW) + report, resolver) == {"example.org": "pass"}
+    assert keys.sign_message(report.replace(b"example.org", b"elsewhere.example"), NOW) == b""
+
+
 @pytest.mark.parametrize("claimed", [b"", OTHERS.replace(b"list.example", b"example.org")])
 def test_what_was_not_signed_here_for_its_author_is_not_later(tmp_path: Path, claimed: bytes) -> None:
     """Somebody of another domain wrote as alice@example.org, and perhaps a signature of hers too."""

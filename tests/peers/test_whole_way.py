@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import smtplib
 from pathlib import Path
 
 import dkim
@@ -12,6 +13,7 @@ from cli.command import Shell
 from peers.house import ALICE, CHEN, PEER, House, World, is_intact, letter, open_house, patient, peer, until
 
 from mailwright.cli.records import records
+from mailwright.directory.aliases import add_alias
 
 
 async def test_a_message_arrives_octet_for_octet_signed_and_told_of(house: House, world: World) -> None:
@@ -55,6 +57,22 @@ async def test_a_refusal_comes_back_in_plain_words(house: House, world: World) -
     assert "Status: 5.1.1" in machine.as_string()
     assert "Reporting-MTA: dns; mx.us.test" in machine.as_string()
     assert "<2@us.test>" in back.as_string()
+
+
+async def test_who_wrote_to_an_alias_hears_that_its_target_refused(house: House, world: World) -> None:
+    await house.app.store.write(add_alias, "sales@us.test", ["nobody@peer.test"], now=1)
+
+    def send() -> None:
+        with smtplib.SMTP("127.0.0.1", world.port, timeout=30) as client:
+            client.sendmail("eve@peer.test", ["sales@us.test"], letter(5, "sales@us.test"))
+
+    async with peer(world, replies={"RCPT TO:<nobody@": b"550 5.1.1 no such mailbox here\r\n"}) as there:
+        await asyncio.to_thread(send)
+        (report,) = await until(lambda: there.taken)
+    assert (report.mail.split()[1], report.recipients) == ("FROM:<>", ["RCPT TO:<eve@peer.test>"])
+    assert b"To: eve@peer.test\r\n" in report.content
+    assert b"Original-Recipient: rfc822; sales@us.test" in report.content
+    assert "Report (failed) sent to <eve@peer.test>" in await house.story("nobody@peer.test")
 
 
 async def test_success_is_told_where_it_was_asked_for(house: House, world: World) -> None:

@@ -338,6 +338,22 @@ async def test_smtputf8_where_it_is_offered() -> None:
         assert outcomes(await Net(zone(), peer.port).send("ü@b.example")) == [("failed", "mail", "5.6.7")]
 
 
+@pytest.mark.parametrize(("subject", "expected"), [
+    ("Hello", ("relayed", "content", "2.0.0")),  # the client said SMTPUTF8 to be on the safe side
+    ("Grüße", ("failed", "mail", "5.6.7")),
+])  # fmt: skip
+async def test_of_a_large_message_too_the_header_decides_whether_it_needs_smtputf8(
+    subject: str, expected: tuple[str, str, str]
+) -> None:
+    content = f"Subject: {subject}\r\n\r\n".encode() + b"0123456789abcdef\r\n" * 50_000
+    async with Peer(extensions=("PIPELINING", "8BITMIME")) as peer:
+        net = Net(zone(), peer.port)
+        prepared = DatabaseBlobs().prepare((content,), len(content), net.db.now)
+        blob = net.db.now(lambda tx: tx.blobs.keep(tx, prepared, 1))
+        large = {"content": None, "blob": blob, "size": len(content), "smtputf8": True}
+        assert outcomes(await net.send(**large)) == [expected]
+
+
 async def test_helo_for_a_peer_that_knows_no_ehlo() -> None:
     async with Peer(replies={"EHLO": b"502 5.5.1 what\r\n"}) as peer:
         assert outcomes(await Net(zone(), peer.port).send()) == [("relayed", "content", "2.0.0")]
@@ -439,6 +455,75 @@ async def test_better_hosts_first_and_the_next_one_when_the_first_is_down() -> N
         assert "mx1.b.example [127.0.0.2]: cannot connect" in done.event["earlier"][0]  # type: ignore[index]
         again = await net.send()
         assert "earlier" not in again.event, "the one that is down is not asked again soon"
+
+
+TWO_HOSTS: dict[str, Any] = {
+    "b.example": {"MX": ["20 mx2.b.example", "10 mx1.b.example"]},
+    "mx1.b.example": {"A": ["127.0.0.2"]},
+    "mx2.b.example": {"A": ["127.0.0.1"]},
+}
+
+
+@pytest.mark.parametrize("extensions", [EXTENSIONS, (*EXTENSIONS, "CHUNKING"), ()])
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "content"])
+@pytest.mark.parametrize("reply", [b"452 4.3.1 disk full\r\n", b"421 4.3.2 going down\r\n", b""])
+async def test_another_host_is_asked_where_the_better_one_takes_nothing(
+    extensions: tuple[str, ...], verb: str, reply: bytes
+) -> None:
+    chunks = "CHUNKING" in extensions
+    if (chunks and (verb == "DATA" or not reply)) or (verb, reply) == ("content", b""):
+        pytest.skip("it may have been taken, or there is no DATA")
+    told: dict[str, Any] = {"final": reply} if verb == "content" else {"replies": {verb: reply}}
+    async with Peer() as good, Peer(extensions=extensions, host="127.0.0.2", port=good.port, **told) as bad:
+        net = Net(MockResolver(TWO_HOSTS), good.port)
+        carrier = net.transport.carrier("b.example")
+        done = await carrier.deliver(claimed("bob@b.example", "carol@b.example"))
+        assert outcomes(done) == [("sent", "content", "2.0.0")] * 2
+        assert len(good.taken) == 1
+        assert done.event["host"] == "mx2.b.example"
+        assert "mx1.b.example [127.0.0.2]: " in done.event["earlier"][0]  # type: ignore[index]
+        bad.replies, bad.final = {}, b"250 2.0.0 kept\r\n"
+        bad.taken.clear()
+        again = await carrier.deliver(claimed("bob@b.example"))
+        assert again.event["host"] == "mx1.b.example", "the better host is asked first"
+        carrier.close()
+
+
+async def test_an_envelope_that_went_ahead_is_not_left_on_the_connection_for_others() -> None:
+    async with Peer() as good, Peer(host="127.0.0.2", port=good.port, final=b"451 4.3.0 no\r\n") as bad:
+        net = Net(MockResolver(TWO_HOSTS), good.port)
+        carrier = net.transport.carrier("b.example")
+        first, second = claimed("bob@b.example"), claimed("carol@b.example")
+        for now, ahead in ((first, second), (second, None)):
+            assert outcomes(await carrier.deliver(now, ahead)) == [("sent", "content", "2.0.0")]
+        carrier.close()
+    assert bad.lines.count(f"MAIL FROM:<alice@us.example> SIZE={len(CONTENT)}") == 3
+    assert [taken.recipients[0][:19] for taken in good.taken] == [
+        "RCPT TO:<bob@b.exam",
+        "RCPT TO:<carol@b.ex",
+    ]
+
+
+async def test_what_the_other_host_refuses_does_not_count_while_the_better_one_only_puts_off() -> None:
+    deny: Any = {"RCPT": b"550 5.7.1 relaying denied\r\n"}
+    async with (
+        Peer(replies=deny) as other,
+        Peer(host="127.0.0.2", port=other.port, replies={"RCPT": b"450 4.7.1 greylisted\r\n"}),
+    ):
+        done = await Net(MockResolver(TWO_HOSTS), other.port).send()
+    assert outcomes(done) == [("deferred", "rcpt", "4.7.1")]
+    assert done.results[0].host == "mx1.b.example"
+    assert "S: 550 5.7.1 relaying denied" in done.event["lines"]  # type: ignore[operator]
+
+
+async def test_what_may_have_been_taken_goes_to_no_other_host() -> None:
+    async with (
+        Peer() as other,
+        Peer(host="127.0.0.2", port=other.port, lose_after_dot=True) as lost,
+    ):
+        done = await Net(MockResolver(TWO_HOSTS), other.port).send()
+    assert outcomes(done) == [("deferred", "content", "4.4.2")]
+    assert (len(lost.taken), len(other.taken)) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -612,6 +697,25 @@ async def test_dane(authority: Authority, usage: int, good: bool, delivered: boo
     assert bool(peer.taken) is delivered
     if delivered:
         assert done.event["policy"] == "DANE"
+
+
+@pytest.mark.parametrize("owner", ["mx.b.example", "real.b.example"])
+async def test_dane_of_a_host_that_is_an_alias(authority: Authority, owner: str) -> None:
+    context, leaf = authority.context("mx.b.example")
+    records: Any = {
+        "b.example": {"MX": ["10 mx.b.example"]},
+        "mx.b.example": {"CNAME": ["real.b.example"]},
+        "real.b.example": {"A": ["127.0.0.1"]},
+    }
+    async with Peer(context=context) as peer:
+        for digest, expected in (
+            (hashlib.sha256(leaf).hexdigest(), ("sent", "content", "2.0.0")),
+            ("00" * 32, ("deferred", "tls", "4.7.5")),
+        ):
+            net = Net(MockResolver(records), peer.port)
+            net.resolver.secure.update({"b.example"})
+            net.resolver.add(f"_{peer.port}._tcp.{owner}", "TLSA", f"3 0 1 {digest}")
+            assert outcomes(await net.send()) == [expected]
 
 
 def attempt_encoding() -> Any:

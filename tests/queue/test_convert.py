@@ -50,6 +50,13 @@ def test_a_message_of_seven_bits_stays_as_it_is() -> None:
     assert to_7bit(content) == content
 
 
+def test_text_from_before_mime_says_how_it_is_encoded_now() -> None:
+    made = to_7bit("Subject: Grüße\r\n\r\nViele Grüße aus der Ferne\r\n".encode())
+    parsed = email.message_from_bytes(made)
+    assert (parsed["MIME-Version"], parsed["Content-Transfer-Encoding"]) == ("1.0", "quoted-printable")
+    assert to_7bit(b"Subject: x\r\n\r\nplain\r\n") == b"Subject: x\r\n\r\nplain\r\n"
+
+
 def test_a_message_within_a_message() -> None:
     inner = b"Content-Type: text/plain; charset=utf-8\r\n\r\nViele Gr\xc3\xbc\xc3\x9fe von hier\r\n"
     made = to_7bit(HEAD + b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + inner)

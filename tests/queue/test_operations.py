@@ -225,9 +225,9 @@ async def test_addresses_are_taken_as_they_are_shown(db: Database, sender: str, 
 async def test_the_postmaster_is_told_of_a_stop_once(db: Database) -> None:
     mails: list[tuple[str, bytes]] = []
 
-    def keep(_tx: Transaction, address: str, content: bytes, now: float) -> bool:
+    def keep(_tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
         mails.append((address, content))
-        return True
+        return ()
 
     reports = Reports(RULES, Origin("mx.us.example", "postmaster@us.example"), keep)
 

@@ -44,11 +44,11 @@ async def running(
     resolver = MockResolver({"b.example": {"MX": ["10 mx.b.example"]}, "mx.b.example": {"A": ["127.0.0.1"]}})
     transport = SMTPTransport(db, HostFinder(resolver), CLOCK, Settings("mx.us.example", peer.port))
 
-    def keep(tx: Transaction, address: str, content: bytes, now: float) -> bool:
+    def keep(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
         if kept is None or not address.endswith("@us.example"):
-            return False
+            return (address,)
         kept.append((address, content))
-        return True
+        return ()
 
     report = Reports(rules, dsn.Origin("mx.us.example", "postmaster@us.example"), keep)
     runner = Runner(db, transport, CLOCK, rules=rules, report=report, **more)

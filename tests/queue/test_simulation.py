@@ -40,10 +40,10 @@ class Ledger:
         self.bounced: Counter[str] = Counter()
         self.reports = Reports(RULES, dsn.Origin("mx.us.example", "postmaster@us.example"), self.keep)
 
-    def keep(self, tx: Transaction, address: str, content: bytes, now: float) -> bool:
+    def keep(self, tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
         assert b"multipart/report" in content
         self.bounced[address] += b"Action: failed" in content
-        return True
+        return ()
 
     def __call__(self, tx: Transaction, notice: Notice, now: float) -> None:
         for recipient, result in notice.results:

@@ -116,9 +116,9 @@ class Reporting:
             self.post,
         )
 
-    def keep(self, tx: Transaction, address: str, content: bytes, now: float) -> bool:
+    def keep(self, tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
         self.mails.append((address, content))
-        return True
+        return ()
 
     async def post(self, url: str, data: bytes) -> bool:
         self.posted.append((url, data))

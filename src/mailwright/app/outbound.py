@@ -8,6 +8,7 @@ from mailwright.base.clock import Clock
 from mailwright.config import Config
 from mailwright.config import Route as RouteConfig
 from mailwright.delivery.local import keep_report
+from mailwright.delivery.routing import way_back
 from mailwright.delivery.signing import KeyRing
 from mailwright.dns.resolver import StubResolver
 from mailwright.hooks.caller import Hooks
@@ -55,10 +56,10 @@ def make_reports(config: Config, keys: KeyRing, rules: Rules, clock: Clock, host
     def sign(content: bytes) -> bytes:
         return keys.sign_message(content, clock.now()) + content
 
-    def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> bool:
-        return keep_report(tx, address, content, rules, now, config.delivery.separator, hostname)
+    def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
+        return keep_report(tx, address, content, now, config.delivery.separator, hostname)
 
-    return Reports(rules, _origin(config, hostname), keep_local, sign)
+    return Reports(rules, _origin(config, hostname), keep_local, sign, way_back)
 
 
 def _origin(config: Config, hostname: str) -> Origin:

@@ -196,6 +196,64 @@ def _consistency(tx: Transaction) -> tuple[list[str], int, int]:
     return faults, messages, accounts
 
 
+def sending(config: Config) -> list[Check]:
+    """That what goes out can be signed, and routes have their passwords."""
+    found = []
+    for route in config.queue.routes:
+        if route.password_file is not None:
+            try:
+                route.password_file.read_text("utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                remedy = "put the password there, readable by the server's user, or mend password_file"
+                text = f"its password cannot be read: {error}"
+                found.append(Check(f"route {route.name}", Level.WRONG, text, remedy))
+    if config.dkim.enabled:
+        found += [check for domain in _domains(config) if (check := _keys(config, domain)) is not None]
+    return found
+
+
+def _domains(config: Config) -> list[str]:
+    """None where there is no store yet, or it cannot be read: its own check says why."""
+    from mailwright.cli.opening import read
+    from mailwright.directory.domains import list_domains
+    from mailwright.store.errors import StoreError
+
+    if not config.is_postgres and not Path(config.database).exists():
+        return []
+    try:
+        return read(config, list_domains)
+    except StoreError:
+        return []
+
+
+def _keys(config: Config, domain: str) -> Check | None:
+    from mailwright.delivery.signing import KeyRing
+
+    if KeyRing(config.dkim_directory, config.dkim.selectors).signers(domain):
+        return None
+    folder = config.dkim_directory / domain
+    there = sorted(path.stem for path in folder.glob("*.pem"))
+    remedy = f"`mailwright domain dns {domain}` makes keys, and prints what to publish"
+    if there and not any(name in there for name in config.dkim.selectors or there):
+        remedy = f"[dkim] selectors names none of its keys: {', '.join(there)}"
+    elif there:
+        remedy = f"the server's user must be able to read the keys in {folder}, and they must be PEM"
+    return Check(f"DKIM of {domain}", Level.WRONG, f"no key in {folder} is used: mail is not signed", remedy)
+
+
+def hooks(config: Config) -> list[Check]:
+    """That they can be loaded: the server does not start without them."""
+    from mailwright.hooks.loader import BadHooks, load
+
+    try:
+        found = load(config.hooks.modules, config.hooks.directory)
+    except BadHooks as error:
+        what, _, remedy = str(error).rpartition("; ")
+        return [Check("hooks", Level.WRONG, what, remedy)]
+    names = ", ".join(hook.name for hook in found)
+    return [Check("hooks", Level.OK, names)] if found else []
+
+
 def ports(config: Config) -> list[Check]:
     """That each address can be listened on, or that we listen there already."""
     import dataclasses
@@ -243,7 +301,7 @@ def _port(service: str, address: Address, running: bool) -> Check:
 async def dns(config: Config) -> list[Check]:
     """That the world finds this server, and each domain publishes what it should."""
     from mailwright.cli.opening import open_store
-    from mailwright.cli.records import records
+    from mailwright.cli.records import host_record, records
     from mailwright.directory.domains import list_domains
     from mailwright.dns.resolver import StubResolver
     from mailwright.store.errors import StoreError
@@ -255,11 +313,14 @@ async def dns(config: Config) -> list[Check]:
             domains = await opened.read(list_domains)
     except StoreError:
         return []  # the store's own check says why
-    found = await _host(resolver, hostname(config))
+    host = hostname(config)
+    found = await _host(resolver, host)
+    wanted = [] if host in domains else [host_record(host)]
     for domain in domains:
-        for record in records(domain, hostname(config), config.dkim_directory):
-            if record.type in ("MX", "TXT"):
-                found.append(await _published(resolver, record))
+        wanted += records(domain, host, config.dkim_directory)
+    for record in dict.fromkeys(wanted):
+        if record.type in ("MX", "TXT"):
+            found.append(await _published(resolver, record))
     await resolver.close()
     return found
 
@@ -287,6 +348,7 @@ async def _host(resolver: Resolver, name: str) -> list[Check]:
 
 
 async def _published(resolver: Resolver, record: Record) -> Check:
+    from mailwright.cli.records import host_record
     from mailwright.dns import lookup
     from mailwright.dns.api import DNSTemporary
 
@@ -310,7 +372,8 @@ async def _published(resolver: Resolver, record: Record) -> Check:
         return _no_answer(what, error)
     if good:
         return Check(what, Level.OK, shown[:100])
-    level = Level.WARNING if record.name.startswith("_smtp._tls") else Level.WRONG
+    optional = record.name.startswith("_smtp._tls") or record == host_record(record.name)
+    level = Level.WARNING if optional else Level.WRONG
     return Check(what, level, f"is {shown}" if shown else "is not published", f"publish: {record.to_zone()}")
 
 

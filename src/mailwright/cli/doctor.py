@@ -25,7 +25,7 @@ _MARKS = {Level.OK: ("ok", "green"), Level.WARNING: ("warning", "yellow"), Level
 @json_option
 @with_config
 def doctor(config: Config, offline: bool, deep: bool, as_json: bool) -> None:
-    """Check configuration, data folder, store, certificate, ports and DNS; say how to mend what is wrong.
+    """Check configuration, data folder, certificate, store, keys, hooks, ports and DNS; say how to mend what is wrong.
 
     Ends with 0 when nothing is wrong (there may be warnings), else with 1.
     """
@@ -55,6 +55,8 @@ def _all(config: Config, offline: bool, deep: bool) -> Iterator[Check]:
         "data folder": lambda: checks.data_folder(config),
         "certificate": lambda: checks.certificate(config),
         "store": lambda: checks.store(config, deep),
+        "sending": lambda: checks.sending(config),
+        "hooks": lambda: checks.hooks(config),
         "ports": lambda: checks.ports(config),
     }
     if not offline:

@@ -44,12 +44,19 @@ def ensure_keys(directory: Path, domain: str, now: datetime | None = None) -> li
     return sorted(path.stem for path in folder.glob("*.pem"))
 
 
+def host_record(hostname: str) -> Record:
+    """Reports have no sender, so SPF asks for the name in HELO; theirs is of the server, in From too (RFC 7208 2.4)."""
+    return Record(hostname, "TXT", "v=spf1 a -all", "the server's own reports are believed (RFC 7208)")
+
+
 def records(domain: str, hostname: str, dkim_directory: Path) -> list[Record]:
     """What `domain` publishes so that mail for it comes to `hostname`, and mail from it is believed."""
     found = [
         Record(domain, "MX", f"10 {hostname}.", "mail for the domain comes here"),
         Record(domain, "TXT", "v=spf1 mx -all", "only this server sends for it (RFC 7208)"),
     ]
+    if hostname.endswith(f".{domain}"):
+        found.append(host_record(hostname))
     for selector in ensure_keys(dkim_directory, domain):
         key = dkim.load_private_key((dkim_directory / domain / f"{selector}.pem").read_bytes())
         name = f"{selector}._domainkey.{domain}"

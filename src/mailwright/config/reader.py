@@ -19,6 +19,7 @@ from mailwright.base.domain import InvalidDomain, is_address, to_ascii
 from mailwright.base.limits import Limits
 from mailwright.config.locate import Key, key_lines, line_of
 from mailwright.config.settings import LIMITS, Address, Config, Queue, Route, Store
+from mailwright.queue.routes import DIRECT
 
 T = TypeVar("T")
 
@@ -238,26 +239,44 @@ class _Reader:
         self.way(route, key)
         if not route.name:
             self.wrong(key, "[[queue.routes]] needs a name")
+        elif "@" in route.name or route.name == DIRECT:
+            text = f'[queue.routes] name: a route is called anything without @, but not "{DIRECT}"'
+            self.wrong((*key, "name"), f"{text}, which is mail without a route")
         if route.password and route.password_file:
             self.wrong((*key, "password_file"), "[[queue.routes]] takes password or password_file, not both")
         if route.username and route.tls in ("none", "may") and not route.implicit_tls:
             self.wrong((*key, "tls"), '[[queue.routes]] sends a password: set tls = "verify"')
         if route.protocol == "lmtp" and not route.hosts:
             self.wrong(key, "[[queue.routes]] needs hosts for LMTP")
+        if route.password and not route.username:
+            self.wrong((*key, "password"), "[[queue.routes]] has a password and no username to go with it")
+        if route.helo:
+            self.domain(route.helo, (*key, "helo"))
+        if not route.domains:
+            text = "[queue.routes] domains are none, so the route is never taken; leave it out for all"
+            self.wrong((*key, "domains"), text)
         for domain in route.domains:
             if domain != "*":
-                self.domain(domain.removeprefix("."), (*key, "domains"))
+                advice = f"write {_toml(domain.lstrip('*@'))}" if domain[0:1] in ("*", "@") else ""
+                self.domain(domain.removeprefix("."), (*key, "domains"), advice)
         for host in route.hosts:
             if not is_address(host):
-                self.domain(_MX.sub(r"\1", host), (*key, "hosts"))
+                name, _, port = host.rpartition(":")
+                advice = f"write {_toml(name)}, and port = {port}" if port.isdecimal() else ""
+                self.domain(_MX.sub(r"\1", host), (*key, "hosts"), advice)
         for sender in route.senders:
-            self.domain(sender.rpartition("@")[2], (*key, "senders"))
+            _, at, domain = sender.rpartition("@")
+            self.domain(domain, (*key, "senders"))
+            if not at:
+                takes = f'takes "user@{domain}" or "@{domain}", not {_toml(sender)}'
+                self.wrong((*key, "senders"), f"[queue.routes] senders {takes}")
 
-    def domain(self, name: str, key: Key) -> None:
+    def domain(self, name: str, key: Key, advice: str = "") -> None:
         try:
             to_ascii(name)
         except InvalidDomain as error:
-            self.wrong(key, f"{_name(key[:-1])}{key[-1]}: {error}; write a name such as mail.example.org")
+            advice = advice or "write a name such as mail.example.org"
+            self.wrong(key, f"{_name(key[:-1])}{key[-1]}: {error}; {advice}")
 
 
 def _ascii_route(route: Route) -> Route:
@@ -299,10 +318,10 @@ def _name(key: Key) -> str:
 
 
 def _suggest(name: str, known: Iterable[str], key: Key) -> str:
-    if near := difflib.get_close_matches(name, known, n=1):
-        return f"; did you mean {near[0]!r}?"
     if home := _elsewhere(name):
         return f"; it belongs to [{home}]"
+    if near := difflib.get_close_matches(name, known, n=1):
+        return f"; did you mean {near[0]!r}?"
     return f"; there are {', '.join(known)}" if key else f"; the sections are {', '.join(known)}"
 
 

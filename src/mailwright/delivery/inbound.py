@@ -17,7 +17,7 @@ class Arrival(NamedTuple):
 
     info: SessionInfo
     envelope: Envelope
-    header: bytes  # the header section with its empty line; b'' when it is too long or has no end
+    header: bytes  # the header section, see `submission.header_section`
     size: int
 
 

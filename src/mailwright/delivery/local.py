@@ -12,9 +12,9 @@ from mailwright.delivery.routing import resolve_ours
 from mailwright.delivery.success import Asked, notice
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination
-from mailwright.queue.intake import Entry, Lease, Queued, enqueue, enqueue_all
+from mailwright.queue.intake import Entry, Lease, Queued, enqueue_all
 from mailwright.queue.model import IN_MEMORY, Reporter, Rules
-from mailwright.queue.values import NewMessage, NewRecipient
+from mailwright.queue.values import NewMessage
 from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each, read_inboxes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
@@ -167,31 +167,21 @@ def _languages(tx: Transaction, accounts: set[int]) -> dict[int, str]:
 
 
 def keep_report(
-    tx: Transaction, address: str, content: bytes, rules: Rules, now: float, separator: str, hostname: str
-) -> bool:
-    """Put a report of our own into the mailboxes behind an address of ours; False when it is none.
+    tx: Transaction, address: str, content: bytes, now: float, separator: str, hostname: str
+) -> tuple[str, ...]:
+    """Put a report of our own into the mailboxes behind an address of ours; the addresses elsewhere that are to get it.
 
     What is full or disabled is passed over: of a report's fate nobody is told.
     """
     try:
         resolution = resolve_ours(tx, address, separator, hostname)
     except NotLocal:
-        return False
+        return (address,)
     except (DirectoryError, NotFound):
-        return True
+        return ()
     message = prepare_small(tx.blobs, trace.return_path("") + content)
     for destination in resolution.accounts:
         inbox = _find_inbox(tx, destination.account)
         if inbox is not None:
             add(tx, destination.account, inbox, message, now=int(now), enforce_quota=False)
-    if resolution.remote:
-        outbound = NewMessage(
-            blob=tx.blobs.keep(tx, message.blob, int(now)),
-            size=message.size,
-            reverse_path="",
-            recipients=tuple(NewRecipient(target) for target in resolution.remote),
-            received_at=now,
-            origin=f"forwarded for {address}",
-        )
-        enqueue(tx, outbound, now, rules)
-    return True
+    return resolution.remote

@@ -178,7 +178,7 @@ class DeliveryMailroom:
             return self._refuse(info, envelope, replies.MAIL_LOOP, verdicts)
         mail_id = f"{self._run}{next(self._numbers):x}"
         skip = len(header)
-        if info.role is Role.SUBMISSION and header:
+        if info.role is Role.SUBMISSION and (header or message.size <= MAX_HEADER):
             sender = str(envelope.reverse_path)
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
         head = judgement.fields + trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
@@ -257,8 +257,10 @@ class DeliveryMailroom:
 
     async def _header(self, message: IncomingMessage) -> bytes:
         if message.in_memory:
-            return header_section(message.head(MAX_HEADER))
-        return header_section(await self._store.off_loop(message.head, MAX_HEADER))
+            head = message.head(MAX_HEADER)
+        else:
+            head = await self._store.off_loop(message.head, MAX_HEADER)
+        return header_section(head, len(head) == message.size)
 
     async def _plan(
         self, info: SessionInfo, envelope: Envelope, redirect: Sequence[str] | None = None
@@ -323,7 +325,9 @@ class DeliveryMailroom:
             by_alias.setdefault(recipient.path, []).append((recipient, address))
         for alias, items in by_alias.items():
             content = await message.pack(trace.delivered_to(str(alias)) + head, skip)
-            sender = self._router.rewrite(envelope.reverse_path, alias.domain, now)
+            sender = str(envelope.reverse_path)  # of our own user, it leads here as it is
+            if info.account is None:
+                sender = self._router.rewrite(envelope.reverse_path, alias.domain, now)
             found.append(self._queued(info, envelope, content, message_id, items, now, sender, 0))
         return found
 

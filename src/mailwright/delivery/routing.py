@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailwright.base.clock import Clock
 from mailwright.directory.errors import (
@@ -25,6 +25,7 @@ from mailwright.smtp.syntax.path import Path, PathFault, parse_mailbox
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import TemporaryFailure
 from mailwright.store.quota import read_room
+from mailwright.store.settings import secret
 from mailwright.store.store import Store
 
 _FRESH = 1.0  # seconds for which an answer is used again; the delivery itself asks anew
@@ -116,19 +117,22 @@ class Router:
             resolution, room = await self._store.read_briefly(
                 _look_up, address, self._separator, self._hostname
             )
-            return self._reverse(address) or Route(resolution, local=True, room=room)
+            route = Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (_quoted(address),)))
         except NotSetUp:
             return Route(refusal=replies.NOT_SET_UP)
         except NoSuchUser:
-            return self._reverse(address) or Route(local=True, refusal=replies.NO_SUCH_USER)
+            route = Route(local=True, refusal=replies.NO_SUCH_USER)
         except AccountDisabled:
             return Route(local=True, refusal=replies.ACCOUNT_DISABLED)
         except AliasLoop:
             return Route(local=True, refusal=replies.MAIL_LOOP)
         except InvalidAddress as error:
             return Route(refusal=replies.bad_mailbox(False, str(error)))
+        # A bounce to a sender that we rewrote when we forwarded its mail goes back to it, before any catch-all.
+        sender = reverse(self._rewriter(address.rpartition("@")[2]), address, self._clock.now())
+        return route if sender == address else replace(await self._ask(sender), local=True)
 
     async def redirect(self, addresses: Sequence[str]) -> Route:
         """One route to all these addresses, as if an alias led there. Raises TemporaryFailure, also for a bad one."""
@@ -152,16 +156,23 @@ class Router:
         address = f"{reverse_path.local}@{reverse_path.domain}"
         return _quoted(self._rewriter(domain or self._hostname).forward(address, now))
 
-    def _reverse(self, address: str) -> Route | None:
-        """The way back of a bounce to a sender that we rewrote when we forwarded its mail, before any catch-all."""
-        rewriter = self._rewriter(address.rpartition("@")[2])
-        if not rewriter.is_ours(address):
-            return None
-        try:
-            sender = rewriter.reverse(address, self._clock.now())
-        except InvalidRewriting:
-            return None
-        return Route(Resolution((), (_quoted(sender),)), local=True)
+
+def reverse(rewriter: Rewriter, address: str, now: float) -> str:
+    """The sender behind a reverse-path that `rewriter` made; any other address as it is."""
+    try:
+        return rewriter.reverse(address, now)
+    except InvalidRewriting:
+        return address
+
+
+def way_back(tx: Transaction, reverse_path: str, now: float) -> str:
+    """Who is told of a message with this reverse-path: the sender itself, also of what was forwarded for an alias."""
+    secrets = (secret(tx, "srs"),)
+    while (
+        sender := reverse(Rewriter(reverse_path.rpartition("@")[2], secrets), reverse_path, now)
+    ) != reverse_path:
+        reverse_path = _quoted(sender)
+    return reverse_path
 
 
 def _quoted(address: str) -> str:

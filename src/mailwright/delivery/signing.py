@@ -62,9 +62,15 @@ class KeyRing:
         return sign(header, hasher.digest(), signers, timestamp=int(now))
 
     def sign_message(self, content: bytes, now: float) -> bytes:
-        """DKIM-Signature fields for a whole message, by the keys of its author's domain."""
+        """DKIM-Signature fields for a whole message of ours, by the keys of its author's domain or one above it.
+
+        A report is of the server's name, and DMARC asks only that both belong together (RFC 7489 3.1.1).
+        """
         header = header_section(content) or content
-        return self.sign(author_domain(header), header, (content[len(header) :],), now)
+        domain = author_domain(header)
+        while domain and not self.signers(domain):
+            domain = domain.partition(".")[2]
+        return self.sign(domain, header, (content[len(header) :],), now)
 
     def sign_again(self, content: bytes, now: float) -> bytes:
         """A whole message whose body was changed on its way, with new signatures in place of our own broken ones.

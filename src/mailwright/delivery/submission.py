@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from mailwright.message.date import format_date
 from mailwright.message.header import HeaderField, iterate_fields
@@ -14,12 +16,24 @@ _REMEMBERED = 16 * 1024  # octets of a header section whose fields are found onc
 _BLIND = frozenset((b"bcc", b"resent-bcc"))
 
 
-def header_section(head: bytes) -> bytes:
-    """The header section at the start of a message, with the empty line behind it; b'' when it has no end here."""
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+_FIELD: Final = re.compile(rb"^[!-9;-~]++[ \t]*+:", re.MULTILINE)
+
+
+def header_section(head: bytes, whole: bool = True) -> bytes:
+    """The header section at the start of a message, with the empty line behind it where there is one.
+
+    A message may be nothing else (RFC 5322 3.5): `whole` tells that no more follows. b'' when the section has no
+    end here, or holds no field, as where text was sent without a header.
+    """
     if head.startswith(b"\r\n"):
         return b"\r\n"
-    end = head.find(b"\r\n\r\n")
-    return head[: end + 4] if end >= 0 else b""
+    found = _EMPTY_LINE.search(head)
+    if found is not None:
+        head = head[: found.end()]
+    elif not whole:
+        return b""
+    return head if _FIELD.search(head) is not None else b""
 
 
 def header_fields(header: bytes) -> Sequence[HeaderField]:
@@ -44,7 +58,7 @@ def own_id(header: bytes) -> str:
 def mend(header: bytes, sender: str, message_id: str, now: float) -> bytes:
     """The header section without Bcc (RFC 5322 3.6.3), with From, Date and Message-ID where they are missing.
 
-    `header` ends with the empty line; `message_id` is without angle brackets.
+    `header` is as `header_section` gives it; what follows b'' is text. `message_id` is without angle brackets.
     """
     fields = header_fields(header)
     names = {field.name for field in fields}
@@ -56,6 +70,8 @@ def mend(header: bytes, sender: str, message_id: str, now: float) -> bytes:
         added += f"Date: {format_date(int(now))}\r\n".encode()
     if b"message-id" not in names:
         added += f"Message-ID: <{message_id}>\r\n".encode()
+    if not header:
+        added += b"\r\n"
     return added + kept if added else kept
 
 

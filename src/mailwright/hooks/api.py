@@ -52,7 +52,7 @@ class RecipientGiven:
 class MessageArrived:
     """A message is here and not accepted yet. Answers: Refuse, Tag, Redirect, or several of them.
 
-    `header` ends with the empty line; it is b'' when it is longer than 1 MiB. `read()` gives all of the message in
+    `header` ends with the empty line, if there is one; it is b'' when it is longer than 1 MiB. `read()` gives all in
     pieces; it may block on a file: in an `async def`, wrap it in `asyncio.to_thread`.
     """
 

@@ -100,6 +100,11 @@ class SMTPTransport:
         remember(self._known, destination, known)
         return known
 
+    def known(self, destination: str) -> list[Host]:
+        """The hosts that were found last."""
+        known = self._known.get(destination)
+        return known.hosts if known is not None else []
+
     def port_of(self, route: Route) -> int:
         return route.service_port if route.hosts or route.port else self.settings.port
 
@@ -203,20 +208,49 @@ class _Courier:
                 self._target = target
             results, answered = await self._send(target, claimed, ahead)
             if answered or not is_reused:
-                return self._attempt(claimed, target, results, tried)
+                attempt = self._attempt(claimed, target, results, tried)
+                if self._may_go_elsewhere(target, results):
+                    return await self._go_elsewhere(claimed, target, attempt, tried)
+                return attempt
             # The peer had closed the connection while it was idle, or we refuse the message by what it offered
             # long ago: neither says anything about this message now.
             tried.lines += target.wire.take_transcript()
             await target.wire.close()
             target = self._target = None
 
+    def _may_go_elsewhere(self, target: Target, results: list[Result]) -> bool:
+        """Whether this host took nothing for now, and there is another to ask (RFC 5321 5.1)."""
+        if not all(result.is_untaken for result in results):
+            return False
+        known = self._transport.known(self._destination)
+        return any(address != target.place.address for host in known for address in host.addresses)
+
+    async def _go_elsewhere(self, claimed: Claimed, first: Target, attempt: Attempt, tried: _Try) -> Attempt:
+        """The same to another host. What that refuses for good does not count while the better one only puts off."""
+        result = attempt.results[0]
+        tried.earlier.append(f"{result.host} [{first.place.address}]: {result.text}")
+        tried.lines = list(attempt.event["lines"])  # type: ignore[call-overload]
+        self.close()
+        try:
+            other, _ = await self._connect(claimed.message, tried, but=first.place.address)
+        except (NoHosts, Unreachable):
+            return attempt
+        self._target = other
+        results, answered = await self._send(other, claimed, None)
+        results = [
+            before if after.outcome is Outcome.FAILED else after
+            for before, after in zip(attempt.results, results, strict=True)
+        ]
+        second = self._attempt(claimed, other, results, tried)
+        self.close()  # the next message begins with the better host again
+        return second if answered else attempt
+
     def _usable(self, message: Message) -> Target | None:
         target = self._target
         if target is None:
             return None
         if self._is_unfit(target, message):
-            self._target = None
-            self._transport.pool.keep(target)
+            self.close()
             return None
         return target
 
@@ -263,7 +297,7 @@ class _Courier:
             except Unconvertible as error:
                 text = f"the server takes 7-bit mail only, and the message cannot be converted: {error}"
                 return Result(Outcome.FAILED, "mail", "5.6.3", text, 0, name)
-        refusal = check_peer(wire, message, claimed.recipients, body.size)
+        refusal = await check_peer(wire, message, claimed.recipients, body)
         if refusal is not None:
             return refusal._replace(host=name)
         return Sender(wire, message, claimed.recipients, body, name)
@@ -276,8 +310,8 @@ class _Courier:
 
     # Connecting
 
-    async def _connect(self, message: Message, tried: _Try) -> tuple[Target, bool]:
-        """A connection, and whether it was open already. Raises NoHosts, Unreachable."""
+    async def _connect(self, message: Message, tried: _Try, but: str = "") -> tuple[Target, bool]:
+        """A connection, to another address than `but`, and whether it was open already. Raises NoHosts, Unreachable."""
         transport = self._transport
         try:
             route, domain = transport.router.route(self._destination)
@@ -289,6 +323,8 @@ class _Courier:
         port = transport.port_of(route)
         faults: list[Result] = []
         for host, address in transport.network.order(known.hosts, port):
+            if address == but:
+                continue
             security = decide(
                 route, domain, host, policy, requiretls=message.requiretls, optional=_is_optional(message)
             )

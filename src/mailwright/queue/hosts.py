@@ -160,8 +160,10 @@ class HostFinder:
         tlsa: tuple[TLSA, ...] = ()
         if self._dane and is_secure and answer.records:
             # A TLSA lookup that fails makes the host unusable (RFC 7672 2.1.2): nothing may go unprotected.
-            records = await lookup.tlsa(self._resolver, name, port)
-            tlsa = records.records if records.secure else ()
+            # Of an alias, the records of the name where it leads come first (RFC 7672 2.2.2).
+            for base in dict.fromkeys((answer.canonical or name, name)):
+                records = await lookup.tlsa(self._resolver, base, port)
+                tlsa = tlsa or (records.records if records.secure else ())
         return Host(name, _mix(answer.records), is_secure, tlsa, answer.canonical)
 
 

@@ -17,9 +17,12 @@ from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreError
 from mailwright.store.notify.api import QUEUE
 
-# Keeps a message in the mailbox of a local address; False: not local. `(tx, address, content, now)`.
-KeepLocal = Callable[[Transaction, str, bytes, float], bool]
+# Keeps a message in the mailboxes behind a local address; who is to get it elsewhere: itself, when it is not local.
+# `(tx, address, content, now)`.
+KeepLocal = Callable[[Transaction, str, bytes, float], tuple[str, ...]]
 Sign = Callable[[bytes], bytes]
+# Who is told of a message with this reverse-path. `(tx, reverse_path, now)`.
+WayBack = Callable[[Transaction, str, float], str]
 
 LARGEST: Final = 256 * 1024  # octets; what is kept without an upload
 
@@ -28,16 +31,24 @@ class Reports:
     """A `model.Reporter`. Reports to local senders go to their mailbox, others to the queue."""
 
     def __init__(
-        self, rules: Rules, origin: dsn.Origin, keep_local: KeepLocal | None = None, sign: Sign | None = None
+        self,
+        rules: Rules,
+        origin: dsn.Origin,
+        keep_local: KeepLocal | None = None,
+        sign: Sign | None = None,
+        way_back: WayBack | None = None,
     ) -> None:
         self._rules = rules
         self._origin = origin
         self._keep_local = keep_local
         self._sign = sign
+        self._way_back = way_back
 
     def __call__(self, tx: Transaction, notice: Notice, now: float) -> None:
-        for report in dsn.plan_reports(notice.message, notice.results):
-            number = notice.message.id
+        message, number = notice.message, notice.message.id
+        if self._way_back is not None and message.reverse_path:
+            message = message._replace(reverse_path=self._way_back(tx, message.reverse_path, now))
+        for report in dsn.plan_reports(message, notice.results):
             message_id = f"{number}.{secrets.token_hex(6)}@{self._origin.hostname}"
             content = dsn.build(
                 report,
@@ -47,11 +58,9 @@ class Reports:
                 message_id=message_id,
                 boundary=f"=_{secrets.token_hex(12)}",
             )
-            self.send(tx, report.message.reverse_path, content, now, message_id, utf8=dsn.is_global(report))
+            self.send(tx, message.reverse_path, content, now, message_id, utf8=dsn.is_global(report))
             if number:  # what was never in the queue has no record there
-                trace.add(
-                    tx, number, now, "report", {"report": report.action, "to": report.message.reverse_path}
-                )
+                trace.add(tx, number, now, "report", {"report": report.action, "to": message.reverse_path})
 
     def _original(self, tx: Transaction, report: dsn.Report) -> bytes:
         message = report.message
@@ -67,7 +76,8 @@ class Reports:
         self, tx: Transaction, to: str, content: bytes, now: float, message_id: str, *, utf8: bool = False
     ) -> None:
         """Send a message of the system itself, with the null reverse-path. `content` up to LARGEST octets."""
-        if self._keep_local is not None and self._keep_local(tx, to, content, now):
+        elsewhere = (to,) if self._keep_local is None else self._keep_local(tx, to, content, now)
+        if not elsewhere:
             return
         if self._sign is not None:
             content = self._sign(content)
@@ -76,7 +86,7 @@ class Reports:
             blob=blob,
             size=len(content),
             reverse_path="",
-            recipients=(NewRecipient(to),),
+            recipients=tuple(map(NewRecipient, elsewhere)),
             received_at=now,
             message_id=message_id,
             body="7BIT" if content.isascii() else "8BITMIME",

@@ -33,18 +33,19 @@ class Body(NamedTuple):
         return await self.read(start, stop)
 
 
-def check_peer(wire: Wire, message: Message, recipients: Sequence[Recipient], size: int) -> Result | None:
-    """Why this peer can never take this message; None: it may."""
+async def check_peer(
+    wire: Wire, message: Message, recipients: Sequence[Recipient], body: Body
+) -> Result | None:
+    """Why this peer can never take this message; None: it may. Raises StoreError."""
     extensions = wire.machine.extensions
-    if extensions.size is not None and size > extensions.size:
-        text = f"the message has {size} octets, the server takes {extensions.size}"
+    if extensions.size is not None and body.size > extensions.size:
+        text = f"the message has {body.size} octets, the server takes {extensions.size}"
         return Result(Outcome.FAILED, "mail", "5.3.4", text)
     if message.requiretls and "REQUIRETLS" not in extensions:
         return Result(Outcome.FAILED, "tls", "5.7.30", "the server does not offer REQUIRETLS")
     if "SMTPUTF8" not in extensions:
-        header = (message.content or b"").partition(b"\r\n\r\n")[0]
-        in_header = message.smtputf8 and (message.content is None or not header.isascii())
-        if in_header or _in_envelope(message, recipients):
+        header = (await body.piece(0)).partition(b"\r\n\r\n")[0] if message.smtputf8 else b""
+        if not header.isascii() or _in_envelope(message, recipients):
             return Result(Outcome.FAILED, "mail", "5.6.7", "the server does not offer SMTPUTF8")
     return None
 
@@ -147,6 +148,8 @@ class Sender:
 
     def _lose(self, text: str) -> None:
         """The connection is gone: whoever has no result is tried again (RFC 5321 4.5.4.1)."""
+        if self._sent:  # perhaps with its envelope, and no reply to that came
+            self._phase = "content"
         if self._phase == "content":
             text += "; the message was sent whole and may have been delivered"
         lost = Result(Outcome.DEFERRED, self._phase, "4.4.2", text, 0, self._host)
@@ -251,6 +254,7 @@ class Sender:
             self._set(paths, mail, "mail")
         for n in paths:
             if self._wire.is_lost:
+                self._sent = False  # after its 421 the peer takes nothing
                 raise Lost("the peer closed the connection")
             self._phase = "rcpt"
             reply = (await self._wire.reply()).reply

@@ -112,3 +112,8 @@ class Result(NamedTuple):
     @property
     def is_final(self) -> bool:
         return self.outcome is not Outcome.DEFERRED
+
+    @property
+    def is_untaken(self) -> bool:
+        """Put off, and certainly not delivered: the peer said so, or was not sent all of the message."""
+        return self.outcome is Outcome.DEFERRED and (self.code >= 400 or self.phase != "content")
