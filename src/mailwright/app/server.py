@@ -48,9 +48,7 @@ log = logging.getLogger(__name__)
 
 _GRACE = 5.0  # seconds that sessions have to end
 _CHORES = 60.0  # seconds between two rounds of housekeeping
-_ORPHANS = (
-    3600.0  # seconds between two looks for files without a row, each of which lists all files and all rows
-)
+_ORPHANS = 3600.0  # seconds between two looks for files without a row: each lists all files and all rows
 _UPLOADS_KEPT = 86_400  # seconds after which an unfinished upload is removed
 
 _SMTP_REFUSALS = Refusals(replies.OVERLOADED.to_bytes(), replies.SHUTTING_DOWN.to_bytes())
