@@ -82,6 +82,23 @@ async def test_a_dictionary_is_learned_and_used(db: Database, account: int) -> N
     assert await db.read(check_blobs, 10) == []
 
 
+async def test_mail_that_comes_meanwhile_is_no_reason_to_learn_another(db: Database, account: int) -> None:
+    async def busily(function: object, *args: object) -> object:
+        for number in range(FIRST):
+            db.blobs.codec.look_at(message(number))
+        return await off_loop(function, *args)
+
+    box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
+    learner = Learner(db, db.blobs, busily)
+    await learner.start()
+    await db.write(add, account, box, 0, FIRST + 1)
+    await learn(learner)
+    newest = await db.read(dictionaries.read_newest)
+    assert newest is not None
+    await learn(learner)
+    assert await db.read(dictionaries.read_newest) == newest
+
+
 async def test_another_is_learned_when_there_is_much_more_mail(
     db: Database, account: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ Samples = list[bytes | bytearray | memoryview]  # what zstandard asks for
 
 log = logging.getLogger(__name__)
 
-GROWTH: Final = 16  # another is learned when there are so many times as many blobs
+GROWTH: Final = 8  # another is learned when there are so many times as many blobs
 _SAMPLES: Final = 512  # messages that it is learned from
 _SIZE: Final = 160 * 1024  # octets of a dictionary
 _FRAGMENT: Final = 128  # octets

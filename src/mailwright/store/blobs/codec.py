@@ -64,6 +64,7 @@ class Codec:
         learned.precompute_compress(level=_LEVEL)
         self._dictionaries[number] = learned
         self._newest = number
+        self.samples = []  # what came meanwhile is no reason to learn another at once
 
     def look_at(self, content: bytes) -> None:
         """Remember how a message begins, until there is a dictionary of the store's own."""
