@@ -95,6 +95,7 @@ async def test_mail_that_comes_meanwhile_is_no_reason_to_learn_another(db: Datab
     await learn(learner)
     newest = await db.read(dictionaries.read_newest)
     assert newest is not None
+    await db.write(add, account, box, FIRST + 1, 5 * FIRST)
     await learn(learner)
     assert await db.read(dictionaries.read_newest) == newest
 
