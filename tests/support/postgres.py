@@ -16,6 +16,8 @@ import psycopg
 class PostgresServer:
     """Started on entry, stopped on exit; each test gets a database of its own.
 
+    It waits for no disk: what it keeps survives its being stopped hard, which is all that is asked here.
+
     It lives in a folder of its own, not in one of pytest's: as root the server runs as another user, from whom each
     worker of pytest closes its folders anew.
     """
@@ -26,6 +28,10 @@ class PostgresServer:
     def __enter__(self) -> PostgresServer:
         self._folder = tempfile.mkdtemp(prefix="mailwright-postgres-")
         self._server = pgserver.get_server(Path(self._folder), cleanup_mode="stop")
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("ALTER SYSTEM SET full_page_writes = off")
+            connection.execute("SELECT pg_reload_conf()")
         return self
 
     def __exit__(
