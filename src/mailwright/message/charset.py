@@ -129,7 +129,7 @@ def guess(data: bytes) -> str:
     sample = data[:GUESS_OCTETS]
     if looks_gb18030(sample):
         return data.decode("gb18030", "replace")
-    import chardet  # takes longer to load than all of `message`, and most mail never needs it
+    import chardet  # most mail never needs it, and all would wait while it is loaded
 
     try:
         found = chardet.detect(sample)["encoding"]

@@ -28,9 +28,8 @@ def to_7bit(content: bytes) -> bytes:
         message = email.message_from_bytes(content, policy=_POLICY)
         for part in message.walk():
             _convert(part)
-        if (
-            not content.isascii() and "MIME-Version" not in message
-        ):  # without it an encoding means nothing (RFC 2045 4)
+        # Without this field an encoding means nothing (RFC 2045 4).
+        if not content.isascii() and "MIME-Version" not in message:
             message["MIME-Version"] = "1.0"
         out = BytesIO()
         BytesGenerator(out, mangle_from_=False, policy=_POLICY).flatten(message, linesep="\r\n")

@@ -98,7 +98,10 @@ class Texts:
         if key.where == "body":
             return False
         if key.where == "header":
-            return any(name == key.name and key.value in value for name, value in self._read_lines())
+            # "" names no field, but stands before the headers of parts.
+            return key.name != "" and any(
+                name == key.name and key.value in value for name, value in self._read_lines()
+            )
         return any(key.value in f"{name}: {value}" for name, value in self._read_lines())
 
     def _octets(self, needle: str) -> bytes:

@@ -27,7 +27,8 @@ _ROUTE: Final = re.compile(r"(?:@[^@,:]*,?)+:")
 _QUOTED: Final = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*)"')
 # atext and all that is not ASCII (RFC 6531 3.3), as what is left out: large classes take long to compile.
 _LOCAL: Final = re.compile(r'[^\x00-\x20"(),:;<>@\[\\\]\x7f]+')
-_DOT_STRING: Final = re.compile(r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+(?:\.[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+)*')
+_ATOM: Final = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
+_DOT_STRING: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _SPECIAL: Final = re.compile(r'(["\\])')
 
