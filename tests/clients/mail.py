@@ -139,9 +139,8 @@ class Runner:
         self.home = home
 
     def __call__(
-        self, program: str, package: str, *arguments: str, stdin: bytes = b"", code: int | None = 0
+        self, program: str, package: str, *arguments: str, stdin: bytes = b"", code: int = 0
     ) -> bytes:
-        """What the program prints. `code` None: whatever it ends with."""
         path = shutil.which(program)
         if path is None:
             pytest.skip(f"{program} is missing; on Debian: apt install {package}")
@@ -151,7 +150,7 @@ class Runner:
             [path, *arguments], input=stdin, capture_output=True, env=environment, timeout=60, check=False
         )
         said = (done.stdout + done.stderr).decode("utf-8", "replace")
-        assert code in (None, done.returncode), f"{program} ended with {done.returncode}:\n{said[-4000:]}"
+        assert done.returncode == code, f"{program} ended with {done.returncode}:\n{said[-4000:]}"
         return done.stdout + done.stderr
 
     def settings(self, name: str, text: str) -> str:

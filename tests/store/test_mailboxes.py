@@ -36,16 +36,6 @@ async def test_inbox_has_one_spelling(db: Database, account: int) -> None:
     assert "INBOX/Lists" in await names(db, account)
 
 
-async def test_uidvalidity_tells_when_a_mailbox_was_made(db: Database, account: int) -> None:
-    work = await db.write(mailboxes.create_mailbox, account, "Work", now=2_000_000_000)
-    assert work.uidvalidity == 2_000_000_000 + work.id
-    await db.write(mailboxes.rename_mailbox, account, "INBOX", "Old/Inbox", now=2_000_001_000)
-    assert (await db.read(mailboxes.find_mailbox, account, "Old")).uidvalidity > 2_000_001_000
-    wrong = await db.write(mailboxes.create_mailbox, account, "Wrong", now=5)  # a clock that went wrong
-    inbox = await db.read(mailboxes.find_mailbox, account, "INBOX")
-    assert wrong.uidvalidity - wrong.id == inbox.uidvalidity - inbox.id
-
-
 async def test_a_mailbox_made_again_has_a_greater_uidvalidity(db: Database, account: int) -> None:
     first = await db.write(mailboxes.create_mailbox, account, "Again")
     await db.write(mailboxes.delete_mailbox, account, "Again")

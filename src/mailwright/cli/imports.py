@@ -162,7 +162,7 @@ def _ensure_mailbox(tx: Transaction, account: int, name: str) -> int:
     try:
         return find_mailbox(tx, account, name).id
     except NoSuchMailbox:
-        return create_mailbox(tx, account, name, subscribe=True, now=int(time.time())).id
+        return create_mailbox(tx, account, name, subscribe=True).id
 
 
 def _hashes(tx: Transaction, account: int, mailbox: int) -> set[bytes]:

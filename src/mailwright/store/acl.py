@@ -311,9 +311,7 @@ def _address(tx: Transaction, account: int) -> str:
 # Mailboxes, whoever owns them
 
 
-def create_mailbox(
-    tx: Transaction, account: int, name: str, role: str | None = None, *, now: int = 0
-) -> tuple[int, Mailbox]:
+def create_mailbox(tx: Transaction, account: int, name: str, role: str | None = None) -> tuple[int, Mailbox]:
     """As `mailboxes.create_mailbox`, with the owner; another's needs `k` on the nearest mailbox above it.
 
     Raises NoRight too.
@@ -323,7 +321,7 @@ def create_mailbox(
         if role is not None:
             raise NotAllowed("a special use belongs to one's own mailboxes only")
         _need_create(tx, account, owner, path)
-    return owner, mailboxes.create_mailbox(tx, owner, path, role=role, now=now)
+    return owner, mailboxes.create_mailbox(tx, owner, path, role=role)
 
 
 def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
@@ -333,7 +331,7 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
     mailboxes.delete_mailbox(tx, access.account, access.mailbox.name)
 
 
-def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str, *, now: int = 0) -> None:
+def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> None:
     """As `mailboxes.rename_mailbox`; another's needs `x` on it and `k` above its new place. Raises NoRight too."""
     access = resolve(tx, account, name)
     access.need("x")
@@ -344,7 +342,7 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str, *, n
         if access.mailbox.name == "INBOX":
             raise NotAllowed("only its owner can rename INBOX")
         _need_create(tx, account, owner, path)
-    mailboxes.rename_mailbox(tx, owner, access.mailbox.name, path, now=now)
+    mailboxes.rename_mailbox(tx, owner, access.mailbox.name, path)
 
 
 def may_create(tx: Transaction, account: int, name: str) -> bool:

@@ -93,15 +93,9 @@ def find_role(tx: Transaction, account: int, role: str) -> Mailbox | None:
 
 
 def create_mailbox(
-    tx: Transaction,
-    account: int,
-    name: str,
-    *,
-    role: str | None = None,
-    subscribe: bool = False,
-    now: int = 0,
+    tx: Transaction, account: int, name: str, *, role: str | None = None, subscribe: bool = False
 ) -> Mailbox:
-    """Make a mailbox, and the levels above it that are missing (RFC 3501 6.3.3); `now` is for its UIDVALIDITY.
+    """Make a mailbox, and the levels above it that are missing (RFC 3501 6.3.3).
 
     Raises AlreadyExists, InvalidName, and NotAllowed when the role is taken or there are MAX_MAILBOXES already.
     """
@@ -112,9 +106,9 @@ def create_mailbox(
     if role is not None and find_role(tx, account, role) is not None:
         raise NotAllowed(f"another mailbox has the special use {role!r}")
     modseq = changes.next_modseq(tx, account)
-    _make_levels(tx, account, name, modseq, now)
+    _make_levels(tx, account, name, modseq)
     _check_room(tx, account)
-    mailbox = _insert(tx, account, name, role, modseq, now)
+    mailbox = _insert(tx, account, name, role, modseq)
     if subscribe:
         tx.run(
             "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
@@ -141,10 +135,8 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
     changes.append(tx, account, modseq, mailbox.id, Kind.GONE)
 
 
-def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str, *, now: int = 0) -> None:
+def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> None:
     """Give a mailbox and all below it a new name; of INBOX only the messages move (RFC 3501 6.3.5).
-
-    `now` is for the UIDVALIDITY of mailboxes that are made.
 
     Raises NoSuchMailbox, AlreadyExists, InvalidName, and NotAllowed when it would be put below itself, or needs levels
     above it and there are MAX_MAILBOXES already.
@@ -155,7 +147,7 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str, *, n
     if _exists(tx, account, new_name):
         raise AlreadyExists(f"a mailbox {new_name!r} is there already")
     if mailbox.name == "INBOX":
-        target = create_mailbox(tx, account, new_name, now=now)
+        target = create_mailbox(tx, account, new_name)
         uids = [
             uid
             for (uid,) in tx.all(
@@ -167,7 +159,7 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str, *, n
     if new_name.startswith(mailbox.name + "/"):
         raise NotAllowed("a mailbox cannot be put below itself")
     modseq = changes.next_modseq(tx, account)
-    _make_levels(tx, account, new_name, modseq, now)
+    _make_levels(tx, account, new_name, modseq)
     boxes = list_mailboxes(tx, account)
     moved = [box for box in boxes if box.name == mailbox.name or box.name.startswith(mailbox.name + "/")]
     taken = {box.name for box in boxes} - {box.name for box in moved}  # what a deleted mailbox left below it
@@ -212,20 +204,20 @@ def create_defaults(tx: Transaction, account: int) -> None:
     """The mailboxes that a new account has."""
     modseq = changes.next_modseq(tx, account)
     for name, role in DEFAULTS:
-        _insert(tx, account, name, role, modseq, 0)
+        _insert(tx, account, name, role, modseq)
         tx.run(
             "INSERT INTO subscriptions (account, name) VALUES (?, ?) ON CONFLICT DO NOTHING", account, name
         )
 
 
-def _make_levels(tx: Transaction, account: int, name: str, modseq: int, now: int) -> None:
+def _make_levels(tx: Transaction, account: int, name: str, modseq: int) -> None:
     """Make the mailboxes that are missing above a name. Raises NotAllowed when there is no room for them."""
     levels = name.split("/")
     for depth in range(1, len(levels)):
         above = "/".join(levels[:depth])
         if not _exists(tx, account, above):
             _check_room(tx, account)
-            _insert(tx, account, above, None, modseq, now)
+            _insert(tx, account, above, None, modseq)
 
 
 def _check_room(tx: Transaction, account: int) -> None:
@@ -234,25 +226,20 @@ def _check_room(tx: Transaction, account: int) -> None:
         raise NotAllowed(f"the account has {MAX_MAILBOXES} mailboxes already; delete some")
 
 
-def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: int, now: int) -> int:
+def _insert(tx: Transaction, account: int, name: str, role: str | None, modseq: int) -> int:
     row = tx.one(
         "UPDATE account_state SET last_id = last_id + 1 WHERE account = ? RETURNING last_id", account
     )
     assert row is not None
     mailbox = int(row[0])
     # UIDVALIDITY: ids are never used twice in an account, and accounts begin at different times, so that neither a
-    # mailbox made again under its old name nor an account made again has a value that a client has seen. The time of
-    # its making counts too: of two copies of a mailbox, programs such as dsync take the one with the higher value for
-    # the younger, and copy all into the other again.
+    # mailbox made again under its old name nor an account made again has a value that a client has seen.
     tx.run(
         "INSERT INTO mailboxes (account, id, name, role, uidvalidity, uidnext, modseq, fresh)"
-        " SELECT id, ?, ?, ?, CASE WHEN created_at < ? THEN ? ELSE created_at END + ?, 1, ?, ?"
-        " FROM accounts WHERE id = ?",
+        " SELECT id, ?, ?, ?, created_at + ?, 1, ?, ? FROM accounts WHERE id = ?",
         mailbox,
         name,
         role,
-        now,
-        now,
         mailbox,
         modseq,
         marks.make_fresh(tx, account, mailbox),

@@ -49,11 +49,8 @@ async def run(session: Session, command: Command) -> Reply:
     if len(args.uses) > 1:
         raise Refused("A mailbox has at most one special use", "USEATTR")
     role = args.uses[0] if args.uses else None
-    service = session.service
     try:
-        owner, mailbox = await service.store.write(
-            create_mailbox, session.account_id, name, role, now=service.now()
-        )
+        owner, mailbox = await session.service.store.write(create_mailbox, session.account_id, name, role)
     except NotAllowed as error:
         raise Refused(str(error), "USEATTR" if role else "LIMIT") from None
     session.note_own_names(name)

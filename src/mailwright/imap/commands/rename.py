@@ -28,8 +28,7 @@ async def run(session: Session, command: Command) -> Reply:
     refusal = why_not_creatable(new_name)
     if refusal:
         raise Refused(refusal, "CANNOT")
-    service = session.service
-    await service.store.write(rename_mailbox, session.account_id, name, new_name, now=service.now())
+    await session.service.store.write(rename_mailbox, session.account_id, name, new_name)
     session.note_own_names(name, new_name)
     if session.rev2 and name != "INBOX":  # of INBOX only the messages went (RFC 9051 6.3.6)
         session.write(responses.listing(normal_name(new_name), [], utf8=True, old_name=name))
