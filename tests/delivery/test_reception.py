@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
 
 import pytest
-from support.postgres import PostgresServer
 
 from mailwright.delivery.reception import Kept, Reception, Verdict, find, find_by_queue, keep_all, prune, tell
 from mailwright.delivery.refusals import MOST, MOST_OF_ONE, Refusals
@@ -18,17 +17,14 @@ from mailwright.store.db.sqlite import SQLiteDatabase
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def db(request: pytest.FixtureRequest, tmp_path: FilePath) -> AsyncIterator[Database]:
+    database: SQLiteDatabase | PostgresDatabase
     if request.param == "sqlite":
-        database: Database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
-        await database.start()
-        yield database
-        await database.close()
-        return
-    with PostgresServer() as server:
-        database = PostgresDatabase(server.new_database(), DatabaseBlobs())
-        await database.start()
-        yield database
-        await database.close()
+        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+    else:
+        database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
+    await database.start()
+    yield database
+    await database.close()
 
 
 def came(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import operator
 import random
 from array import array
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from support.accounts import new_account, prepared
-from support.postgres import PostgresServer
 
 from mailwright.imap.fetch.lines import lie_close
 from mailwright.imap.fetch.plan import Plan
@@ -35,20 +34,13 @@ COUNT = 300
 UID, FLAGS, MODSEQ = (Attribute(name, name.encode()) for name in ("UID", "FLAGS", "MODSEQ"))
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest_asyncio.fixture(params=["sqlite", "postgres"])
 async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     database: Database
     if request.param == "sqlite":
         database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
     else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        database = PostgresDatabase(server.new_database(), DatabaseBlobs())
+        database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
     await database.start()
     yield database
     await database.close()

@@ -49,9 +49,11 @@ APART = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stores(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Store, Store]]:
-    with PostgresServer() as server:
-        dsn, folder = server.new_database(), tmp_path_factory.mktemp("imap")
+async def stores(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Store, Store]]:
+    folder = tmp_path_factory.mktemp("imap")
+    with postgres_server.database() as dsn:
         async with open_postgres_store(dsn, folder) as one, open_postgres_store(dsn, folder) as two:
             yield one, two
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.postgres import PostgresServer
 
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.postgres import PostgresDatabase
 from mailwright.store.db.sqlite import SQLiteDatabase
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -27,8 +20,7 @@ async def db(
     if request.param == "sqlite":
         database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
     else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        database = PostgresDatabase(server.new_database(), DatabaseBlobs())
+        database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
     await database.start()
     yield database
     await database.close()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from support.accounts import new_account
-from support.postgres import PostgresServer
 
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
@@ -21,12 +20,6 @@ Database = SQLiteDatabase | PostgresDatabase
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
 @pytest.fixture(params=["sqlite", "sqlite+disk", "postgres", "postgres+disk"])
 async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     kind, _, place = str(request.param).partition("+")
@@ -35,8 +28,7 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
     if kind == "sqlite":
         database = SQLiteDatabase(tmp_path / "mail.db", blobs)
     else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        database = PostgresDatabase(server.new_database(), blobs)
+        database = PostgresDatabase(request.getfixturevalue("postgres_database"), blobs)
     await database.start()
     yield database
     await database.close()

@@ -91,7 +91,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """Where a database may begin."""
     if kind == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
+        server: PostgresServer = request.getfixturevalue("postgres_server")
         return server.new_database()
     return str(tmp_path / "mail.db")
 

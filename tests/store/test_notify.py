@@ -8,7 +8,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from support.postgres import PostgresServer
 
 from mailwright.directory.accounts import (
     add_account,
@@ -111,11 +110,10 @@ class Ears:
 
 
 @pytest.fixture
-def dsn(postgres: PostgresServer) -> str:
-    dsn = postgres.new_database()
-    with psycopg.connect(dsn) as connection:
+def dsn(postgres_database: str) -> str:
+    with psycopg.connect(postgres_database) as connection:
         schema.migrate(PostgresTransaction(connection, DatabaseBlobs()))
-    return dsn
+    return postgres_database
 
 
 @pytest.fixture

