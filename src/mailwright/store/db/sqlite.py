@@ -13,7 +13,6 @@ import logging
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -59,7 +58,7 @@ class SQLiteDatabase(SQLiteFile):
         self._on_change = on_change
         self._on_others = on_others
         self._version = 0  # as the writer's connection last saw it: others' commits change it, its own do not
-        self._looked = 0.0
+        self._look_due = False
         self._waiting: list[Job] = []
         self._busy = False  # the thread has the connection
         self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
@@ -169,6 +168,8 @@ class SQLiteDatabase(SQLiteFile):
     def _free(self) -> None:
         """The connection is the event loop's again."""
         self._busy = False
+        if self._look_due:
+            self._look_for_others()
         if self._waiting:
             self._next()
         elif self._closing:
@@ -179,9 +180,21 @@ class SQLiteDatabase(SQLiteFile):
         assert self._loop is not None
         if self._closing:
             return
+        self._look_due = True
         if not self._busy:
             self._look_for_others()
         self._loop.call_later(_LOOK, self._look_now_and_then)
+
+    def _look_for_others(self) -> None:
+        self._look_due = False
+        assert self._connection is not None
+        try:
+            version = self._connection.pragma("data_version")
+        except apsw.Error:  # a write will tell what is wrong
+            return
+        others, self._version = version != self._version, version
+        if others and self._on_others is not None:
+            self._on_others()
 
     # The writer's thread
 
@@ -208,24 +221,11 @@ class SQLiteDatabase(SQLiteFile):
         while (work := self._work.get()) is not None:
             jobs, run = work
             changed = run()
-            if time.monotonic() - self._looked >= _LOOK:
-                self._look_for_others()
             due = self._checkpointer.due
             self._answer(jobs, changed, free=not due)
             if due:
                 self._checkpointer.between_commits(self._connection)
                 self._call(self._free)
-
-    def _look_for_others(self) -> None:
-        self._looked = time.monotonic()
-        assert self._connection is not None
-        try:
-            version = self._connection.pragma("data_version")
-        except apsw.Error:  # a write will tell what is wrong
-            return
-        others, self._version = version != self._version, version
-        if others and self._on_others is not None:
-            self._call(self._on_others)
 
     def _answer(self, jobs: list[Job], changed: Changed, *, free: bool) -> None:
         waiting: list[Job] = []
