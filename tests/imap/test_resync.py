@@ -155,5 +155,5 @@ class TestRanges:
         every = [(run.number + n, uid) for run in runs for n, uid in enumerate(run.uids)]
         low, high = sorted((first, last))
         wanted = every[::-1][low - 1 : high][::-1] if from_end else every[low - 1 : high]
-        found = window_of_runs(runs, (-first, -last) if from_end else (first, last))
+        found = window_of_runs(runs, (-low, -high) if from_end else (low, high))
         assert [(run.number + n, uid) for run in found for n, uid in enumerate(run.uids)] == wanted

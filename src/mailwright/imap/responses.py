@@ -232,8 +232,8 @@ def search_return(
 
 
 def window(numbers: Sequence[int], partial: tuple[int, int]) -> Sequence[int]:
-    """The numbers at these places, counted from 1, or from the end by -1 (RFC 9394 3.1)."""
-    low, high = min(map(abs, partial)), max(map(abs, partial))
+    """The numbers at these places, the one nearer to 1 first, or nearer to the end by -1 (RFC 9394 3.1)."""
+    low, high = abs(partial[0]), abs(partial[1])
     if partial[0] > 0:
         return numbers[low - 1 : high]
     return numbers[max(0, len(numbers) - high) : max(0, len(numbers) - low + 1)]

@@ -276,9 +276,11 @@ class Session:
     # Who
 
     def is_called(self, host: str) -> bool:
-        """Whether a name in a URL is ours: the configured one, or that by which the client reached us."""
+        """Whether a name in a URL is ours: the configured one, that by which the client reached us, its mail domain."""
         tls = self.stream.tls
         known = {self.service.hostname.lower(), (tls.server_name or "").lower() if tls is not None else ""}
+        if self.account is not None:
+            known.add(self.account.address.rpartition("@")[2])
         return bool(host) and host.partition(":")[0].lower() in known
 
     def capabilities(self) -> str:
@@ -330,6 +332,14 @@ class Session:
         """What happened to these names of mailboxes was this client's doing."""
         if self.watching is not None:
             self.watching.own_names.update(normalize("NFC", name.rstrip("/")) for name in names)
+
+    def use_condstore(self) -> None:
+        """RFC 7162 3.1: to use CONDSTORE is to enable it. A client that did not so far is told where its mailbox is."""
+        if "CONDSTORE" not in self.enabled:
+            self.enabled |= {"CONDSTORE"}
+            if self.selected is not None:
+                code = f"HIGHESTMODSEQ {self.selected.view.complete}"
+                self.write(self.untagged("OK", "The highest mod-sequence", code))
 
     def showed_modseq(self) -> None:
         """Mod-sequences of what is in the store now were shown: the news up to them come before the reply."""

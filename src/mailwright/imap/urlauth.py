@@ -19,7 +19,7 @@ MECHANISM: Final = "INTERNAL"
 def sign(tx: Transaction, account: int, url: ImapUrl) -> str:
     """The token that authorises a URL of one's own. Raises NoSuchMailbox, NoRight."""
     assert url.mailbox is not None
-    if find_user(tx, url.user) != account:
+    if find_user(tx, url.address) != account:
         raise NoRight("the URL belongs to somebody else; put your own address into it")
     access = _open(tx, account, url.mailbox, url.uidvalidity)
     return _token(take_key(tx, account, access), url.rump)
@@ -27,7 +27,7 @@ def sign(tx: Transaction, account: int, url: ImapUrl) -> str:
 
 def find_signed(tx: Transaction, account: int, url: ImapUrl, now: int) -> Source:
     """What a signed URL names, for whom it lets have it. Raises NoSuchMessage, NoSuchMailbox, NoRight."""
-    signer = find_user(tx, url.user)
+    signer = find_user(tx, url.address)
     if signer is None or url.mailbox is None or url.mechanism != MECHANISM:
         raise NoSuchMessage("nobody signed this URL")
     access = _open(tx, signer, url.mailbox, url.uidvalidity)

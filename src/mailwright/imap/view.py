@@ -46,7 +46,7 @@ class Run(NamedTuple):
 def window_of_runs(runs: list[Run], partial: Range) -> list[Run]:
     """The messages at these places of the runs, counted from 1, or from the end by -1 (RFC 9394 3)."""
     total = sum([len(run.uids) for run in runs])
-    low, high = min(abs(partial[0]), abs(partial[1])), max(abs(partial[0]), abs(partial[1]))
+    low, high = abs(partial[0]), abs(partial[1])
     if partial[0] < 0:
         low, high = total - high + 1, total - low + 1
     found = []

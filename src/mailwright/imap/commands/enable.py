@@ -12,7 +12,7 @@ from mailwright.imap.watch import begin_watch
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_IMPLIED: Final = {"QRESYNC": "CONDSTORE"}  # RFC 7162 3.2.3
+_WITH_CONDSTORE: Final = frozenset({"CONDSTORE", "QRESYNC"})  # RFC 7162 3.2.3
 ENABLEABLE: Final = frozenset({"CONDSTORE", "QRESYNC", "UIDONLY", "IMAP4REV2", "UTF8=ACCEPT", "METADATA"})
 _SPELLED: Final = {"IMAP4REV2": "IMAP4rev2"}
 
@@ -29,7 +29,7 @@ def parse(lexer: Lexer) -> tuple[str, ...]:
 async def run(session: Session, command: Command) -> Reply:
     # RFC 5161 3.1: what is unknown is passed over; only what is now newly on is listed.
     new = [word for word in command.args if word in ENABLEABLE and word not in session.enabled]
-    session.enabled = session.enabled.union(new, [_IMPLIED[word] for word in new if word in _IMPLIED])
+    session.enabled = session.enabled.union(new) - ({"CONDSTORE"} & set(new))
     if not session.enabled.isdisjoint({"IMAP4REV2", "UTF8=ACCEPT"}):
         session.connection.utf8 = True
     if "METADATA" in new:
@@ -40,4 +40,6 @@ async def run(session: Session, command: Command) -> Reply:
         session.selected.recent_count = 0
     words = [_SPELLED.get(word, word) for word in new]
     session.write(f"* ENABLED {' '.join(words)}".rstrip().encode("ascii") + b"\r\n")
+    if not _WITH_CONDSTORE.isdisjoint(new):
+        session.use_condstore()
     return Reply("ENABLE completed")

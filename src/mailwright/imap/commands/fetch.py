@@ -71,7 +71,7 @@ async def run(session: Session, command: Command) -> Reply:
     by_uid = "UIDONLY" in session.enabled
     attributes = dict.fromkeys(args.attributes)
     if args.changed_since is not None or MODSEQ in attributes:
-        session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: to use it is to enable it
+        session.use_condstore()
         attributes[MODSEQ] = None
     with_uid = command.uid
     if await _mark_seen(session, selected, runs, attributes):

@@ -50,7 +50,7 @@ async def run(session: Session, command: Command) -> Reply:
     access = box.access if session.selected is None else session.selected.as_known(box.access)
     line = status_line(session.service, access, args.items, counts, session.utf8)
     if "HIGHESTMODSEQ" in args.items:
-        session.enabled |= {"CONDSTORE"}  # RFC 7162 3.1: asking for it enables it
+        session.use_condstore()
     session.write(line)
     return Reply("STATUS completed")
 

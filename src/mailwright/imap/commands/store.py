@@ -38,7 +38,7 @@ async def run(session: Session, command: Command) -> Reply:
     args: StoreArgs = command.args
     selected = session.writable_mailbox()
     if args.unchanged_since is not None:
-        session.enabled |= {"CONDSTORE"}
+        session.use_condstore()
     rights = selected.rights
     permitted = permitted_flags(rights)
     mask = args.flags.mask & permitted

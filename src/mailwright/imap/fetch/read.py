@@ -9,7 +9,7 @@ from mailwright.imap.fetch.binary import decode_now, find_encoded, measure
 from mailwright.imap.fetch.lines import write_lines
 from mailwright.imap.fetch.pieces import SLICE_OCTETS, Later, Piece, Remote, Slice, Unjoined, joined
 from mailwright.imap.fetch.plan import Plan
-from mailwright.imap.fetch.sections import MAX_HEADER, choose_fields, cut, locate
+from mailwright.imap.fetch.sections import MAX_HEADER, Span, choose_fields, cut, locate
 from mailwright.imap.syntax.fetch import Attribute, Section
 from mailwright.imap.view import Key, Run
 from mailwright.message.content import UnknownEncoding
@@ -214,12 +214,25 @@ def _content(content: _Content, attribute: Attribute, section: Section, separato
     if span is None:
         return [b"%b%b NIL" % (separator, attribute.label)]
     if section.fields:
-        block = content.read(span[0], min(span[1], span[0] + MAX_HEADER))
-        chosen = choose_fields(block, section.fields, section.text == "HEADER.FIELDS.NOT")
+        chosen = _fields(content, section, span)
         start, stop = cut((0, len(chosen)), section.partial)
         return [b"%b%b {%d}\r\n%b" % (separator, attribute.label, stop - start, chosen[start:stop])]
     start, stop = cut(span, section.partial)
     return [b"%b%b {%d}\r\n" % (separator, attribute.label, stop - start), content.piece(start, stop)]
+
+
+def _fields(content: _Content, section: Section, header: Span) -> bytes:
+    block = content.read(header[0], min(header[1], header[0] + MAX_HEADER))
+    return choose_fields(block, section.fields, section.text == "HEADER.FIELDS.NOT")
+
+
+def _size(content: _Content, section: Section) -> int:
+    """Of a named section, which has no transfer encoding; 0 when there is none."""
+    assert content.root is not None
+    span = locate(content.root, content.size, section)
+    if span is None:
+        return 0
+    return len(_fields(content, section, span)) if section.fields else span[1] - span[0]
 
 
 def _binary(
@@ -229,6 +242,10 @@ def _binary(
     section = attribute.section
     assert section is not None
     sizing = attribute.name == "BINARY.SIZE[]"
+    if section.text:  # which RFC 3516 does not have, but Dovecot and its clients do
+        if sizing:
+            return [b"%b%b %d" % (separator, attribute.label, _size(content, section))]
+        return [*_content(content, attribute, section, separator)]
     nothing = b"%b%b %b" % (separator, attribute.label, b"0" if sizing else b"NIL")
     encoded = find_encoded(content.root, content.blob, content.size, section)
     if encoded is None:

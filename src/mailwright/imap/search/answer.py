@@ -37,7 +37,7 @@ async def search(session: Session, selected: Selected, command: Command, args: S
             selected.saved = array("I")  # RFC 5182 2.1: a search that fails leaves nothing saved
         raise
     if args.uses_modseq:
-        session.enabled |= {"CONDSTORE"}
+        session.use_condstore()
         session.showed_modseq()
     return found
 

@@ -144,8 +144,7 @@ def _parse_section(lexer: Lexer, name: str) -> Attribute:
     text = ""
     fields: tuple[bytes, ...] = ()
     field_label = b""
-    binary = name.startswith("BINARY")
-    if not binary and lexer.peek() != 93 and (not part or lexer.accept(46)):
+    if lexer.peek() != 93 and (not part or lexer.accept(46)):
         found = lexer.match(_SECTION_TEXT)
         if found is None or (found.upper() == b"MIME" and not part):
             raise BadSyntax(f"expected HEADER, HEADER.FIELDS, TEXT or MIME {lexer.where()}")

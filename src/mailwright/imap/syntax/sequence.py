@@ -175,11 +175,11 @@ def gaps(numbers: Iterable[int], last: int) -> list[Range]:
 
 
 def parse_partial(lexer: Lexer) -> tuple[int, int]:
-    """`1:500`, or `-1:-100` from the end (RFC 9394 3.1); `500:1` means the same as `1:500` (RFC 5267 4.4)."""
+    """`1:500`, or `-1:-100` from the end (RFC 9394 3.1); `500:1` is the same as `1:500` (RFC 5267 4.4)."""
     found = lexer.match(_PARTIAL)
     if found is None:
         raise BadSyntax(f"expected a range such as 1:500 {lexer.where()}")
     first, last = (int(number) for number in found.split(b":"))
     if max(abs(first), abs(last)) > MAX_NUMBER:
         raise BadSyntax("The range goes up to 4294967295")
-    return first, last
+    return (first, last) if abs(first) <= abs(last) else (last, first)

@@ -51,12 +51,13 @@ class ThreadArgs(NamedTuple):
 
 
 def parse_sort(lexer: Lexer) -> SortArgs:
-    """`[RETURN (...) ] (criteria) charset key...`."""
+    """`[RETURN (...) ] (criteria) charset key...`; some write RETURN behind the charset."""
     returns = parse_return(lexer)
     criteria = _parse_criteria(lexer)
     lexer.space()
     charset = parse_charset(lexer)
     lexer.space()
+    returns = returns or parse_return(lexer)
     return SortArgs(criteria, parse_keys(lexer, charset, returns), returns)
 
 

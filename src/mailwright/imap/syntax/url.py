@@ -49,6 +49,11 @@ class ImapUrl(NamedTuple):
     token: str = ""
     rump: bytes = b""
 
+    @property
+    def address(self) -> str:
+        """Whose mailbox it is: the user, who may be called by what stands before the `@` of the host alone."""
+        return self.user if "@" in self.user else f"{self.user}@{self.host}"
+
 
 def parse_url(raw: bytes) -> ImapUrl:
     """Raises BadUrl."""
