@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,11 +139,22 @@ async def test_a_learned_dictionary_serves_other_processes_too(db: Database) -> 
     assert await db.read(lambda tx: unpack_chunks(Codec(), [stored, b"plain"], tx)) == [text, b"plain"]
 
 
-async def test_a_damaged_dictionary_is_told(db: Database) -> None:
+@pytest.mark.parametrize("damaged", [b"other", b"", zstandard.FRAME_HEADER, zstandard.compress(b"other")])
+async def test_a_damaged_dictionary_is_told(db: Database, damaged: bytes) -> None:
     await db.write(dictionaries.keep, learned(), 300, 1_700_000_000)
-    await db.write(lambda tx: tx.run("UPDATE dictionaries SET data = ?", b"other"))
+    await db.write(lambda tx: tx.run("UPDATE dictionaries SET data = ?", damaged))
     with pytest.raises(StoreFailed, match=r"dictionary 1 .* damaged; restore a backup"):
         await db.read(lambda tx: dictionaries.read(tx, 1))
+
+
+async def test_a_dictionary_is_kept_compressed_but_by_the_first_versions(db: Database) -> None:
+    await db.write(dictionaries.keep, learned(), 300, 1_700_000_000)
+    kept = await db.read(lambda tx: tx.one("SELECT data FROM dictionaries"))
+    assert kept is not None
+    assert len(kept[0]) < len(learned())
+    assert await db.read(lambda tx: dictionaries.read(tx, 1)) == learned()
+    await db.write(lambda tx: tx.run("UPDATE dictionaries SET data = ?", learned()))
+    assert await db.read(lambda tx: dictionaries.read(tx, 1)) == learned()
 
 
 async def test_dictionaries_are_no_more_than_their_numbers(db: Database) -> None:
