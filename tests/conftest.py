@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from support.postgres import PostgresServer
+
+from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.postgres import PostgresDatabase
+from mailwright.store.db.sqlite import SQLiteDatabase
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +24,18 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
     """The DSN of a database of the test's own, in which no mail is."""
     with postgres_server.database() as dsn:
         yield dsn
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def db(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[SQLiteDatabase | PostgresDatabase]:
+    """A test that takes it runs over both databases."""
+    database: SQLiteDatabase | PostgresDatabase
+    if request.param == "sqlite":
+        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+    else:
+        database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
+    await database.start()
+    yield database
+    await database.close()

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
-
-import pytest
 
 from mailwright.delivery.reception import Kept, Reception, Verdict, find, find_by_queue, keep_all, prune, tell
 from mailwright.delivery.refusals import MOST, MOST_OF_ONE, Refusals
-from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database
-from mailwright.store.db.postgres import PostgresDatabase
-from mailwright.store.db.sqlite import SQLiteDatabase
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def db(request: pytest.FixtureRequest, tmp_path: FilePath) -> AsyncIterator[Database]:
-    database: SQLiteDatabase | PostgresDatabase
-    if request.param == "sqlite":
-        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
-    else:
-        database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
-    await database.start()
-    yield database
-    await database.close()
 
 
 def came(

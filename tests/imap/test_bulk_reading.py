@@ -5,11 +5,9 @@ from __future__ import annotations
 import operator
 import random
 from array import array
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
-import pytest_asyncio
 from support.accounts import new_account, prepared
 
 from mailwright.imap.fetch.lines import lie_close
@@ -23,27 +21,12 @@ from mailwright.imap.syntax import search as keys
 from mailwright.imap.syntax.fetch import Attribute
 from mailwright.imap.view import Pool, Run, View
 from mailwright.store import arrivals, messages, reading
-from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Database, Transaction
-from mailwright.store.db.postgres import PostgresDatabase
-from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.mailboxes import find_mailbox
 
 NOW = 1_700_000_000
 COUNT = 300
 UID, FLAGS, MODSEQ = (Attribute(name, name.encode()) for name in ("UID", "FLAGS", "MODSEQ"))
-
-
-@pytest_asyncio.fixture(params=["sqlite", "postgres"])
-async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    database: Database
-    if request.param == "sqlite":
-        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
-    else:
-        database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
-    await database.start()
-    yield database
-    await database.close()
 
 
 async def fill(db: Database, gaps: bool, kinds: int = 32) -> tuple[int, int]:
