@@ -11,7 +11,6 @@ from support.accounts import new_account, prepared
 
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import read_contents
-from mailwright.imap.responses import FlagTexts
 from mailwright.imap.syntax.fetch import FetchArgs, parse_fetch
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.view import Pool, Run, View
@@ -66,7 +65,7 @@ async def test_a_part_of_many_messages(section: bytes, wanted: bytes, tmp_path: 
 
 
 def _plan(args: FetchArgs, view: View) -> Plan:
-    return Plan(list(args.attributes), view, FlagTexts())
+    return Plan(list(args.attributes), view.recents)
 
 
 async def fill(db: SQLiteDatabase) -> tuple[int, int]:

@@ -13,7 +13,6 @@ from support.accounts import new_account, prepared
 from mailwright.imap.fetch.lines import lie_close
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import read_lines, read_slice
-from mailwright.imap.responses import FlagTexts
 from mailwright.imap.search.program import Plan as SearchPlan
 from mailwright.imap.search.program import make_plan, prepare
 from mailwright.imap.search.rows import decide, read_block, read_packed, start
@@ -85,14 +84,14 @@ async def test_lines_and_rows_say_the_same(
     key = await fill(db, gaps, kinds)
     view, run = await view_of(db, key)
     view.recents = recents
-    plans = [Plan(attributes, view, FlagTexts(), by_uid=by_uid) for _ in range(2)]
-    assert plans[0].line
+    plan = Plan(attributes, view.recents, by_uid=by_uid)
+    assert plan.line
     runs = [Run(run.number, run.uids[:100]), Run(run.number + 120, run.uids[120:])]
-    lines = await db.read(read_lines, key, runs, plans[0])
-    rows = await db.read(read_slice, key, runs, plans[1])
+    lines = await db.read(read_lines, key, runs, plan)
+    rows = await db.read(read_slice, key, runs, plan)
     assert lines[1:] == rows[1:]
     assert _sorted(lines.pieces) == _sorted(rows.pieces)
-    assert {text for text in plans[0].keywords if text} == {text for text in plans[1].keywords if text}
+    assert bool(lines.keywords) == plan.shows_flags
 
 
 def _sorted(pieces: Sequence[object]) -> list[bytes]:
@@ -105,7 +104,7 @@ async def test_lines_tell_of_messages_that_are_gone(db: Database) -> None:
     key = await fill(db, gaps=False)
     view, run = await view_of(db, key)
     await db.write(messages.expunge, *key, [17])
-    found = await db.read(read_lines, key, [run], Plan([UID, FLAGS], view, FlagTexts()))
+    found = await db.read(read_lines, key, [run], Plan([UID, FLAGS], view.recents))
     assert (found.covered, found.missing) == (COUNT, True)
     assert len(_sorted(found.pieces)) == COUNT - 1
 

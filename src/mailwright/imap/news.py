@@ -182,7 +182,7 @@ def tell_flags(
     session: Session, selected: Selected, places: list[tuple[int, Place]], uid: bool = False
 ) -> None:
     """FETCH responses with the flags, and what the client asked to have beside them."""
-    texts = session.service.flag_texts
+    texts = responses.flag_texts
     show_keywords(session, selected, {place.keywords for _, place in places})
     with_modseq = "CONDSTORE" in session.enabled
     uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4

@@ -258,3 +258,6 @@ class FlagTexts(dict[tuple[int, str], bytes]):
     def recent(self, mask: int, keywords: str) -> bytes:
         """The flags of a message that is \\Recent."""
         return format_flags(mask & ALL_FLAGS, keywords, recent=True).encode("ascii")
+
+
+flag_texts: Final = FlagTexts()

@@ -11,7 +11,6 @@ from mailwright.imap.journal import Journal
 from mailwright.imap.keywords import Keywords
 from mailwright.imap.orders import Orders
 from mailwright.imap.recents import Recents
-from mailwright.imap.responses import FlagTexts
 from mailwright.imap.view import Pool
 from mailwright.sasl.api import Authenticator
 from mailwright.sasl.server import MECHANISMS
@@ -51,7 +50,6 @@ class Service:
         self.wake_indexer = wake_indexer  # an account has been given a search index
         self.pool = Pool()
         self.recents = Recents(clock.now())
-        self.flag_texts = FlagTexts()
         self.keywords = Keywords()
         self.journal = Journal(store)
         self.orders = Orders()

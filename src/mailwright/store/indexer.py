@@ -16,6 +16,7 @@ from mailwright.store.store import Store
 log = logging.getLogger(__name__)
 
 _BATCH = 64  # messages read, made ready and written at a time
+_BATCH_OCTETS = 1024 * 1024
 _RETRY = 10.0  # seconds after which a store that could not be read is tried again
 _PAUSE = 0.5  # seconds in which new mail gathers to a batch; what is not indexed is found all the same
 
@@ -75,7 +76,7 @@ class Indexer:
         """Index all that waits for one account; how many messages that were."""
         count = 0
         while True:
-            batch = await self._store.read(_prepare_batch, account)
+            batch = await self._store.read_apart(_prepare_batch, account)
             if not batch:
                 return count
             ready = [await self._with_documents(one) if one.pdfs else one.indexed for one in batch]
@@ -99,8 +100,13 @@ class _Prepared(NamedTuple):
 
 
 def _prepare_batch(tx: Transaction, account: int) -> list[_Prepared]:
+    """A batch made ready, smaller when its messages are large: others wait for the process that reads it."""
     batch: list[_Prepared] = []
+    octets = 0
     for message, blob, size in search.read_waiting(tx, account, _BATCH):
         text = search.fold_blob(tx, blob, size)
         batch.append(_Prepared(search.prepare(message, text), blob, text.pdfs))
+        octets += size
+        if octets >= _BATCH_OCTETS:
+            break
     return batch

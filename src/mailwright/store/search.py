@@ -65,7 +65,7 @@ class Indexed:
     message: int
     header: bytes
     body: bytes
-    grams: frozenset[str]
+    grams: str  # with spaces between them
     documents: bytes | None = None
 
 
@@ -109,7 +109,7 @@ def prepare(message: int, text: FoldedText) -> Indexed:
         message,
         _compress(_encode(header)),
         _compress(text.body.encode("utf-8", "surrogatepass")),
-        frozenset(grams(f"{every}\n{text.body}")),
+        " ".join(grams(f"{every}\n{text.body}")),
     )
 
 
@@ -119,7 +119,7 @@ def with_documents(message: Indexed, text: str) -> Indexed:
     if not folded:  # else the message would be looked at in each search
         return message
     documents = _compress(folded.encode("utf-8", "surrogatepass"))
-    return replace(message, grams=message.grams | frozenset(grams(folded)), documents=documents)
+    return replace(message, grams=" ".join({*message.grams.split(" "), *grams(folded)}), documents=documents)
 
 
 def read_attached(tx: Transaction, blob: int, attached: Attached) -> bytes:
@@ -256,7 +256,7 @@ def _check_message(tx: Transaction, account: int, message: int, text: FoldedText
         return "it is not in the index"
     if kept != text._replace(pdfs=()):
         return "the index holds another text"
-    tokens = sorted(prepare(message, text).grams | _read_document_grams(tx, message))
+    tokens = sorted({*prepare(message, text).grams.split(" ")} | _read_document_grams(tx, message))
     for start in range(0, len(tokens), _TOKENS_CHECKED):
         if not _has_tokens(tx, message, tokens[start : start + _TOKENS_CHECKED]):
             return "tokens are missing in the index"
@@ -347,11 +347,9 @@ def _has_tokens(tx: Transaction, message: int, tokens: Sequence[str]) -> bool:
 
 def _insert_grams(tx: Transaction, message: Indexed) -> None:
     if tx.dialect.name == "sqlite":
-        tx.run(
-            "INSERT INTO search_grams (rowid, grams) VALUES (?, ?)", message.message, " ".join(message.grams)
-        )
+        tx.run("INSERT INTO search_grams (rowid, grams) VALUES (?, ?)", message.message, message.grams)
         return
-    lexemes = "{" + ",".join(f'"{gram}"' for gram in sorted(message.grams)) + "}"
+    lexemes = "{" + ",".join(f'"{gram}"' for gram in sorted(message.grams.split(" "))) + "}"
     tx.run(
         "INSERT INTO search_grams (message, grams) VALUES (?, array_to_tsvector(CAST(? AS text[])))",
         message.message,

@@ -54,6 +54,10 @@ class Store:
         """See `Database.read`."""
         return self.db.read(operation, *args, **kwargs)
 
+    def read_apart(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `Database.read_apart`."""
+        return self.db.read_apart(operation, *args, **kwargs)
+
     def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.read_briefly`."""
         return self.db.read_briefly(operation, *args, **kwargs)

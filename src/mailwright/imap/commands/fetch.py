@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
@@ -42,7 +42,7 @@ from mailwright.store.flags import store_flags
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_AHEAD: Final = 2  # slices that are read while one is sent
+_AHEAD: Final = 4  # slices that are read while one is sent
 _SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
 _FEW_CONTENTS: Final = 2  # messages that are read briefly: they may be of some size
 UID = Attribute("UID", b"UID")
@@ -81,14 +81,13 @@ async def run(session: Session, command: Command) -> Reply:
         with_uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
     if with_uid and not by_uid:
         attributes = {UID: None} | attributes
-    texts = session.service.flag_texts
-    plan = Plan(list(attributes), selected.view, texts, args.changed_since, by_uid, session.utf8)
-    missing = await _send(session, selected, highest_first(runs) if limit else runs, plan)
+    plan = Plan(list(attributes), selected.view.recents, args.changed_since, by_uid, session.utf8)
+    sent = await _send(session, selected, highest_first(runs) if limit else runs, plan)
     if MODSEQ in attributes:
         session.showed_modseq()
-    if plan.undecodable:
+    if sent.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
-    if missing:
+    if sent.missing:
         return with_limit(session, Reply("Some of the messages are gone", "EXPUNGEISSUED"), limit)
     return Reply("FETCH completed", limit)
 
@@ -121,7 +120,7 @@ async def send_items(
 ) -> None:
     r"""Send these attributes without setting \Seen."""
     by_uid = "UIDONLY" in session.enabled
-    plan = Plan(attributes, selected.view, session.service.flag_texts, changed_since, by_uid)
+    plan = Plan(attributes, selected.view.recents, changed_since, by_uid)
     await _send(session, selected, runs, plan)
 
 
@@ -176,11 +175,16 @@ class _Ahead:
         self._waiting += [(runs, None) for runs in islice(self._portions, max(0, count - len(self._waiting)))]
 
 
-async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> bool:
-    """Send all responses, waiting for a client that is slow to take them; whether some messages are gone."""
+class _Sent(NamedTuple):
+    missing: bool = False
+    undecodable: bool = False
+
+
+async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> _Sent:
+    """Send all responses, waiting for a client that is slow to take them; what was amiss with some of them."""
     if plan.only_uids:
         await _send_uids(session, runs, plan)
-        return False
+        return _Sent()
     if plan.contents:
         read, size = read_contents, CONTENT_ROWS
     elif plan.line and lie_close(runs):
@@ -188,20 +192,24 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
     else:
         read, size = read_slice, SLICE_ROWS
     store, clock = session.service.store, asyncio.get_running_loop().time
-    ask = store.read_briefly if count_of(runs) <= (_FEW_CONTENTS if plan.contents else FEW) else store.read
+    ask, count = store.read, count_of(runs)
+    if count <= (_FEW_CONTENTS if plan.contents else FEW):
+        ask = store.read_briefly
+    elif plan.contents and count > CONTENT_ROWS:
+        ask = store.read_apart
     slices = _Ahead(lambda runs: ask(read, selected.key, runs, plan), _batches(runs, size))
-    missing, quick = False, True
+    sent, quick = _Sent(), True
     try:
         while done := await slices.next():
-            show_keywords(session, selected, plan.keywords)
-            missing |= done.missing
+            show_keywords(session, selected, done.keywords)
+            sent = _Sent(sent.missing or done.missing, sent.undecodable or done.undecodable)
             slices.start(_AHEAD if quick else 0)
             began = clock()
             await _write(session, done.pieces)
             quick = clock() - began < _SLOW  # else they would only lie in memory
     finally:
         slices.cancel()
-    return missing
+    return sent
 
 
 async def _send_uids(session: Session, runs: list[Run], plan: Plan) -> None:

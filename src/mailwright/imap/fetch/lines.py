@@ -51,17 +51,19 @@ def write_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> S
     if len(marks) > _MANY_MARKS:
         return None
     pieces: list[Piece] = []
+    keywords: set[str] = set()
     covered = found = octets = 0
     for low, high, less in _spans(runs):
         for first, last, recent in _split(low, high, plan.recents):
             lines, count = _write(tx, key, plan, marks, first, last, 0 if plan.by_uid else less, recent)
+            keywords |= _keywords(tx, key, plan, marks, first, last)
             pieces.append(lines)
             octets += len(lines)
             found += count
         covered += high - low + 1
         if octets >= SLICE_OCTETS:
             break
-    return Slice(joined(pieces), covered, found < covered)
+    return Slice(joined(pieces), covered, found < covered, keywords)
 
 
 def _spans(runs: Sequence[Run]) -> Iterator[tuple[int, int, int]]:
@@ -106,12 +108,19 @@ def _write(
     if plan.shows_flags:
         for mark, (flags, keywords) in marks.items():
             params += (mark, format_flags(flags, keywords, recent))
-        if any(keywords for _, keywords in marks.values()):
-            shown = read_all(tx, *key, low, high, "DISTINCT p.mark")
-            plan.keywords.update([marks[mark].keywords for (mark,) in shown])
     line = plan.line.format(f"CASE p.mark {'WHEN ? THEN ? ' * len(marks)}END")
     lines, count = read_all(tx, *key, low, high, f"string_agg({line}, ''), count(*)", *params)[0]
     return (lines or "").encode("ascii"), count
+
+
+def _keywords(
+    tx: Transaction, key: Key, plan: Plan, marks: dict[int, Marks], low: int, high: int
+) -> set[str]:
+    """The texts of keywords that are shown for the messages from UID `low` to `high`."""
+    if not plan.shows_flags or not any(keywords for _, keywords in marks.values()):
+        return set()
+    shown = read_all(tx, *key, low, high, "DISTINCT p.mark")
+    return {marks[mark].keywords for (mark,) in shown if marks[mark].keywords}
 
 
 def lie_close(runs: Sequence[Run]) -> bool:

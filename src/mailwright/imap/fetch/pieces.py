@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Final, NamedTuple
 
 from mailwright.imap.fetch.binary import Encoded
@@ -24,11 +24,16 @@ Unjoined = Piece | memoryview
 
 
 class Slice(NamedTuple):
-    """Responses, and how many of the messages they cover; `missing`: some of those are gone."""
+    """Responses, and how many of the messages they cover; `missing`: some of those are gone.
+
+    `keywords` are the texts of those that are shown; `undecodable`: a part could not be decoded (RFC 3516 4.3).
+    """
 
     pieces: list[Piece]
     covered: int
     missing: bool
+    keywords: Set[str] = frozenset()
+    undecodable: bool = False
 
 
 def joined(pieces: Iterable[Unjoined]) -> list[Piece]:

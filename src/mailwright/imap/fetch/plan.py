@@ -8,11 +8,11 @@ from typing import Any, Final, NamedTuple
 
 from mailwright.imap import responses
 from mailwright.imap.fetch.lines import make_line
-from mailwright.imap.responses import FlagTexts
 from mailwright.imap.syntax.dates import format_date_time
 from mailwright.imap.syntax.fetch import Attribute, Section
 from mailwright.imap.syntax.objects import email_id, thread_id
-from mailwright.imap.view import Run, View
+from mailwright.imap.syntax.sequence import Range, contains
+from mailwright.imap.view import Run
 from mailwright.message.structure import body, bodystructure, envelope_to_utf8, from_record
 from mailwright.store.db.api import Row
 
@@ -87,39 +87,33 @@ class Plan:
 
     __slots__ = (
         "_content",
-        "_recents",
+        "_made_of",
         "_sources",
         "_template",
-        "_texts",
         "by_uid",
         "changed_since",
         "columns",
         "contents",
         "joined",
-        "keywords",
         "line",
         "parts",
         "recents",
         "structured",
-        "undecodable",
         "whole",
     )
 
     def __init__(
         self,
         attributes: Sequence[Attribute],
-        view: View,
-        texts: FlagTexts,
+        recents: tuple[Range, ...] = (),
         changed_since: int | None = None,
         by_uid: bool = False,
         utf8: bool = False,
     ) -> None:
+        """`recents` are the UIDs that are \\Recent."""
+        self._made_of = (attributes, recents, changed_since, by_uid, utf8)
         columns = ["p.uid"]
-        self._texts = texts
-        self._recents = view if view.recents else None
-        self.keywords: set[str] = set()  # texts of keywords that were shown
         self.changed_since = changed_since
-        self.undecodable = False  # a part could not be decoded (RFC 3516 4.3)
         self.contents = tuple([attribute for attribute in attributes if attribute.section is not None])
         sections = [attribute.section for attribute in self.contents]
         self.parts = any(section is not None and section.part for section in sections)
@@ -141,10 +135,14 @@ class Plan:
         self.columns = tuple(columns)
         self.joined = any(column.startswith("m.") for column in columns)
         self.by_uid = by_uid
-        self.recents = view.recents
+        self.recents = recents
         self.line = make_line(attributes, by_uid) if changed_since is None else ""
         head = b"* %d UIDFETCH (" if by_uid else b"* %d FETCH ("  # RFC 9586 3
         self._template = head + b" ".join(shown) + (b"" if self.contents else b")\r\n")
+
+    def __reduce__(self) -> tuple[type[Plan], tuple[object, ...]]:
+        """A process that reads makes it anew."""
+        return Plan, self._made_of
 
     @property
     def only_uids(self) -> bool:
@@ -180,13 +178,19 @@ class Plan:
                 values.append(map(render, *[columns[place] for place in places]))
         return map(self._template.__mod__, zip(*values, strict=False))
 
+    def keywords(self, rows: Sequence[Row]) -> set[str]:
+        """The texts of keywords that are shown for these rows."""
+        if not self.shows_flags:
+            return set()
+        place = self.columns.index("p.keywords")
+        return {row[place] for row in rows if row[place]}
+
     def _flags(self, uids: Sequence[int], masks: Sequence[int], keywords: Sequence[str]) -> Iterable[bytes]:
-        self.keywords.update(keywords)
-        view = self._recents
-        if view is None:
-            return map(self._texts.__getitem__, zip(masks, keywords, strict=True))
+        texts, recents = responses.flag_texts, self.recents
+        if not recents:
+            return map(texts.__getitem__, zip(masks, keywords, strict=True))
         return [
-            self._texts.recent(mask, words) if view.is_recent(uid) else self._texts[mask, words]
+            texts.recent(mask, words) if contains(recents, uid) else texts[mask, words]
             for uid, mask, words in zip(uids, masks, keywords, strict=True)
         ]
 

@@ -35,17 +35,20 @@ _TOGETHER: Final = 50  # at a time
 def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """Responses for messages of the runs, from the first on."""
     pieces: list[Piece] = []
+    keywords: set[str] = set()
     covered = found = octets = 0
     for portion in _portions(runs):
         rows = _read_rows(tx, key, portion, plan)
         found += len(rows)
         covered += sum([len(run.uids) for run in portion])
-        data = b"".join(plan.render(*plan.select(portion, rows)))
+        numbers, chosen = plan.select(portion, rows)
+        keywords |= plan.keywords(chosen)
+        data = b"".join(plan.render(numbers, chosen))
         pieces.append(data)
         octets += len(data)
         if octets >= SLICE_OCTETS:
             break
-    return Slice(joined(pieces), covered, found < covered)
+    return Slice(joined(pieces), covered, found < covered, keywords)
 
 
 def read_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
@@ -81,23 +84,28 @@ def _portions(runs: Sequence[Run]) -> Iterator[list[Run]]:
 def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
     """As `read_slice`, for a plan that needs the messages themselves."""
     pieces: list[Unjoined] = []
+    keywords: set[str] = set()
     covered = found = octets = 0
+    undecodable = False
     for run in runs:
         rows = _read_rows(tx, key, [run], plan)
         numbers, chosen = plan.select([run], rows)
+        keywords |= plan.keywords(chosen)
         heads = plan.render(numbers, chosen)
         for head, row, content in zip(heads, chosen, _read_small(tx, plan, chosen), strict=True):
             message = _contents(tx, plan, content)
             pieces.append(head)
             pieces.extend(message)
             octets += sum([len(piece) for piece in message if not isinstance(piece, Later)])
+            undecodable |= content.undecodable
             if octets >= SLICE_OCTETS:
                 passed = [uid for uid in run.uids if uid <= row[0]]
                 here = [other for other in rows if other[0] <= row[0]]
-                return Slice(joined(pieces), covered + len(passed), found + len(here) < covered + len(passed))
+                covered, found = covered + len(passed), found + len(here)
+                return Slice(joined(pieces), covered, found < covered, keywords, undecodable)
         covered += len(run.uids)
         found += len(rows)
-    return Slice(joined(pieces), covered, found < covered)
+    return Slice(joined(pieces), covered, found < covered, keywords, undecodable)
 
 
 def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) -> list[Row]:
@@ -115,7 +123,7 @@ def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) ->
 class _Content:
     """One message's octets, read when they are asked for, or their first ones; `root` as far as the plan needs it."""
 
-    __slots__ = ("_given", "_tx", "blob", "pieces", "root", "size")
+    __slots__ = ("_given", "_tx", "blob", "pieces", "root", "size", "undecodable")
 
     def __init__(self, tx: Transaction, blob: int, size: int, root: Part | None) -> None:
         self._tx = tx
@@ -123,6 +131,7 @@ class _Content:
         self.size = size
         self.root = root
         self.pieces: Pieces | None = None
+        self.undecodable = False  # a part of it could not be decoded
         self._given = 0
 
     def read(self, start: int, stop: int) -> bytes:
@@ -203,7 +212,7 @@ def _contents(tx: Transaction, plan: Plan, content: _Content) -> list[Unjoined]:
         if attribute.name == "BODY[]":
             pieces.extend(_content(content, attribute, section, separator))
         else:
-            pieces.extend(_binary(tx, plan, content, attribute, separator))
+            pieces.extend(_binary(tx, content, attribute, separator))
         separator = b" "
     pieces.append(b")\r\n")
     return pieces
@@ -235,9 +244,7 @@ def _size(content: _Content, section: Section) -> int:
     return len(_fields(content, section, span)) if section.fields else span[1] - span[0]
 
 
-def _binary(
-    tx: Transaction, plan: Plan, content: _Content, attribute: Attribute, separator: bytes
-) -> list[Piece]:
+def _binary(tx: Transaction, content: _Content, attribute: Attribute, separator: bytes) -> list[Piece]:
     """BINARY and BINARY.SIZE; of what cannot be decoded NIL or 0, and the command will fail (RFC 3516 4.3)."""
     section = attribute.section
     assert section is not None
@@ -259,7 +266,7 @@ def _binary(
             return [b"%b%b %b{%d}\r\n%b" % (separator, attribute.label, mark, len(data), data)]
         encoded = measure(tx, encoded, section.partial)
     except UnknownEncoding:
-        plan.undecodable = True
+        content.undecodable = True
         return [nothing]
     return [b"%b%b ~{%d}\r\n" % (separator, attribute.label, encoded.length), encoded]
 

@@ -59,6 +59,10 @@ class DatabaseBlobs:
         self.newest = 0
         self._beginnings = Beginnings()
 
+    def __reduce__(self) -> tuple[type[DatabaseBlobs], tuple[()]]:
+        """For a process that reads: the place, not what we know of it."""
+        return DatabaseBlobs, ()
+
     def check_place(self, tx: Transaction) -> None:
         newest = tx.one("SELECT location FROM blobs ORDER BY id DESC LIMIT 1")
         if newest is not None and newest[0] is not None:

@@ -31,6 +31,10 @@ class DiskBlobs:
         self.codec = Codec()
         self.newest = 0
 
+    def __reduce__(self) -> tuple[type[DiskBlobs], tuple[Path]]:
+        """For a process that reads: the place, not what we know of it."""
+        return DiskBlobs, (self._root,)
+
     def check_place(self, tx: Transaction) -> None:
         newest = tx.one("SELECT location FROM blobs ORDER BY id DESC LIMIT 1")
         if newest is None:

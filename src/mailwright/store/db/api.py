@@ -101,6 +101,13 @@ class Database(Protocol):
         """Run a store operation that only reads, on one consistent snapshot."""
         ...
 
+    async def read_apart(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read`, for an operation that keeps the interpreter busy for long: another process may run it.
+
+        So its arguments and its result are pickled, and it changes neither.
+        """
+        ...
+
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `read`, for an operation that reads about `FEW` rows, or half a megaoctet, at most.
 

@@ -88,11 +88,14 @@ class SQLiteFile:
         readers: int = 3,
         vfs: str | None = None,
         busy_timeout: float = 5.0,
+        cache: int = 32 * 1024,
     ) -> None:
+        """`cache` is what a connection may keep of the file in memory, in KiB."""
         self.blobs = blobs
         self._path = str(path)
         self._vfs = vfs
         self._busy_timeout = busy_timeout
+        self._cache = cache
         self._readers = Readers(readers)
         self._reader = threading.local()
         self._connections: list[apsw.Connection] = []  # those that read
@@ -169,7 +172,7 @@ class SQLiteFile:
             connection.execute("PRAGMA page_size = 8192")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute(f"PRAGMA cache_size = -{self._cache}")
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA journal_size_limit = 67108864")

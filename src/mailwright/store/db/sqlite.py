@@ -28,6 +28,7 @@ from mailwright.store.db.checkpoints import Checkpointer
 from mailwright.store.db.file import SQLiteFile, SQLiteTransaction, as_store_error, close
 from mailwright.store.db.gather import Gatherer
 from mailwright.store.db.jobs import Changed, Job, Transactions
+from mailwright.store.db.processes import NotDone, Processes
 from mailwright.store.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class SQLiteDatabase(SQLiteFile):
         super().__init__(path, blobs, readers=readers, vfs=vfs, busy_timeout=busy_timeout)
         self._on_change = on_change
         self._on_others = on_others
+        self._processes = Processes(self._path, blobs) if vfs is None else None
         self._version = 0  # as the writer's connection last saw it: others' commits change it, its own do not
         self._look_due = False
         self._waiting: list[Job] = []
@@ -88,6 +90,8 @@ class SQLiteDatabase(SQLiteFile):
         self._checkpointer.close()
         if not self._busy:
             self._free()
+        if self._processes is not None:
+            await self._processes.close()
         await asyncio.to_thread(self._stop)
 
     async def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -104,6 +108,12 @@ class SQLiteDatabase(SQLiteFile):
         future: asyncio.Future[T] = self._new_future()
         self._enqueue(Job(operation, (item,), {}, future, together=True, brief=True))
         return await future
+
+    async def read_apart(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._processes is not None:
+            with contextlib.suppress(NotDone):
+                return await self._processes.call(operation, *args, **kwargs)
+        return await self.read(operation, *args, **kwargs)
 
     def _new_future(self) -> asyncio.Future[Any]:
         if self._closing or self._loop is None:
