@@ -27,7 +27,7 @@ from mailwright.store.reading import (
 )
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
-CONTENT_ROWS: Final = 50  # where the messages themselves are sent: what finds no room is read again
+CONTENT_ROWS: Final = 100  # where the messages themselves are sent: what finds no room is read again
 _SHORT: Final = 4  # messages; of shorter runs many are read
 _TOGETHER: Final = 50  # at a time
 

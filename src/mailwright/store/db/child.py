@@ -21,7 +21,7 @@ LENGTH: Final = (
     8  # octets that tell how long what follows is, and before a call one more: the place for its result
 )
 PLACES: Final = 4  # for results in the memory that is shared; what names none of them is sent
-ROOM: Final = 512 * 1024  # octets of one
+ROOM: Final = 1024 * 1024  # octets of one
 _CACHE: Final = 4096  # KiB: what is read in bulk is hardly read again
 
 

@@ -16,6 +16,7 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from mailwright.store.blobs.api import BlobStore
@@ -37,65 +38,78 @@ _MALLOC: Final = {
 _COMMAND: Final = (sys.executable, "-P", "-m", "mailwright.store.db.child")
 
 
-class NotDone(Exception):
-    """No process could do it: do it here."""
+class _NotDone(Exception):
+    """The process could not do it."""
 
 
 class Processes:
     """Those that read the SQLite file at `path`. All methods are called in the event loop."""
 
-    def __init__(self, path: str, blobs: BlobStore) -> None:
-        """As many as there are processors; none where there is one."""
+    def __init__(self, path: str, blobs: BlobStore, read_here: Callable[..., Awaitable[Any]]) -> None:
+        """As many as there are processors; none where there is one. `read_here` is what else there is."""
         self._opening = (path, blobs)
+        self._read_here = read_here
+        self._asked = 0  # for how many reads somebody waits
         processors = len(os.sched_getaffinity(0))
         self._count = min(processors, _MOST) if processors > 1 else 0
         self._children: list[_Child] = []
-        self._starting: asyncio.Task[None] | None = None
+        self._starts: set[asyncio.Task[None]] = set()
         self._again_at = 0.0
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def call(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What a store operation that only reads returns. Raises NotDone, whatever went wrong."""
-        self._let_go()
-        child = min(self._children, key=lambda one: (one.late, len(one.waiting), one.used_at), default=None)
-        on_its_way = (child is None or child.waiting) and self._start_another()
-        if child is None or on_its_way:
-            raise NotDone
-        result: T = await child.ask((operation, args, kwargs))
-        return result
+    async def read(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What a store operation that only reads returns."""
+        result: T
+        self._asked += 1
+        try:
+            child = self._find()
+            if child is not None:
+                with contextlib.suppress(_NotDone):
+                    result = await child.ask((operation, args, kwargs))
+                    return result
+            result = await self._read_here(operation, *args, **kwargs)
+            return result
+        finally:
+            self._asked -= 1
 
     async def close(self) -> None:
         """End them all; what they are asked for is not done."""
         self._count = 0
         if self._sweep is not None:
             self._sweep.cancel()
-        if self._starting is not None:
-            await self._starting
+        await asyncio.gather(*self._starts)
         await asyncio.gather(*[child.end() for child in self._children])
 
+    def _find(self) -> _Child | None:
+        """Who has least to do; None: there is none, or another one is on its way."""
+        self._let_go()
+        child = min(self._children, key=lambda one: (one.late, len(one.waiting), one.used_at), default=None)
+        if child is not None and not child.waiting:
+            return child
+        if len(self._children) + len(self._starts) < min(self._asked, self._count):
+            self._start_another()
+        return None if self._starts else child
+
     def _let_go(self) -> None:
-        """Of those that have ended by themselves."""
+        """Forget those that have ended by themselves."""
         living = [child for child in self._children if child.ready]
         if len(living) < len(self._children):
             self._children = living
             self._again_at = asyncio.get_running_loop().time() + _RETRY
             log.warning("a process that read has ended by itself; see whether the system is short of memory")
 
-    def _start_another(self) -> bool:
-        """Whether one is on its way."""
+    def _start_another(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._starting is not None and not self._starting.done():
-            return True
-        if len(self._children) >= self._count or loop.time() < self._again_at:
-            return False
-        self._starting = loop.create_task(self._start())
-        return True
+        if loop.time() >= self._again_at:
+            task = loop.create_task(self._start())
+            self._starts.add(task)
+            task.add_done_callback(self._starts.discard)
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         try:
             child = await _start(self._opening)
-        except (OSError, NotDone) as error:  # no memory, too many processes
+        except (OSError, _NotDone) as error:  # no memory, too many processes
             self._again_at = loop.time() + _RETRY
             log.warning("a process to read with could not be started, threads read instead: %r", error)
             return
@@ -115,7 +129,7 @@ class Processes:
 
 
 async def _start(opening: object) -> _Child:
-    """A process that has opened the file. Raises OSError, NotDone."""
+    """A process that has opened the file. Raises OSError, _NotDone."""
     ours, its = socket.socketpair()
     memory = os.memfd_create("results")
     try:
@@ -159,11 +173,11 @@ class _Child(asyncio.BufferedProtocol):
         self._result_comes = False  # its length is known, and the buffer is for it
 
     def ask(self, call: object) -> asyncio.Future[Any]:
-        """The result, once it is here; NotDone when there is none."""
+        """The result, once it is here; _NotDone when there is none."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         if self._transport is None:
-            future.set_exception(NotDone())
+            future.set_exception(_NotDone())
             return future
         place = self._places.pop() if self._places else PLACES
         self.waiting.append((future, place))
@@ -227,6 +241,6 @@ class _Child(asyncio.BufferedProtocol):
             if result:
                 future.set_result(pickle.loads(result))  # noqa: S301 - our own child's
             else:
-                future.set_exception(NotDone())
+                future.set_exception(_NotDone())
         if place < PLACES:
             self._places.append(place)

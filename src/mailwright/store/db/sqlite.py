@@ -28,7 +28,7 @@ from mailwright.store.db.checkpoints import Checkpointer
 from mailwright.store.db.file import SQLiteFile, SQLiteTransaction, as_store_error, close
 from mailwright.store.db.gather import Gatherer
 from mailwright.store.db.jobs import Changed, Job, Transactions
-from mailwright.store.db.processes import NotDone, Processes
+from mailwright.store.db.processes import Processes
 from mailwright.store.errors import StoreFailed
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class SQLiteDatabase(SQLiteFile):
         super().__init__(path, blobs, readers=readers, vfs=vfs, busy_timeout=busy_timeout)
         self._on_change = on_change
         self._on_others = on_others
-        self._processes = Processes(self._path, blobs) if vfs is None else None
+        self._processes = Processes(self._path, blobs, self.read) if vfs is None else None
         self._version = 0  # as the writer's connection last saw it: others' commits change it, its own do not
         self._look_due = False
         self._waiting: list[Job] = []
@@ -110,10 +110,8 @@ class SQLiteDatabase(SQLiteFile):
         return await future
 
     async def read_apart(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        if self._processes is not None:
-            with contextlib.suppress(NotDone):
-                return await self._processes.call(operation, *args, **kwargs)
-        return await self.read(operation, *args, **kwargs)
+        read = self.read if self._processes is None else self._processes.read
+        return await read(operation, *args, **kwargs)
 
     def _new_future(self) -> asyncio.Future[Any]:
         if self._closing or self._loop is None:
