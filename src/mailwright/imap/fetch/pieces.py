@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from mailwright.imap.fetch.binary import Encoded
 
-SLICE_OCTETS: Final = 512 * 1024  # a slice ends once it is this large
+SLICE_OCTETS: Final = 256 * 1024  # a slice ends once it is this large
 
 
 class Remote(NamedTuple):

@@ -27,6 +27,7 @@ from mailwright.store.reading import (
 )
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
+CONTENT_OCTETS: Final = 512 * 1024  # a slice ends once it is this large where the messages themselves are sent
 CONTENT_ROWS: Final = 100  # where the messages themselves are sent: what finds no room is read again
 _SHORT: Final = 4  # messages; of shorter runs many are read
 _TOGETHER: Final = 50  # at a time
@@ -98,7 +99,7 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
             pieces.extend(message)
             octets += sum([len(piece) for piece in message if not isinstance(piece, Later)])
             undecodable |= content.undecodable
-            if octets >= SLICE_OCTETS:
+            if octets >= CONTENT_OCTETS:
                 passed = [uid for uid in run.uids if uid <= row[0]]
                 here = [other for other in rows if other[0] <= row[0]]
                 covered, found = covered + len(passed), found + len(here)
@@ -165,7 +166,7 @@ def _read_small(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[_C
         waiting.append(content)
         stops.append(_needed(plan, content) if size <= CHUNK else 0)
         octets += size if stops[-1] else 0
-        if octets >= SLICE_OCTETS:
+        if octets >= CONTENT_OCTETS:
             yield from _read_together(tx, waiting, stops)
             waiting, stops, octets = [], [], 0
     yield from _read_together(tx, waiting, stops)
