@@ -310,6 +310,21 @@ async def test_what_is_nothing_but_a_header_is_mended_and_signed_too(house: Hous
     }
 
 
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        (MESSAGE, "7BIT"),
+        (MESSAGE + "Grüße\r\n".encode(), "8BITMIME"),
+        (MESSAGE + bytes(300_000) + b"\xff" + bytes(300_000), "8BITMIME"),
+    ],
+)
+async def test_eight_bits_that_nobody_announced_are_announced_to_the_next_server(
+    house: House, content: bytes, body: str
+) -> None:
+    await house.send(content, "alice@example.org", "x@elsewhere.example", info=await alice(house))
+    assert await house.store.read(lambda tx: tx.one("SELECT body FROM queue_messages")) == (body,)
+
+
 async def test_text_without_a_header_becomes_the_body_of_a_message(house: House) -> None:
     info = await alice(house)
     for text in (b"Dear Bob,\r\n\r\nhello\r\n", b"just this\r\n", b""):

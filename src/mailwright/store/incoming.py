@@ -31,6 +31,7 @@ class IncomingMessage:
         self, blobs: BlobStore, write_now: WriteNow, workers: Executor, folder: Path, memory: int = 256 * 1024
     ) -> None:
         self.size = 0
+        self.is_ascii = True  # so far
         self._blobs = blobs
         self._write_now = write_now
         self._workers = workers
@@ -45,6 +46,7 @@ class IncomingMessage:
         self._pieces.append(data)
         self._waiting += len(data)
         self.size += len(data)
+        self.is_ascii = self.is_ascii and data.isascii()
         if self._waiting > self._memory:
             await self._off_loop(self._spill)
 
