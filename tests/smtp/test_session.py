@@ -16,6 +16,7 @@ from mailwright.base.limits import Limits
 from mailwright.net.api import Peer, TLSInfo
 from mailwright.sasl.client import ScramClient
 from mailwright.sasl.wire import decode_response, encode
+from mailwright.smtp import replies
 from mailwright.smtp.api import Policy, Role, SessionInfo, with_protocol
 from mailwright.smtp.session import WRITTEN, Session
 
@@ -221,6 +222,15 @@ def test_replies_to_a_pipelined_flood_are_sent_in_small_portions() -> None:
     asyncio.run(Session(stream, QUICK, house, house, house.clock).run())
     assert sum(portions) > 10 * WRITTEN
     assert max(portions) < WRITTEN + 1024
+
+
+@pytest.mark.parametrize("rest", [b"RSET\r\n", b"BDAT 1\r\nxBDAT 1 LAST\r\nx"])
+def test_a_refused_chunk_is_on_record_once_whatever_follows(rest: bytes) -> None:
+    house = House()
+    begin = b"EHLO me\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\n"
+    talk(QUICK, begin + b"BDAT 3\r\na\nb" + rest, house=house)
+    ((envelope, refusal),) = house.refused
+    assert (str(envelope.recipients[0].path), refusal) == ("alice@example.org", replies.BARE_LINE_END)
 
 
 def test_too_big_a_message_is_freed_before_its_end() -> None:
