@@ -180,7 +180,7 @@ LINES = b"x" * 1022 + b"\r\n"
         (ENVELOPE + b"DATA\r\n", b"\n.\n." * 16_384, b"\r\n.\r\n", b"554"),
         (ENVELOPE + b"BDAT 26214400 LAST\r\n", LINES * 64, b"", b"250"),
         (ENVELOPE, b"BDAT 65536\r\n" + LINES * 64, b"BDAT 0 LAST\r\n", b"250"),
-        (b"", b"y" * 65_536, b"\r\n", b"500"),
+        (b"", b"y" * 65_536, b"\r\n", b"500 5.5.2"),
     ],
     ids=["lines", "one line", "empty lines", "bare LF", "one chunk", "many chunks", "a command of 25 MB"],
 )
@@ -194,7 +194,7 @@ def test_25_megabytes_take_little_memory(begin: bytes, piece: bytes, end: bytes,
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert stream.said.splitlines()[-2][:3] == code
+    assert stream.said.splitlines()[-2].startswith(code)
     assert peak < 1_500_000
 
 
