@@ -224,6 +224,19 @@ def test_replies_to_a_pipelined_flood_are_sent_in_small_portions() -> None:
     assert max(portions) < WRITTEN + 1024
 
 
+@pytest.mark.parametrize(
+    "content", [b"DATA\r\none\r\ntwo\r\n.", b"BDAT 20 LAST\r\none\r\n", b"BDAT 3\r\none"]
+)
+def test_the_log_tells_of_a_message_that_breaks_off(content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    begin = b"EHLO me\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<alice@example.org>\r\n"
+    talk(QUICK, begin + content)
+    assert "message of <a@example.net> from 192.0.2.7:40000 broke off after " in caplog.text
+    caplog.clear()
+    talk(QUICK, begin + b"DATA\r\none\r\n.\r\n" + begin[9:])
+    assert "broke off" not in caplog.text
+
+
 @pytest.mark.parametrize("rest", [b"RSET\r\n", b"BDAT 1\r\nxBDAT 1 LAST\r\nx"])
 def test_a_refused_chunk_is_on_record_once_whatever_follows(rest: bytes) -> None:
     house = House()
