@@ -11,7 +11,9 @@ from pathlib import Path as FilePath
 import pytest
 from support.stores import open_store
 
+from mailwright.app.outbound import server_itself
 from mailwright.base.clock import ManualClock
+from mailwright.config import Config
 from mailwright.delivery import story
 from mailwright.delivery.inbound import loop_step
 from mailwright.delivery.local import keep_report
@@ -57,6 +59,7 @@ from mailwright.store.store import Store
 
 PEER = Peer("192.0.2.9", 4711)
 RELAY = SessionInfo("00001", Role.RELAY, PEER, "client.example", True, None, None)
+IS_US = server_itself(Config(), "mx.example.org")
 MESSAGE = b"From: eve@elsewhere.example\r\nSubject: hi\r\n\r\nbody\r\n"
 
 
@@ -66,7 +69,7 @@ async def answered(answer: Answer) -> Reply | None:
 
 
 def keep_here(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
-    return keep_report(tx, address, content, now, "+", "mx.example.org")
+    return keep_report(tx, address, content, now, "+", IS_US)
 
 
 class House:
@@ -77,7 +80,7 @@ class House:
         self.clock = ManualClock()
         self.keys = folder / "dkim"
         router = Router(
-            store, self.clock, "+", "mx.example.org", lambda domain: Rewriter(domain, (b"secret",))
+            store, self.clock, "+", "mx.example.org", IS_US, lambda domain: Rewriter(domain, (b"secret",))
         )
         rules = MailroomRules(
             "mx.example.org",
@@ -225,6 +228,10 @@ async def test_who_may_be_written_to(house: House) -> None:
     assert await house.check("alice@example.org") is None
     assert await house.check("postmaster") is None
     assert await house.check("Postmaster@mx.example.org") is None
+    assert await house.check("Postmaster@[127.0.0.1]") is None
+    assert await house.check("postmaster@[IPv6:::ffff:127.0.0.1]") is None
+    assert await house.check("postmaster@[192.0.2.77]") == replies.RELAY_DENIED
+    assert await house.check("alice@[127.0.0.1]") == replies.RELAY_DENIED
     assert await house.check("other@mx.example.org") == replies.RELAY_DENIED
     assert await house.check("nobody@example.org") == replies.NO_SUCH_USER
     assert await house.check("gone@example.org") == replies.ACCOUNT_DISABLED
@@ -301,6 +308,21 @@ async def test_what_is_nothing_but_a_header_is_mended_and_signed_too(house: Hous
         "Subject",
         "Message-ID",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        (MESSAGE, "7BIT"),
+        (MESSAGE + "Grüße\r\n".encode(), "8BITMIME"),
+        (MESSAGE + bytes(300_000) + b"\xff" + bytes(300_000), "8BITMIME"),
+    ],
+)
+async def test_eight_bits_that_nobody_announced_are_announced_to_the_next_server(
+    house: House, content: bytes, body: str
+) -> None:
+    await house.send(content, "alice@example.org", "x@elsewhere.example", info=await alice(house))
+    assert await house.store.read(lambda tx: tx.one("SELECT body FROM queue_messages")) == (body,)
 
 
 async def test_text_without_a_header_becomes_the_body_of_a_message(house: House) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path as FilePath
 import pytest
 from support.stores import open_store
 
+from mailwright.app.outbound import server_itself
 from mailwright.base.clock import ManualClock
+from mailwright.config import Config
 from mailwright.delivery.routing import Route, Router
 from mailwright.directory.accounts import add_account, remove_account
 from mailwright.directory.domains import add_domain
@@ -20,6 +22,7 @@ from mailwright.store.db.api import Operation, P, T
 from mailwright.store.errors import StoreFailed
 from mailwright.store.store import Store
 
+IS_US = server_itself(Config(), "mx.example.org")
 ALICE = Path("alice", "example.org")
 
 
@@ -29,7 +32,7 @@ class House:
     def __init__(self, store: Store) -> None:
         self.clock = ManualClock()
         self.router = Router(
-            store, self.clock, "+", "mx.example.org", lambda domain: Rewriter(domain, (b"secret",))
+            store, self.clock, "+", "mx.example.org", IS_US, lambda domain: Rewriter(domain, (b"secret",))
         )
         self.store = store
         self.asked = 0

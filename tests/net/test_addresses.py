@@ -19,6 +19,14 @@ def test_where_any_address_can_be_bound_nothing_is_known(monkeypatch: pytest.Mon
     assert not is_local("198.51.100.1")
 
 
+def test_address_literals_that_stand_for_us() -> None:
+    ours = Ours([("127.0.0.1", 2525), ("::1", 25)], ["203.0.113.5", "2001:db8::5"])
+    for literal in ("[127.0.0.1]", "[IPv6:::1]", "[203.0.113.5]", "[IPv6:2001:db8::5]"):
+        assert ours.names(literal)
+    for literal in ("[127.0.0.2]", "[192.0.2.77]", "[IPv6:2001:db8::6]"):
+        assert not ours.names(literal)
+
+
 @pytest.mark.parametrize(
     ("listener", "address", "port", "expected"),
     [

@@ -28,9 +28,12 @@ def v2(source: str, destination: str, ports: tuple[int, int], extra: bytes = b""
 HEADERS = [
     (b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 25\r\n", ("192.0.2.1", 56324), ("198.51.100.1", 25)),
     (b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n", ("2001:db8::1", 1), ("2001:db8::2", 2)),
+    (b"PROXY TCP6 ::ffff:192.0.2.1 ::ffff:c633:6401 1 2\r\n", ("192.0.2.1", 1), ("198.51.100.1", 2)),
     (b"PROXY UNKNOWN whatever\r\n", None, None),
     (v2("192.0.2.1", "198.51.100.1", (5, 25)), ("192.0.2.1", 5), ("198.51.100.1", 25)),
     (v2("2001:db8::1", "2001:db8::2", (5, 25), b"\x20\x00\x01x"), ("2001:db8::1", 5), ("2001:db8::2", 25)),
+    (v2("::ffff:192.0.2.1", "::ffff:198.51.100.1", (5, 25)), ("192.0.2.1", 5), ("198.51.100.1", 25)),
+    (v2("192.0.2.1", "198.51.100.1", (5, 25), bytes(65_523)), ("192.0.2.1", 5), ("198.51.100.1", 25)),
     (v2("192.0.2.1", "198.51.100.1", (5, 25), command=0), None, None),
     (V2 + b"\x21\x00\x00\x00", None, None),
 ]
@@ -40,7 +43,7 @@ HEADERS = [
 def test_headers(header: bytes, source: tuple[str, int] | None, destination: tuple[str, int] | None) -> None:
     expected = ProxyHeader(len(header), source, destination)
     assert parse_proxy_header(header + b"EHLO x\r\n") == expected
-    for length in range(len(header)):
+    for length in range(min(len(header), 300)):
         assert parse_proxy_header(header[:length]) is None
     assert parse_proxy_header(header) == expected
 
@@ -51,10 +54,14 @@ def test_headers(header: bytes, source: tuple[str, int] | None, destination: tup
         b"EHLO client\r\n",
         b"PROXY TCP4 192.0.2.1 198.51.100.1 56324\r\n",
         b"PROXY TCP4 not.an.address 198.51.100.1 1 2\r\n",
+        b"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n",
+        b"PROXY TCP6 fe80::1%eth0 fe80::2%eth0 1 2\r\n",
+        b"PROXY TCP4 192.0.2.1 198.51.100.1 65536 2\r\n",
+        b"PROXY TCP4 192.0.2.1 198.51.100.1 +1 2\r\n",
         b"PROXY TCP4 " + b"1" * 200,
         V2 + b"\x31\x11\x00\x0c" + bytes(12),
         V2 + b"\x21\x11\x00\x04" + bytes(4),
-        V2 + b"\x21\x11\xff\xff",
+        V2 + b"\x22\x11\x00\x0c" + bytes(12),
     ],
 )
 def test_what_is_none(data: bytes) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import datetime
 import gc
+import ipaddress
+import logging
 import socket
 import ssl
 import sys
@@ -21,6 +23,7 @@ from mailwright.net.stream import StreamProtocol, connect
 from mailwright.tls.certificates import ensure_self_signed, server_context
 
 Talk = Callable[[StreamProtocol], Awaitable[None]]
+LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
 REFUSALS = Refusals(b"BUSY\r\n", b"STOPPING\r\n")
 
 
@@ -304,9 +307,7 @@ async def test_the_proxy_header_tells_the_peer() -> None:
         peers.append(str(stream.peer))
         await echo(stream)
 
-    import ipaddress
-
-    async with serving(talk, proxies=[ipaddress.ip_network("127.0.0.0/8")]) as listener:
+    async with serving(talk, proxies=LOOPBACK) as listener:
         stream = await connect("127.0.0.1", listener.port)
         stream.write(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\nEHLO")
         assert await stream.read(5) == b"EHLO"
@@ -315,6 +316,63 @@ async def test_the_proxy_header_tells_the_peer() -> None:
         liar.write(b"EHLO there\r\n")
         assert await read_all(liar) == b""
     assert peers == ["192.0.2.7:4711"]
+
+
+async def test_a_proxy_header_must_come_in_time(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailwright.net.listener._PROXY_TIMEOUT", 0.2)
+    caplog.set_level(logging.INFO)
+    async with serving(echo, proxies=LOOPBACK) as listener:
+        stream = await connect("127.0.0.1", listener.port)
+        for octet in b"PROXY TCP4 192.0.2.7 198.51.100.1 4711":  # each in time
+            stream.write(bytes([octet]))
+            await asyncio.sleep(0.02)
+        with contextlib.suppress(ConnectionError):
+            assert await read_all(stream) == b""
+    assert "the PROXY header did not come in time" in caplog.text
+
+
+async def test_who_awaits_tls_is_told_nothing_in_the_clear(certificate: tuple[Path, Path]) -> None:
+    server = server_context(*certificate)
+
+    async def upgrade(stream: StreamProtocol) -> None:
+        stream.write(b"READY\r\n")
+        try:
+            await stream.start_tls(server)
+        except asyncio.CancelledError:
+            stream.write(b"STOPPING\r\n")
+
+    for talk, tls in ((echo, lambda: server), (upgrade, None)):
+        async with serving(talk, tls=tls) as listener:
+            stream = await connect("127.0.0.1", listener.port)
+            await asyncio.sleep(0.02)
+            listener.stop_accepting()
+            await listener.wait_closed(2)
+            assert await read_all(stream) in (b"", b"READY\r\n")
+
+
+async def test_who_does_not_take_the_last_of_it_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailwright.net.stream._CLOSE_WAIT", 0.2)
+
+    async def talk(stream: StreamProtocol) -> None:
+        stream.write(bytes(16 * 1024 * 1024))  # more than the system takes
+        with pytest.raises(TimeoutError):
+            await stream.drain(0.05)
+        assert isinstance(stream._transport, asyncio.Transport)
+        stream._transport.set_write_buffer_limits(32 * 1024 * 1024)  # as if it were less than may wait
+
+    async with serving(talk) as listener:
+        with socket.create_connection(("127.0.0.1", listener.port)) as client:
+            await asyncio.sleep(0.1)
+            assert listener.connections.total == 1, "it counts while it is waited for"
+            await asyncio.sleep(0.4)
+            assert listener.connections.total == 0
+            client.settimeout(5)
+            received = 0
+            while data := client.recv(1024 * 1024):
+                received += len(data)
+            assert received < 16 * 1024 * 1024
 
 
 def test_an_ipv6_host_cannot_take_all_its_addresses() -> None:

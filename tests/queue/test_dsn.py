@@ -187,8 +187,18 @@ def test_a_report_about_an_international_address() -> None:
     octets = build(made)
     assert dsn.is_global(made)
     assert b"Content-Type: message/global-delivery-status" in octets
-    assert b"Content-Type: message/global\r\n" in octets
     assert f"Final-Recipient: utf-8; {address}\r\n".encode() in octets
+
+
+@pytest.mark.parametrize(("ret", "kind"), [("FULL", "message/global"), ("HDRS", "message/global-headers")])
+def test_a_message_whose_header_is_in_utf8_is_returned_as_such(ret: str, kind: str) -> None:
+    """Also when its addresses are in ASCII, so that the report itself goes anywhere."""
+    (made,) = report(UNKNOWN, smtputf8=True, ret=ret)
+    original = "Subject: Grüße\r\n\r\nHello\r\n".encode()
+    assert f"Content-Type: {kind}\r\n".encode() in build(made, original)
+    assert b"Content-Type: message/delivery-status\r\n" in build(made, original)
+    assert not dsn.is_global(made)
+    assert b"message/global" not in build(made)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -52,6 +53,18 @@ async def test_what_is_written_is_what_is_kept(store: Store, content: bytes, pie
     prepared = await incoming.finish()
     assert prepared.size == len(content)
     assert await keep(store, prepared) == content
+    incoming.close()
+
+
+async def test_what_comes_in_many_small_pieces_takes_no_more_memory(store: Store) -> None:
+    incoming = store.incoming()
+    tracemalloc.start()
+    for number in range(100_000):
+        await incoming.write(b"%d\n" % (number % 10))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1024 * 1024
+    assert incoming.head(4) == b"0\n1\n"
     incoming.close()
 
 

@@ -8,7 +8,7 @@ from mailwright.base.clock import Clock
 from mailwright.config import Config
 from mailwright.config import Route as RouteConfig
 from mailwright.delivery.local import keep_report
-from mailwright.delivery.routing import way_back
+from mailwright.delivery.routing import IsUs, way_back
 from mailwright.delivery.signing import KeyRing
 from mailwright.dns.resolver import StubResolver
 from mailwright.hooks.caller import Hooks
@@ -56,8 +56,10 @@ def make_reports(config: Config, keys: KeyRing, rules: Rules, clock: Clock, host
     def sign(content: bytes) -> bytes:
         return keys.sign_message(content, clock.now()) + content
 
+    is_us = server_itself(config, hostname)
+
     def keep_local(tx: Transaction, address: str, content: bytes, now: float) -> tuple[str, ...]:
-        return keep_report(tx, address, content, now, config.delivery.separator, hostname)
+        return keep_report(tx, address, content, now, config.delivery.separator, is_us)
 
     return Reports(rules, _origin(config, hostname), keep_local, sign, way_back)
 
@@ -164,6 +166,16 @@ def _ours(config: Config) -> Ours:
     """Our addresses: mail for others that would come to them has gone astray (RFC 5321 5.1)."""
     listeners = [(address.host, address.port) for address in config.listeners.smtp.addresses]
     return Ours(listeners, config.server.public_addresses)
+
+
+def server_itself(config: Config, hostname: str) -> IsUs:
+    """Tells whether what stands behind an @ is the server's name, or an address that mail comes to it by."""
+    ours = _ours(config)
+
+    def is_us(domain: str) -> bool:
+        return ours.names(domain) if domain.startswith("[") else domain.lower() == hostname.lower()
+
+    return is_us
 
 
 def _route(config: RouteConfig) -> Route:

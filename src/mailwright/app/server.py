@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from mailwright.app.outbound import Outbound, make_reports, queue_rules, sending_limits
+from mailwright.app.outbound import Outbound, make_reports, queue_rules, sending_limits, server_itself
 from mailwright.app.storage import account_locks, open_store
 from mailwright.base.clock import SystemClock
 from mailwright.config import Config
@@ -145,7 +145,14 @@ class App:
                 rewriters[domain] = Rewriter(domain, (self._srs_secret,))
             return rewriters[domain]
 
-        router = Router(self.store, self.clock, config.delivery.separator, self.hostname, rewriter)
+        router = Router(
+            self.store,
+            self.clock,
+            config.delivery.separator,
+            self.hostname,
+            server_itself(config, self.hostname),
+            rewriter,
+        )
         rules = MailroomRules(
             hostname=self.hostname,
             separator=config.delivery.separator,

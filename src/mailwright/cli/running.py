@@ -97,8 +97,10 @@ class _TextFormatter(logging.Formatter):
         stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         room = record.name.removeprefix("mailwright.")
         text = f"{stamp[:-6]}Z {record.levelname.lower():7} {room}: {record.getMessage()}"
-        # A peer's words must not be able to forge a line of ours.
-        text = text.replace("\r", "\\r").replace("\n", "\\n")
+        if not text.isprintable():  # a peer's words must neither forge a line of ours nor drive a terminal
+            text = "".join(
+                char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+            )
         return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
 
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from mailwright.delivery import reception as receptions
 from mailwright.delivery import trace
 from mailwright.delivery.reception import Kept, Reception
-from mailwright.delivery.routing import resolve_ours
+from mailwright.delivery.routing import IsUs, resolve_ours
 from mailwright.delivery.success import Asked, notice
 from mailwright.directory.errors import DirectoryError, NotFound, NotLocal
 from mailwright.directory.resolve import Destination
@@ -167,14 +167,14 @@ def _languages(tx: Transaction, accounts: set[int]) -> dict[int, str]:
 
 
 def keep_report(
-    tx: Transaction, address: str, content: bytes, now: float, separator: str, hostname: str
+    tx: Transaction, address: str, content: bytes, now: float, separator: str, is_us: IsUs
 ) -> tuple[str, ...]:
     """Put a report of our own into the mailboxes behind an address of ours; the addresses elsewhere that are to get it.
 
     What is full or disabled is passed over: of a report's fate nobody is told.
     """
     try:
-        resolution = resolve_ours(tx, address, separator, hostname)
+        resolution = resolve_ours(tx, address, separator, is_us)
     except NotLocal:
         return (address,)
     except (DirectoryError, NotFound):

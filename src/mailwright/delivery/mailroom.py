@@ -313,6 +313,8 @@ class DeliveryMailroom:
         now: float,
     ) -> list[Outbound]:
         found: list[Outbound] = []
+        if envelope.body == "7BIT" and not message.is_ascii:  # many send eight bits and do not say so
+            envelope = envelope._replace(body="8BITMIME")  # RFC 6152 3: the next server has to be told
         if work.relayed:
             content = await message.pack(head, skip)
             account = info.account.id if info.account is not None else 0

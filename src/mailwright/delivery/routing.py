@@ -36,6 +36,10 @@ _REMEMBERED = 10_000
 
 NOWHERE = Resolution((), ())
 
+IsUs = Callable[
+    [str], bool
+]  # whether a domain is the server's own name, or an address literal that stands for it
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -55,12 +59,19 @@ class Router:
     """Asks the directory, with a short memory: the recipients of a busy minute are often the same."""
 
     def __init__(
-        self, store: Store, clock: Clock, separator: str, hostname: str, rewriter: Callable[[str], Rewriter]
+        self,
+        store: Store,
+        clock: Clock,
+        separator: str,
+        hostname: str,
+        is_us: IsUs,
+        rewriter: Callable[[str], Rewriter],
     ) -> None:
         self._store = store
         self._clock = clock
         self._separator = separator
         self._hostname = hostname
+        self._is_us = is_us
         self._rewriter = rewriter
         self._answers: OrderedDict[str, tuple[float, Route]] = OrderedDict()
         self._asking: dict[str, asyncio.Task[Route]] = {}
@@ -114,9 +125,7 @@ class Router:
 
     async def _ask(self, address: str) -> Route:
         try:
-            resolution, room = await self._store.read_briefly(
-                _look_up, address, self._separator, self._hostname
-            )
+            resolution, room = await self._store.read_briefly(_look_up, address, self._separator, self._is_us)
             route = Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (_quoted(address),)))
@@ -181,8 +190,8 @@ def _quoted(address: str) -> str:
     return str(Path(local, domain))
 
 
-def resolve_ours(tx: Transaction, address: str, separator: str, hostname: str) -> Resolution:
-    """As `resolve`, and the postmaster of our own name is that of our oldest domain (RFC 5321 4.5.1).
+def resolve_ours(tx: Transaction, address: str, separator: str, is_us: IsUs) -> Resolution:
+    """As `resolve`, and the postmaster of the server itself is that of our oldest domain (RFC 5321 4.5.1).
 
     Raises NotSetUp too.
     """
@@ -190,14 +199,15 @@ def resolve_ours(tx: Transaction, address: str, separator: str, hostname: str) -
         return resolve(tx, address, separator)
     except NotLocal:
         domain = _oldest_domain(tx)
-        if address.lower() != f"postmaster@{hostname.lower()}":
+        local, _, where = address.rpartition("@")
+        if local.lower() != "postmaster" or not is_us(where):
             raise
         return resolve(tx, f"postmaster@{domain}", separator)
 
 
-def _look_up(tx: Transaction, address: str, separator: str, hostname: str) -> tuple[Resolution, int | None]:
+def _look_up(tx: Transaction, address: str, separator: str, is_us: IsUs) -> tuple[Resolution, int | None]:
     """Where an address leads, and how much room there is."""
-    resolution = resolve_ours(tx, address, separator, hostname)
+    resolution = resolve_ours(tx, address, separator, is_us)
     rooms = [read_room(tx, destination.account) for destination in resolution.accounts]
     if any(room.messages is not None and room.messages <= 0 for room in rooms):
         return resolution, 0

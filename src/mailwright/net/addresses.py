@@ -54,6 +54,11 @@ class Ours:
         every = "::" if ":" in address else "0.0.0.0"  # noqa: S104
         return (every in hosts or "::" in hosts) and (address == every or is_local(address))
 
+    def names(self, literal: str) -> bool:
+        """Whether an address literal, `[192.0.2.1]` or `[IPv6:2001:db8::1]`, stands for us (RFC 5321 4.1.3)."""
+        address = literal[1:-1].removeprefix("IPv6:")
+        return any(self(address, port) for _, port in self._listeners)
+
 
 def _plain_or_name(host: str) -> str:
     try:

@@ -175,22 +175,27 @@ class Listener:
             address = stream.peer.address
             if not self.connections.enter(address):
                 log.warning("%s: too many connections, refused %s", self.name, stream.peer)
-                if self.tls is None:
-                    stream.write(self.refusals.too_many)
+                self._refuse(stream, self.refusals.too_many)
                 return
             try:
                 if self.tls is not None:
                     await stream.start_tls(self.tls(), implicit=True)
                 session = self._sessions[stream] = self.session(stream)
                 await session.run()
+                await stream.close()  # who does not take the last of it counts until then
             finally:
                 self.connections.leave(address)
         except (ConnectionError, TimeoutError, BadProxyHeader) as error:
-            log.info("%s: %s: %s", self.name, stream.peer, error or type(error).__name__)
+            log.info("%s: %s: %s", self.name, stream.peer, str(error) or type(error).__name__)
         except asyncio.CancelledError:
-            stream.write(self.refusals.shutting_down)
+            self._refuse(stream, self.refusals.shutting_down)
         except Exception:
             log.exception("%s: the session of %s failed", self.name, stream.peer)
+
+    def _refuse(self, stream: StreamProtocol, words: bytes) -> None:
+        """Say it, unless the peer awaits TLS."""
+        if self.tls is None or stream.tls is not None:
+            stream.write(words)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -221,11 +226,15 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 async def _read_proxy_header(stream: StreamProtocol) -> None:
     received = b""
-    while (header := parse_proxy_header(received)) is None:
-        data = await stream.read(_PROXY_TIMEOUT)
-        if not data:
-            raise BadProxyHeader("the proxy closed the connection before its header")
-        received += data
+    try:
+        async with asyncio.timeout(_PROXY_TIMEOUT):
+            while (header := parse_proxy_header(received)) is None:
+                data = await stream.read(_PROXY_TIMEOUT)
+                if not data:
+                    raise BadProxyHeader("the proxy closed the connection before its header")
+                received += data
+    except TimeoutError:
+        raise BadProxyHeader("the PROXY header did not come in time") from None
     if header.source is not None:
         stream.peer = Peer(*header.source)
     if header.destination is not None:

@@ -15,7 +15,7 @@ from typing import cast
 from mailwright.net.api import Peer, TLSInfo
 
 _TLS_PIECE = 16 * 1024  # one TLS record
-_CLOSE_WAIT = 5.0
+_CLOSE_WAIT = 30.0  # seconds for the peer to take the last of what was written
 
 
 class StreamProtocol:
@@ -154,12 +154,14 @@ class StreamProtocol:
     def write(self, data: bytes) -> None:
         if self._transport is None or self._closed or not data:
             return
-        if self._ssl is None:
-            self._transport.write(data)
-        else:
+        if self._ssl is not None:
             with contextlib.suppress(ssl.SSLError):
                 self._ssl.write(data)
             self._flush_tls()
+        elif (
+            self._outgoing is None
+        ):  # in a handshake, and after one that failed, nothing is said in the clear
+            self._transport.write(data)
 
     async def drain(self, timeout: float = 60.0) -> None:
         if self._closed:
@@ -202,6 +204,7 @@ class StreamProtocol:
             with contextlib.suppress(ssl.SSLError):
                 self._ssl.unwrap()
             self._flush_tls()
+        self._transport.set_write_buffer_limits(0)  # from here on `drain` waits until all is sent
         try:
             await self.drain(_CLOSE_WAIT)
         except (TimeoutError, ConnectionError):
@@ -324,9 +327,10 @@ class StreamProtocol:
         while not self._received:
             if self._eof:
                 raise ConnectionResetError("the peer closed the connection in the TLS handshake")
-            if timeout <= 0:
-                raise TimeoutError
-            await self._news(timeout)
+            try:
+                await self._news(timeout)
+            except TimeoutError:
+                raise TimeoutError("the TLS handshake took too long") from None
         incoming.write(self._take())
 
 

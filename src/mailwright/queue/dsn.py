@@ -120,10 +120,11 @@ def build(
     header = _header_of(original)
     subject = _field(header, b"subject") or said.no_subject
     whole = returns_content(report)
+    utf8 = message.smtputf8 and not header.isascii()  # RFC 6532 3.7
     parts = [
         builder.text_part(_human_part(report, said, subject, header)),
         _status_part(report, origin, at),
-        _original_part(original if whole else header, whole=whole, utf8=is_global(report)),
+        _original_part(original if whole else header, whole=whole, utf8=utf8),
     ]
     local, _, domain = message.reverse_path.rpartition("@")
     fields = [

@@ -106,7 +106,7 @@ class Wire:
             session = await self.stream.start_client_tls(context, name)
         except (ConnectionError, TimeoutError, OSError, ValueError) as error:
             self.is_lost = True
-            raise Lost(str(error) or "the TLS handshake took too long") from None
+            raise Lost(str(error)) from None
         self.machine.reset()
         return session
 

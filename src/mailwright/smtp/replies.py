@@ -67,10 +67,10 @@ RESET: Final = reply(250, "2.0.0", "Forgotten; send MAIL FROM for a new message"
 BYE: Final = reply(221, "2.0.0", "Goodbye")
 READY_FOR_TLS: Final = reply(220, "2.0.0", "Ready to start TLS")
 START_DATA: Final = reply(354, "", "Send the message; end it with a line that holds only a dot")
-CANNOT_VERIFY: Final = reply(252, "2.5.2", "Not told here; send mail to the address and see")
+CANNOT_VERIFY: Final = reply(252, "2.0.0", "Not told here; send mail to the address and see")
 
 # Syntax
-LINE_TOO_LONG: Final = reply(500, "5.5.6", "The line is too long; it was not looked at")
+LINE_TOO_LONG: Final = reply(500, "5.5.2", "The line is too long; it was not looked at")
 CONTROL_CHARACTERS: Final = reply(500, "5.5.2", "A command holds no control characters")
 NOT_UTF8: Final = reply(500, "5.5.2", "A command is written in ASCII, or in UTF-8 with SMTPUTF8")
 UNKNOWN_COMMAND: Final = reply(500, "5.5.2", "Unknown command; HELP lists those known here")

@@ -117,6 +117,7 @@ class Session:
             log.exception("%s: the session failed", self.info.id)
             self.write(replies.LOCAL_ERROR_CLOSING)
         finally:
+            self._note_broken_off()
             self.end_transaction()
             self._forget_login()
             self.send_written()
@@ -265,6 +266,18 @@ class Session:
         if self.transaction is not None:
             self.transaction.close()
             self.transaction = None
+
+    def _note_broken_off(self) -> None:
+        """The connection ends: a message that was coming, and was not refused before, is dropped."""
+        transaction = self.transaction
+        if transaction is not None and transaction.size and transaction.fault is None:
+            log.info(
+                "%s: message of <%s> from %s broke off after %d octets",
+                self.info.id,
+                transaction.envelope.reverse_path,
+                self.info.peer,
+                transaction.size,
+            )
 
     def message_done(self, reply: Reply) -> None:
         """The end of a message was answered so."""

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _INLINE = 64 * 1024  # octets that are parsed in the event loop: a thread would cost more than it saves
 _PIECE = 256 * 1024
+_OVERHEAD = 64  # octets of memory that each piece takes beside its own: a peer may send two at a time
 _FULL = (28, 122)  # ENOSPC, EDQUOT
 
 
@@ -31,6 +32,7 @@ class IncomingMessage:
         self, blobs: BlobStore, write_now: WriteNow, workers: Executor, folder: Path, memory: int = 256 * 1024
     ) -> None:
         self.size = 0
+        self.is_ascii = True  # so far
         self._blobs = blobs
         self._write_now = write_now
         self._workers = workers
@@ -43,8 +45,9 @@ class IncomingMessage:
     async def write(self, data: bytes) -> None:
         """Add octets. Raises StoreFull or StoreFailed when the temporary file cannot take them."""
         self._pieces.append(data)
-        self._waiting += len(data)
+        self._waiting += len(data) + _OVERHEAD
         self.size += len(data)
+        self.is_ascii = self.is_ascii and data.isascii()
         if self._waiting > self._memory:
             await self._off_loop(self._spill)
 

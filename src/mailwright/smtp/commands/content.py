@@ -34,6 +34,7 @@ async def run_data(session: Session, command: Data) -> Reply | None:
 async def run_bdat(session: Session, command: Bdat) -> Reply | None:
     transaction = session.transaction
     assert transaction is not None  # the table asked for MAIL
+    is_new = transaction.fault is None
     refusal = _no_recipients(transaction) or transaction.fault or transaction.open()
     if refusal is not None:
         await receive(session, None)
@@ -47,6 +48,9 @@ async def run_bdat(session: Session, command: Bdat) -> Reply | None:
     if refusal is not None:
         # RFC 3030 2: what follows of this message is refused likewise, until RSET or its last chunk.
         transaction.fail(refusal)
+        if is_new and transaction.envelope.recipients:  # many clients send no more of it
+            session.mailroom.note_refusal(session.info, transaction.envelope, refusal)
+            session.message_done(refusal)
         if command.last:
             if session.policy.role is Role.LMTP:  # RFC 2033 4.2: one reply for each recipient, refused or not
                 for _ in transaction.envelope.recipients[1:]:

@@ -21,7 +21,7 @@ from mailwright.smtp.syntax.path import Path, PathFault, parse_path
 
 MAX_HELLO: Final = 255
 MAX_CHUNK: Final = 2**40  # octets of one BDAT; no honest client comes near
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # a terminal obeys those beyond ASCII too
 _UNFIT: Final = re.compile(r'[^!-~]|[<>()\\",;@]')  # would break the trace header that names the client
 _CHUNK: Final = re.compile(r"([0-9]{1,20})(?: +(LAST))? *", re.IGNORECASE)
 
