@@ -31,13 +31,15 @@ async def index_some(store: Store, account: int, count: int) -> None:
     await store.write(search.begin, account)
     if not count:
         return
+    after = await store.read(search.read_indexed, account)
     waiting = await store.read(search.read_waiting, account, count)
     ready = [
         search.prepare(message, await store.read(search.fold_blob, blob, size))
         for message, blob, size in waiting
     ]
     if ready:
-        await store.write(search.add, account, ready[-1].message, ready)
+        assert after is not None
+        assert await store.write(search.add, account, after, ready)
 
 
 async def stages(store: Store, account: int, count: int) -> AsyncIterator[str]:

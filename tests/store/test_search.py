@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -180,13 +181,38 @@ async def test_one_account_is_not_found_by_another(store: Store, account: int) -
 
 async def test_a_message_that_is_removed_while_it_is_indexed(store: Store, account: int) -> None:
     await store.write(search.begin, account)
+    after = await store.read(search.read_indexed, account)
+    assert after is not None
     (message,) = await fill(store, account, ["gone soon"])
     ready = search.prepare(message, search.fold_text(mail("gone soon")))
     box = await store.read(mailboxes.find_mailbox, account, "INBOX")
     await store.write(messages.expunge, account, box.id, None)
-    await store.write(search.add, account, message, [ready])
+    assert await store.write(search.add, account, after, [ready])
     assert await store.read(search.candidates, account, "gone") == set()
     assert await store.read(search.read_indexed, account) == message
+
+
+async def test_an_index_that_is_begun_anew_meanwhile_gets_all_its_messages(
+    store: Store, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write(search.begin, account)
+    ids = await fill(store, account, [f"number{n}" for n in range(12)])
+    monkeypatch.setattr(indexer, "_BATCH", 5)
+    add, calls = search.add, 0
+
+    def begin_anew(tx: Transaction, account: int, after: int, messages: Sequence[search.Indexed]) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            search.drop(tx, account)
+            search.begin(tx, account)
+        return add(tx, account, after, messages)
+
+    monkeypatch.setattr(search, "add", begin_anew)
+    await Indexer(store).index(account)
+    assert await store.read(search.check, account, 20) == []
+    assert await find(store, account, "number0") == {ids[0]}
+    assert await store.read(search.read_indexed, account) == ids[-1]
 
 
 async def test_field_names_are_indexed_too(store: Store, account: int) -> None:

@@ -75,13 +75,26 @@ class Indexer:
     async def index(self, account: int) -> int:
         """Index all that waits for one account; how many messages that were."""
         count = 0
-        while True:
-            batch = await self._store.read_apart(_prepare_batch, account)
-            if not batch:
-                return count
-            ready = [await self._with_documents(one) if one.pdfs else one.indexed for one in batch]
-            await self._store.write(search.add, account, ready[-1].message, ready)
-            count += len(batch)
+        preparing = self._prepare(account)
+        try:
+            while (batch := await preparing) is not None:
+                preparing = self._prepare(
+                    account, batch.messages[-1].indexed.message
+                )  # while this one is written
+                ready = [
+                    await self._with_documents(one) if one.pdfs else one.indexed for one in batch.messages
+                ]
+                if await self._store.write(search.add, account, batch.after, ready):
+                    count += len(ready)
+                else:
+                    preparing.cancel()
+                    preparing = self._prepare(account)
+        finally:
+            preparing.cancel()
+        return count
+
+    def _prepare(self, account: int, after: int | None = None) -> asyncio.Future[_Batch | None]:
+        return asyncio.ensure_future(self._store.read_apart(_prepare_batch, account, after))
 
     async def _with_documents(self, one: _Prepared) -> search.Indexed:
         if self._read_pdf is None:
@@ -99,14 +112,22 @@ class _Prepared(NamedTuple):
     pdfs: Sequence[Attached]
 
 
-def _prepare_batch(tx: Transaction, account: int) -> list[_Prepared]:
-    """A batch made ready, smaller when its messages are large: others wait for the process that reads it."""
-    batch: list[_Prepared] = []
+class _Batch(NamedTuple):
+    after: int  # the message before
+    messages: list[_Prepared]
+
+
+def _prepare_batch(tx: Transaction, account: int, after: int | None) -> _Batch | None:
+    """The next batch made ready, smaller when its messages are large: others wait for the process that reads it."""
+    after = search.read_indexed(tx, account) if after is None else after
+    if after is None:
+        return None
+    messages: list[_Prepared] = []
     octets = 0
-    for message, blob, size in search.read_waiting(tx, account, _BATCH):
+    for message, blob, size in search.read_waiting(tx, account, _BATCH, after):
         text = search.fold_blob(tx, blob, size)
-        batch.append(_Prepared(search.prepare(message, text), blob, text.pdfs))
+        messages.append(_Prepared(search.prepare(message, text), blob, text.pdfs))
         octets += size
         if octets >= _BATCH_OCTETS:
             break
-    return batch
+    return _Batch(after, messages) if messages else None

@@ -153,35 +153,34 @@ def read_accounts(tx: Transaction) -> list[int]:
     return [account for (account,) in tx.all("SELECT account FROM search_state ORDER BY account")]
 
 
-def read_waiting(tx: Transaction, account: int, limit: int) -> list[tuple[int, int, int]]:
-    """The next messages to be indexed, their blobs and sizes, rising by id."""
-    indexed = read_indexed(tx, account)
-    if indexed is None:
+def read_waiting(
+    tx: Transaction, account: int, limit: int, after: int | None = None
+) -> list[tuple[int, int, int]]:
+    """The next messages to be indexed, their blobs and sizes, rising by id: those `after` one, or all that are not."""
+    after = read_indexed(tx, account) if after is None else after
+    if after is None:
         return []
     rows = tx.all(
         "SELECT id, blob, size FROM messages WHERE id > ? AND id < ? ORDER BY id LIMIT ?",
-        indexed,
+        after,
         (account + 1) << ID_BITS,
         limit,
     )
     return [(message, blob, size) for message, blob, size in rows]
 
 
-def add(tx: Transaction, account: int, upto: int, messages: Sequence[Indexed]) -> None:
-    """Put messages into the index, and note that all up to the id `upto` are there.
+def add(tx: Transaction, account: int, after: int, messages: Sequence[Indexed]) -> bool:
+    """Put the messages that follow the id `after` into the index, and note that all up to the last are there.
 
-    Messages that were removed meanwhile, and those that another process indexed first, are passed over. What stood
-    in the index in their places goes (see `restart`).
+    Messages that were removed meanwhile are passed over. What stood in the index in their places goes (see
+    `restart`). False when the index does not end with `after`, since somebody else wrote or began anew meanwhile.
     """
-    indexed = read_indexed(tx, account)
-    if indexed is None or upto <= indexed:
-        return
-    _clear(tx, indexed, upto)
+    upto = messages[-1].message
+    if read_indexed(tx, account) != after:
+        return False
+    _clear(tx, after, upto)
     for message in messages:
-        if (
-            message.message <= indexed
-            or tx.one("SELECT 1 FROM messages WHERE id = ?", message.message) is None
-        ):
+        if tx.one("SELECT 1 FROM messages WHERE id = ?", message.message) is None:
             continue
         tx.run(
             "INSERT INTO search_texts (message, header, body, documents) VALUES (?, ?, ?, ?)",
@@ -192,6 +191,7 @@ def add(tx: Transaction, account: int, upto: int, messages: Sequence[Indexed]) -
         )
         _insert_grams(tx, message)
     tx.run("UPDATE search_state SET indexed = ? WHERE account = ?", upto, account)
+    return True
 
 
 def forget(tx: Transaction, messages: Sequence[int]) -> None:
