@@ -27,10 +27,9 @@ from mailwright.store.reading import (
 )
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
-CONTENT_OCTETS: Final = (
-    512 * 1024
-)  # a slice ends once it is this large where the messages themselves are sent
-CONTENT_ROWS: Final = 100  # where the messages themselves are sent: what finds no room is read again
+# Where the messages themselves are sent; what finds no room is read again.
+CONTENT_OCTETS: Final = 512 * 1024
+CONTENT_ROWS: Final = 100
 _SHORT: Final = 4  # messages; of shorter runs many are read
 _TOGETHER: Final = 50  # at a time
 
