@@ -147,6 +147,9 @@ def test_routes_are_sections_in_order() -> None:
         ('[server]\ndata = "/a\\u0000b"', "m:2: [server] data must not hold the character NUL"),
         ('[server]\nhostname = "a', "m:2: is not valid TOML: Unterminated string"),
         ('[server]\nhostname = "a"\n[server]\n', "m:3: is not valid TOML at column"),
+        ("[servers]\nhostname = 'a'", "m:1: unknown setting 'servers'; did you mean 'server'?"),
+        ("x = " + "[" * 3000, "m: is not valid TOML: it is nested too deeply"),
+        ("x = " + "9" * 5000, "m:1: is not valid TOML: Exceeds the limit"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_line_and_a_remedy(text: str, told: str) -> None:

@@ -72,7 +72,9 @@ def parse(text: str, source: str = "configuration", folder: Path | None = None) 
     """The configuration that `text` says. Raises ConfigError."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(source, [Problem(0, "is not valid TOML: it is nested too deeply")]) from error
+    except ValueError as error:  # TOMLDecodeError, or Python's own about a number of thousands of digits
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         what = str(error).split(" (at ")[0]
         place = f" at column {found[2]}" if found else ""
@@ -109,7 +111,7 @@ class _Reader:
         for name, value in values.items():
             here = (*key, name)
             if name not in fields:
-                self.wrong(here, f"{_name(key)}unknown setting {name!r}{_suggest(name, fields, key)}")
+                self.wrong(here, f"{_name(key)}unknown setting {name!r}{_suggest(name, value, fields, key)}")
                 continue
             try:
                 given[name] = self.value(hints[name], value, here, fields[name], base)
@@ -317,8 +319,8 @@ def _name(key: Key) -> str:
     return f"[{'.'.join(str(part) for part in key if isinstance(part, str))}] " if key else ""
 
 
-def _suggest(name: str, known: Iterable[str], key: Key) -> str:
-    if home := _elsewhere(name):
+def _suggest(name: str, value: Any, known: Iterable[str], key: Key) -> str:
+    if not isinstance(value, dict) and (home := _elsewhere(name)):
         return f"; it belongs to [{home}]"
     if near := difflib.get_close_matches(name, known, n=1):
         return f"; did you mean {near[0]!r}?"
