@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 
 import pytest
@@ -78,6 +79,19 @@ def test_a_configuration_that_may_not_be_read_is_a_matter_of_configuration(mailw
     done = mailwright("account", "list")
     assert done.code == Exit.CONFIG
     assert done.err == f"{mailwright.config}: cannot be read: Is a directory\n"
+
+
+def test_who_closed_standard_input_is_told_as_who_gives_none(mailwright: Shell) -> None:
+    for options, code in (("--password-stdin", Exit.FAILED), ("", Exit.USAGE)):
+        command = f"{shlex.join(mailwright_command())} account password alice@example.org {options} <&-"
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
 
 
 def test_a_terminal_without_the_letters_shows_their_numbers(mailwright: Shell) -> None:
