@@ -112,10 +112,25 @@ def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shel
     (maildir / ".Public.x" / "cur" / "1:2,S").write_text(TEXT.format(n=9))
     done = mailwright("import", "alice@example.org", maildir, "--json")
     assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
-    assert "Public/x is a name of shared mailboxes" in done.err
+    assert "Public/x is a name of shared mailboxes; rename it, or name another with --mailbox\n" in done.err
     assert (
         mailwright("import", "alice@example.org", maildir, "--mailbox", "Old", "--json").json["imported"] == 6
     )
+
+
+def test_no_mailbox_is_written_over_another(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    names = ("a\\b", "a_b", ".", "_", "./x", "x", "../y", "...")
+    for name in names:
+        mailwright("import", "alice@example.org", maildir / ".Work.2024", "--mailbox", name)
+    done = mailwright("export", "alice@example.org", tmp_path / "out", "--format", "mbox", "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"written": 12, "known": 0, "failed": 4})
+    for name in ("./x", "../y"):
+        assert (
+            f"{name}: no file can have its name here: it would be in the folder of another; rename it\n"
+            in done.err
+        )
+    found = [box for box in (tmp_path / "out").iterdir() if box.stat().st_size]
+    assert sorted(box.name for box in found) == sorted(f"{name}.mbox" for name in names if "/" not in name)
 
 
 @pytest.mark.parametrize("kind", ["maildir", "mbox"])
@@ -195,6 +210,15 @@ def test_one_mailbox_only(mailwright: Shell, maildir: Path, tmp_path: Path) -> N
         mailwright("export", "alice@example.org", out, "--mailbox", "Work/2024", "--json").json["written"]
         == 2
     )
+    mailwright("import", "alice@example.org", maildir, "--mailbox", "Bücher")
+    for name, messages in (
+        ("inbox", 3),
+        ("Bu\u0308cher", 3),
+    ):  # in any case; as a terminal of macOS writes it
+        assert (
+            mailwright("export", "alice@example.org", out, "--mailbox", name, "--json").json["written"]
+            == messages
+        )
     done = mailwright("export", "alice@example.org", out, "--mailbox", "Wrk")
     assert (done.code, "no mailbox Wrk" in done.err) == (Exit.FAILED, True)
 

@@ -88,7 +88,8 @@ async def _import_folder(
     try:
         mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
     except (NotAllowed, InvalidName) as error:
-        _fail(counts, f"{folder.path}: {error}; rename it", await asyncio.to_thread(count, folder))
+        why = f"{folder.path}: {error}; rename it, or name another with --mailbox"
+        _fail(counts, why, await asyncio.to_thread(count, folder))
         return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
@@ -158,7 +159,7 @@ def _ensure_mailbox(tx: Transaction, account: int, name: str) -> int:
     from mailwright.store.mailboxes import create_mailbox, find_mailbox
 
     if is_reserved(name):
-        raise NotAllowed(f"{name} is a name of shared mailboxes; --mailbox gives another to put it in")
+        raise NotAllowed(f"{name} is a name of shared mailboxes")
     try:
         return find_mailbox(tx, account, name).id
     except NoSuchMailbox:
