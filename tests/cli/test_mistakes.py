@@ -94,6 +94,23 @@ def test_who_closed_standard_input_is_told_as_who_gives_none(mailwright: Shell) 
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
 
 
+def test_what_cannot_be_written_is_told_once(mailwright: Shell) -> None:
+    done = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            f"ulimit -f 64; {shlex.join(mailwright_command())} account add b@example.org --generate",
+        ],
+        env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (Exit.TEMPORARY, "", 1)
+    assert done.stderr.startswith("mailwright: the d")  # disk, be it full or broken
+
+
 def test_a_terminal_without_the_letters_shows_their_numbers(mailwright: Shell) -> None:
     mailwright("account", "add", "li@example.org", "--name", "李", "--generate")
     environment = {**os.environ, **source_path(), "PYTHONIOENCODING": "latin-1"}
