@@ -41,6 +41,7 @@ _ERRORS: Final = (
     ("mailwright.store.errors", "StoreError", Exit.FAILED),
     ("mailwright.directory.errors", "DirectoryError", Exit.FAILED),
     ("mailwright.tls.certificates", "BadCertificate", Exit.FAILED),
+    ("mailwright.mailauth.dkim.key", "InvalidKey", Exit.FAILED),
     ("mailwright.base.domain", "InvalidDomain", Exit.FAILED),
 )
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
