@@ -27,6 +27,7 @@ from mailwright.store import arrivals
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull
 from mailwright.store.model import Flag
+from mailwright.tls.certificates import ensure_self_signed
 
 TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
 
@@ -437,6 +438,7 @@ def test_what_root_makes_belongs_to_the_server(mailwright: Shell, tmp_path: Path
     assert mailwright("domain", "add", "two.example").code == Exit.OK
     assert mailwright("backup", tmp_path / "b").code == Exit.OK
     assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    ensure_self_signed(data, ["mail.example.org"])  # as `serve` does
     names = {path.name: path.stat().st_uid for path in data.rglob("*")}
     assert set(names.values()) == {65_534}, names
     assert "two.example" in names
