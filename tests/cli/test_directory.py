@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -90,6 +91,14 @@ def test_a_reader_who_has_seen_enough_is_no_error(mailwright: Shell) -> None:
             check=False,
         )
     assert done.stderr == b""
+
+
+def test_a_narrow_terminal_cuts_nothing_off(mailwright: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were a terminal
+    done = mailwright("account", "list")
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;]*m", "", done.out).splitlines()) <= 40
+    assert "…" not in done.out
 
 
 def test_ctrl_c_at_a_question_ends_as_ctrl_c_does(mailwright: Shell) -> None:

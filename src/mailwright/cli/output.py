@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 import click
 
@@ -61,7 +61,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         return
     sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        sheet.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        # Where a terminal is narrow, an address or a number is broken, not cut off.
+        sheet.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
     for row in rows:
         sheet.add_row(*("" if cell is None else readable(str(cell)) for cell in row))
     console = Console(highlight=False, markup=False)
