@@ -25,8 +25,9 @@ _SAID: Final = re.compile(r" +[CS]: ")  # how a line of a dialog begins
 
 
 def echo_json(value: Any) -> None:
-    """One line of JSON on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One line of JSON on standard output, in UTF-8 whatever the locale (RFC 8259 8.1)."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    click.echo(text.encode("utf-8", "backslashreplace"))  # half a pair is its escape in JSON, too
 
 
 def say(text: str, *, error: bool = False) -> None:
