@@ -42,7 +42,7 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
     The server may be running: the copy is the store as it was at one moment. A PostgreSQL store is copied by
     pg_dump, which must be installed. The configuration file is not copied.
 
-    Example: mailwright backup /backup/mail-$(date +%F)
+    Example: mailwright backup /backup/mail-$(date -I)
     """
     from mailwright.app.storage import check_whole
 
