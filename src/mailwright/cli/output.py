@@ -25,7 +25,7 @@ _SAID: Final = re.compile(r" +[CS]: ")  # how a line of a dialog begins
 
 
 def echo_json(value: Any) -> None:
-    """One line of JSON on standard output, in UTF-8 whatever the locale (RFC 8259 8.1)."""
+    """One line of JSON on standard output, in UTF-8 whatever the locale: programs read it."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     click.echo(text.encode("utf-8", "backslashreplace"))  # half a pair is its escape in JSON, too
 
