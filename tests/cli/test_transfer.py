@@ -547,6 +547,29 @@ def on_disk(mailwright: Shell, maildir: Path) -> Shell:
     return mailwright
 
 
+def test_a_place_for_messages_that_is_no_folder_is_told(
+    mailwright: Shell, maildir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "blobs").write_text("")
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    done = mailwright("import", "alice@example.org", maildir)
+    assert done.code == Exit.TEMPORARY
+    why = f"cannot keep a blob in {tmp_path / 'blobs'}: Not a directory; run `mailwright doctor`"
+    assert done.err == f"mailwright: {why}\n"
+    (wrong,) = [each for each in mailwright("doctor", "--offline", "--json").json if each["level"] == "wrong"]
+    assert wrong["text"] == f"{tmp_path / 'blobs'} is no folder that this user can write to"
+
+
+def test_a_defect_ends_an_import(mailwright: Shell, maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(arrivals, "add", defect)
+    with pytest.raises(ZeroDivisionError):
+        mailwright("import", "alice@example.org", maildir)
+
+
 def test_only_the_server_can_read_messages_on_disk(on_disk: Shell, tmp_path: Path) -> None:
     blobs, keys = on_disk.folder / "blobs", on_disk.folder / "data" / "dkim"
     keys.chmod(0o700)

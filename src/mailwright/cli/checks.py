@@ -45,16 +45,17 @@ def data_folder(config: Config) -> list[Check]:
     folder = config.server.data
     if not folder.is_dir():
         return [Check("data folder", Level.WRONG, f"{folder} is not there", f"mkdir -m 700 {folder}")]
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        remedy = "run this as the user of the server, or give it the folder; its disk must not be mounted read-only"
-        return [Check("data folder", Level.WRONG, f"{folder} cannot be written by this user", remedy)]
-    found = []
-    private = [folder]
+    found, folders = [], [folder]
     blobs = Path(config.store.blobs)
-    if config.store.blobs != "database" and blobs.is_dir() and not blobs.is_relative_to(folder):
-        private.append(blobs)
-    for path in private:
-        if path.stat().st_mode & 0o077:
+    if config.store.blobs != "database" and blobs.exists():
+        folders.append(blobs)
+    for path in folders:
+        if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            remedy = "run this as the user of the server, or give it the folder; its disk must not be mounted read-only"
+            return [
+                Check("data folder", Level.WRONG, f"{path} is no folder that this user can write to", remedy)
+            ]
+        if path.stat().st_mode & 0o077 and (path == folder or not path.is_relative_to(folder)):
             found.append(
                 Check("data folder", Level.WARNING, f"{path} is open to others", f"chmod 700 {path}")
             )
