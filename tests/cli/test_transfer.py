@@ -337,6 +337,17 @@ def test_a_backup_while_others_write_is_whole(mailwright: Shell, maildir: Path, 
     assert (tmp_path / "backup" / "dkim" / "example.org").is_dir()
 
 
+def test_a_backup_waits_for_who_holds_the_store_a_moment(mailwright: Shell, tmp_path: Path) -> None:
+    connection = apsw.Connection(load(mailwright.config).database)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(0.5, connection.close)
+    timer.start()
+    done = mailwright("backup", tmp_path / "backup")
+    timer.join()
+    assert (done.code, done.err) == (Exit.OK, "")
+
+
 def test_a_restored_backup_is_the_store_of_then(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     before = kept(mailwright)

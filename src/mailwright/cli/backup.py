@@ -104,6 +104,7 @@ def _copy(source: Path, target: Path) -> None:
     import apsw
 
     origin = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
+    origin.set_busy_timeout(5000)  # who opens or closes it holds it alone for a moment
     copy = apsw.Connection(str(target))
     # An open read transaction pins the snapshot: otherwise each commit of the server would start the copy again.
     origin.execute("BEGIN").execute("SELECT count(*) FROM sqlite_schema").fetchall()
