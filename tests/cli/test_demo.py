@@ -137,6 +137,22 @@ def test_passwords_that_cannot_be_read_are_told(shell: Shell) -> None:
     assert (done.code, "demo.json is damaged" in done.err) == (Exit.FAILED, True)
 
 
+@pytest.mark.parametrize(
+    "passwords", ["[]", '{"alice@demo.test": "x"}', '{"alice@demo.test": 1, "bob@demo.test": 2}']
+)
+def test_passwords_of_another_kind_are_told(shell: Shell, passwords: str) -> None:
+    (shell.folder / "demo.json").write_text(passwords)
+    done = shell("demo", "--data", shell.folder)
+    assert (done.code, "demo.json is damaged" in done.err) == (Exit.FAILED, True)
+
+
+def test_the_mail_of_a_real_server_is_left_alone(mailwright: Shell) -> None:
+    demo = Demo(mailwright.folder / "other")  # which is not started: its ports are free
+    for _ in range(2):
+        done = mailwright("demo", "--data", mailwright.folder / "data", "--base-port", str(demo.base_port))
+        assert (done.code, "it holds the mail of a real server" in done.err) == (Exit.USAGE, True)
+
+
 def test_passwords_that_were_lost_are_made_anew_and_the_mail_stays(demo: Demo) -> None:
     send(demo, "kept")
     before = demo.accounts

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -22,6 +24,7 @@ from mailwright.config import load
 from mailwright.directory.accounts import MAX_APP_PASSWORDS
 from mailwright.directory.authenticator import DirectoryAuthenticator
 from mailwright.directory.lockout import Lockout
+from mailwright.mailauth.dkim import key as dkim
 from mailwright.sasl.api import Denied
 from mailwright.store import schema
 from mailwright.store.store import Store
@@ -90,6 +93,14 @@ def test_a_reader_who_has_seen_enough_is_no_error(mailwright: Shell) -> None:
     assert done.stderr == b""
 
 
+def test_a_narrow_terminal_cuts_nothing_off(mailwright: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were a terminal
+    done = mailwright("account", "list")
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;]*m", "", done.out).splitlines()) <= 40
+    assert "…" not in done.out
+
+
 def test_ctrl_c_at_a_question_ends_as_ctrl_c_does(mailwright: Shell) -> None:
     command = [
         *mailwright_command(),
@@ -129,6 +140,42 @@ def test_a_folder_may_have_any_name(shell: Shell) -> None:
     assert (done.code, done.err) == (0, "")
     assert f"mailwright serve --config '{config}'" in done.out
     assert load(config).server.data == data
+
+
+def test_init_that_failed_can_be_run_again(shell: Shell) -> None:
+    data = shell.folder / "d"
+    command = ("init", "--hostname", "a.example", "--domain", "b.example", "--data", data)
+    (data / "mail.sqlite").mkdir(parents=True)  # which no database can be
+    assert shell(*command).code == Exit.TEMPORARY
+    (data / "mail.sqlite").rmdir()
+    assert shell(*command).code == Exit.OK
+    assert shell("domain", "list", "--json").json == ["b.example"]
+
+
+def test_a_domain_without_keys_is_not_added(mailwright: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate = dkim.generate_key
+
+    def full(algorithm: str) -> dkim.PrivateKey:
+        if algorithm == dkim.RSA_SHA256:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return generate(algorithm)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dkim, "generate_key", full)
+        assert mailwright("domain", "add", "b.example").code == Exit.TEMPORARY
+    assert mailwright("domain", "list", "--json").json == ["example.org"]
+    records = mailwright("domain", "add", "b.example", "--json").json
+    assert sum("v=DKIM1" in record["value"] for record in records) == 2
+
+
+def test_a_key_that_is_none_is_told(mailwright: Shell) -> None:
+    key = next((load(mailwright.config).dkim_directory / "example.org").glob("r*.pem"))
+    key.write_bytes(b"")
+    done = mailwright("domain", "dns", "example.org")
+    assert (done.code, done.out) == (Exit.FAILED, "")
+    assert f"mailwright: {key} is no DKIM key: " in done.err
+    key.rename(key.with_suffix(".old"))
+    assert mailwright("domain", "dns", "example.org").code == Exit.OK
 
 
 def test_init_replaces_nothing_unasked(shell: Shell) -> None:

@@ -18,7 +18,7 @@ from mailwright.cli.exits import Exit
 from mailwright.cli.records import Record, host_record
 from mailwright.config import load
 from mailwright.dns.mock import MockResolver
-from mailwright.tls.certificates import self_signed
+from mailwright.tls.certificates import ensure_self_signed, self_signed
 
 
 def quiet_ports(shell: Shell, extra: str = "") -> None:
@@ -152,6 +152,61 @@ def test_a_port_that_another_program_has(mailwright: Shell) -> None:
     assert findings(mailwright, Level.WRONG) == []
 
 
+def test_an_address_of_another_machine(mailwright: Shell) -> None:
+    quiet_ports(mailwright, '[listeners.smtp]\naddresses = ["192.0.2.1:2525"]\n')
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert (wrong["text"], wrong["remedy"]) == (
+        "cannot listen: this machine has no such address",
+        "change it in [listeners]",
+    )
+
+
+def test_a_data_folder_that_is_missing_is_not_made(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    data = load(mailwright.config).server.data
+    data.rename(data.with_name("aside"))
+    mailwright.config.write_text(mailwright.config.read_text() + '[dns]\nservers = ["127.0.0.1:1"]\n')
+    for options in ((), ("--offline",)):
+        done = mailwright("doctor", "--json", *options)
+        assert (done.code, data.exists()) == (Exit.FAILED, False)
+        (wrong,) = [check for check in done.json if check["level"] == "wrong"]
+        assert wrong["remedy"] == f"mkdir -m 700 {data}"
+
+
+@pytest.mark.parametrize("lost", ["certificate.pem", "key.pem"])
+def test_a_certificate_that_the_server_makes_itself_is_nothing_to_mend(mailwright: Shell, lost: str) -> None:
+    quiet_ports(mailwright)
+    data = load(mailwright.config).server.data
+    ensure_self_signed(data, ["another.example"], datetime.now(UTC) - timedelta(days=4000))
+    told = [check["text"] for check in findings(mailwright, Level.WARNING)]
+    assert [text.partition("certificate.pem")[2][:9] for text in told] == [
+        " ended 36",
+        " is for a",
+        " is self-",
+    ]
+    (data / lost).write_bytes(b"")
+    (warning,) = findings(mailwright, Level.WARNING)
+    assert warning["remedy"] == "the server makes another when it starts"
+    assert findings(mailwright, Level.WRONG) == []
+
+
+def test_a_store_of_a_newer_version(mailwright: Shell) -> None:
+    quiet_ports(mailwright)
+    connection = apsw.Connection(load(mailwright.config).database)
+    connection.execute("INSERT INTO schema_versions VALUES (999, 'of a time to come')")
+    connection.close()
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert "schema version 999" in wrong["text"]
+    assert wrong["remedy"] == "run the newer version that wrote it, or restore a backup"
+
+
+def test_a_hook_that_ends_the_program_ends_no_check(mailwright: Shell) -> None:
+    (mailwright.folder / "ends_all.py").write_text("raise SystemExit(0)\n")
+    quiet_ports(mailwright, '[hooks]\nmodules = ["ends_all"]\ndirectory = "."\n')
+    (wrong,) = findings(mailwright, Level.WRONG)
+    assert "ends_all cannot be imported: SystemExit" in wrong["text"]
+
+
 def test_what_would_keep_the_server_from_starting_after_a_change(mailwright: Shell) -> None:
     quiet_ports(
         mailwright,
@@ -171,10 +226,14 @@ def test_a_domain_whose_mail_is_not_signed(mailwright: Shell) -> None:
     assert "[dkim] selectors names none of its keys: e" in wrong["remedy"]
     mailwright.config.write_text(mailwright.config.read_text().replace('["r202601"]', "[]"))
     assert findings(mailwright, Level.WRONG) == []
-    for key in (load(mailwright.config).dkim_directory / "example.org").iterdir():
+    for number, key in enumerate((load(mailwright.config).dkim_directory / "example.org").iterdir(), 1):
         key.write_text("no key")
-    (wrong,) = findings(mailwright, Level.WRONG)
-    assert "must be PEM" in wrong["remedy"]
+        faults = findings(mailwright, Level.WRONG)
+        assert len(faults) == number
+        assert f"{key} is no DKIM key: not a private key in PEM" in "\n".join(
+            check["text"] for check in faults
+        )
+        assert all(check["remedy"].startswith("put it back from a backup") for check in faults)
     for key in (load(mailwright.config).dkim_directory / "example.org").iterdir():
         key.unlink()
     (wrong,) = findings(mailwright, Level.WRONG)

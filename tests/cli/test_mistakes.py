@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pty
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from cli.command import Shell
@@ -80,11 +84,73 @@ def test_a_configuration_that_may_not_be_read_is_a_matter_of_configuration(mailw
     assert done.err == f"{mailwright.config}: cannot be read: Is a directory\n"
 
 
+def test_who_closed_standard_input_is_told_as_who_gives_none(mailwright: Shell) -> None:
+    for options, code in (("--password-stdin", Exit.FAILED), ("", Exit.USAGE)):
+        command = f"{shlex.join(mailwright_command())} account password alice@example.org {options} <&-"
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
+
+
+def test_what_cannot_be_written_is_told_once(mailwright: Shell) -> None:
+    done = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            f"ulimit -f 64; {shlex.join(mailwright_command())} account add b@example.org --generate",
+        ],
+        env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (Exit.TEMPORARY, "", 1)
+    assert done.stderr.startswith("mailwright: the d")  # disk, be it full or broken
+
+
 def test_a_terminal_without_the_letters_shows_their_numbers(mailwright: Shell) -> None:
-    mailwright("account", "add", "li@example.org", "--name", "李", "--generate")
-    environment = {**os.environ, **source_path(), "PYTHONIOENCODING": "latin-1"}
-    for arguments in (["account", "list"], ["account", "list", "--json"]):
-        command = [*mailwright_command(), *arguments, "--config", str(mailwright.config)]
-        done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) == (0, b"")
-        assert b"\\u674e" in done.stdout
+    mailwright("account", "add", "li@example.org", "--name", "李😀", "--generate")
+    environment = {"PYTHONIOENCODING": "latin-1"}
+    done = run(mailwright, environment, "account", "list")
+    assert (done.returncode, done.stderr, b"\\u674e\\U0001f600" in done.stdout) == (0, b"", True)
+    done = run(mailwright, environment, "account", "list", "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [each["name"] for each in json.loads(done.stdout)] == ["", "李😀"]
+
+
+def test_a_locale_without_the_letters_is_told(mailwright: Shell, tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"From a@b.example Thu Jan  1 00:00:00 2015\n\n")
+    mailwright("import", "alice@example.org", tmp_path / "m", "--mailbox", "项目")
+    old = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # as one in latin-1
+    done = run(mailwright, old, "export", "alice@example.org", tmp_path / "out", "--format", "mbox")
+    assert (done.returncode, b"run it with LC_ALL=C.UTF-8" in done.stderr) == (Exit.FAILED, True)
+    assert b"Traceback" not in done.stderr
+
+
+def test_no_color_is_obeyed(mailwright: Shell) -> None:
+    for wish, colours in ({"TERM": "xterm"}, True), ({"NO_COLOR": "1"}, False):
+        ours, theirs = pty.openpty()
+        run(mailwright, wish, "doctor", "--offline", out=theirs)
+        os.close(theirs)
+        assert (b"\x1b[3" in os.read(ours, 4096)) == colours
+        os.close(ours)
+
+
+def run(
+    shell: Shell, environment: dict[str, str], *arguments: str | Path, out: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[bytes]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [*mailwright_command(), *arguments],
+        env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(shell.config), **environment},
+        stdout=out,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )

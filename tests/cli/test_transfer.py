@@ -27,6 +27,7 @@ from mailwright.store import arrivals
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFull
 from mailwright.store.model import Flag
+from mailwright.tls.certificates import ensure_self_signed
 
 TEXT = "From: bob@b.example\nTo: alice@example.org\nSubject: Mail {n}\nMessage-ID: <{n}@b.example>\n\nHello {n}\n"
 
@@ -112,10 +113,25 @@ def test_a_folder_that_cannot_be_is_told_and_the_others_come_in(mailwright: Shel
     (maildir / ".Public.x" / "cur" / "1:2,S").write_text(TEXT.format(n=9))
     done = mailwright("import", "alice@example.org", maildir, "--json")
     assert (done.code, done.json) == (Exit.FAILED, {"imported": 5, "known": 0, "failed": 1})
-    assert "Public/x is a name of shared mailboxes" in done.err
+    assert "Public/x is a name of shared mailboxes; rename it, or name another with --mailbox\n" in done.err
     assert (
         mailwright("import", "alice@example.org", maildir, "--mailbox", "Old", "--json").json["imported"] == 6
     )
+
+
+def test_no_mailbox_is_written_over_another(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
+    names = ("a\\b", "a_b", ".", "_", "./x", "x", "../y", "...")
+    for name in names:
+        mailwright("import", "alice@example.org", maildir / ".Work.2024", "--mailbox", name)
+    done = mailwright("export", "alice@example.org", tmp_path / "out", "--format", "mbox", "--json")
+    assert (done.code, done.json) == (Exit.FAILED, {"written": 12, "known": 0, "failed": 4})
+    for name in ("./x", "../y"):
+        assert (
+            f"{name}: no file can have its name here: it would be in the folder of another; rename it\n"
+            in done.err
+        )
+    found = [box for box in (tmp_path / "out").iterdir() if box.stat().st_size]
+    assert sorted(box.name for box in found) == sorted(f"{name}.mbox" for name in names if "/" not in name)
 
 
 @pytest.mark.parametrize("kind", ["maildir", "mbox"])
@@ -195,6 +211,15 @@ def test_one_mailbox_only(mailwright: Shell, maildir: Path, tmp_path: Path) -> N
         mailwright("export", "alice@example.org", out, "--mailbox", "Work/2024", "--json").json["written"]
         == 2
     )
+    mailwright("import", "alice@example.org", maildir, "--mailbox", "Bücher")
+    for name, messages in (
+        ("inbox", 3),
+        ("Bu\u0308cher", 3),
+    ):  # in any case; as a terminal of macOS writes it
+        assert (
+            mailwright("export", "alice@example.org", out, "--mailbox", name, "--json").json["written"]
+            == messages
+        )
     done = mailwright("export", "alice@example.org", out, "--mailbox", "Wrk")
     assert (done.code, "no mailbox Wrk" in done.err) == (Exit.FAILED, True)
 
@@ -312,6 +337,17 @@ def test_a_backup_while_others_write_is_whole(mailwright: Shell, maildir: Path, 
     assert (tmp_path / "backup" / "dkim" / "example.org").is_dir()
 
 
+def test_a_backup_waits_for_who_holds_the_store_a_moment(mailwright: Shell, tmp_path: Path) -> None:
+    connection = apsw.Connection(load(mailwright.config).database)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(0.5, connection.close)
+    timer.start()
+    done = mailwright("backup", tmp_path / "backup")
+    timer.join()
+    assert (done.code, done.err) == (Exit.OK, "")
+
+
 def test_a_restored_backup_is_the_store_of_then(mailwright: Shell, maildir: Path, tmp_path: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     before = kept(mailwright)
@@ -413,6 +449,7 @@ def test_what_root_makes_belongs_to_the_server(mailwright: Shell, tmp_path: Path
     assert mailwright("domain", "add", "two.example").code == Exit.OK
     assert mailwright("backup", tmp_path / "b").code == Exit.OK
     assert mailwright("restore", tmp_path / "b", "--yes").code == Exit.OK
+    ensure_self_signed(data, ["mail.example.org"])  # as `serve` does
     names = {path.name: path.stat().st_uid for path in data.rglob("*")}
     assert set(names.values()) == {65_534}, names
     assert "two.example" in names
@@ -519,6 +556,29 @@ def on_disk(mailwright: Shell, maildir: Path) -> Shell:
         file.write('\n[store]\nblobs = "blobs"\n')
     mailwright("import", "alice@example.org", maildir)
     return mailwright
+
+
+def test_a_place_for_messages_that_is_no_folder_is_told(
+    mailwright: Shell, maildir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "blobs").write_text("")
+    with mailwright.config.open("a") as file:
+        file.write('\n[store]\nblobs = "blobs"\n')
+    done = mailwright("import", "alice@example.org", maildir)
+    assert done.code == Exit.TEMPORARY
+    why = f"cannot keep a blob in {tmp_path / 'blobs'}: Not a directory; run `mailwright doctor`"
+    assert done.err == f"mailwright: {why}\n"
+    (wrong,) = [each for each in mailwright("doctor", "--offline", "--json").json if each["level"] == "wrong"]
+    assert wrong["text"] == f"{tmp_path / 'blobs'} is no folder that this user can write to"
+
+
+def test_a_defect_ends_an_import(mailwright: Shell, maildir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def defect(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(arrivals, "add", defect)
+    with pytest.raises(ZeroDivisionError):
+        mailwright("import", "alice@example.org", maildir)
 
 
 def test_only_the_server_can_read_messages_on_disk(on_disk: Shell, tmp_path: Path) -> None:

@@ -147,6 +147,12 @@ def test_routes_are_sections_in_order() -> None:
         ('[server]\ndata = "/a\\u0000b"', "m:2: [server] data must not hold the character NUL"),
         ('[server]\nhostname = "a', "m:2: is not valid TOML: Unterminated string"),
         ('[server]\nhostname = "a"\n[server]\n', "m:3: is not valid TOML at column"),
+        ("[limits]\nrecipients = 1" + "0" * 400, "m:2: [limits] recipients is more than can be counted"),
+        ('[limits]\nmessage_size = "1' + "0" * 400 + ' GB"', "m:2: [limits] message_size is more than can be counted"),
+        ('[dns]\nservers = ["127.0.0.1:0"]', "m:2: [dns] servers must have the port on which they answer"),
+        ("[servers]\nhostname = 'a'", "m:1: unknown setting 'servers'; did you mean 'server'?"),
+        ("x = " + "[" * 3000, "m: is not valid TOML: it is nested too deeply"),
+        ("x = " + "9" * 5000, "m:1: is not valid TOML: Exceeds the limit"),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_line_and_a_remedy(text: str, told: str) -> None:

@@ -42,7 +42,7 @@ def backup(config: Config, target: Path, quick: bool, as_json: bool) -> None:
     The server may be running: the copy is the store as it was at one moment. A PostgreSQL store is copied by
     pg_dump, which must be installed. The configuration file is not copied.
 
-    Example: mailwright backup /backup/mail-$(date +%F)
+    Example: mailwright backup /backup/mail-$(date -I)
     """
     from mailwright.app.storage import check_whole
 
@@ -104,6 +104,7 @@ def _copy(source: Path, target: Path) -> None:
     import apsw
 
     origin = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
+    origin.set_busy_timeout(5000)  # who opens or closes it holds it alone for a moment
     copy = apsw.Connection(str(target))
     # An open read transaction pins the snapshot: otherwise each commit of the server would start the copy again.
     origin.execute("BEGIN").execute("SELECT count(*) FROM sqlite_schema").fetchall()

@@ -45,16 +45,17 @@ def data_folder(config: Config) -> list[Check]:
     folder = config.server.data
     if not folder.is_dir():
         return [Check("data folder", Level.WRONG, f"{folder} is not there", f"mkdir -m 700 {folder}")]
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        remedy = "run this as the user of the server, or give the folder to that user"
-        return [Check("data folder", Level.WRONG, f"{folder} cannot be written by this user", remedy)]
-    found = []
-    private = [folder]
+    found, folders = [], [folder]
     blobs = Path(config.store.blobs)
-    if config.store.blobs != "database" and blobs.is_dir() and not blobs.is_relative_to(folder):
-        private.append(blobs)
-    for path in private:
-        if path.stat().st_mode & 0o077:
+    if config.store.blobs != "database" and blobs.exists():
+        folders.append(blobs)
+    for path in folders:
+        if not path.is_dir() or not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            remedy = "run this as the user of the server, or give it the folder; its disk must not be mounted read-only"
+            return [
+                Check("data folder", Level.WRONG, f"{path} is no folder that this user can write to", remedy)
+            ]
+        if path.stat().st_mode & 0o077 and (path == folder or not path.is_relative_to(folder)):
             found.append(
                 Check("data folder", Level.WARNING, f"{path} is open to others", f"chmod 700 {path}")
             )
@@ -76,25 +77,29 @@ def certificate(config: Config) -> list[Check]:
         return [
             Check("certificate", Level.WARNING, "none is given; the server will make one itself", trusted)
         ]
+
+    def wrong(text: str, remedy: str) -> Check:
+        if not given:
+            return Check("certificate", Level.WARNING, text, "the server makes another when it starts")
+        return Check("certificate", Level.WRONG, text, remedy)
+
     try:
         certificates.server_context(path, key)
         ends, names = certificates.expires_at(path), certificates.names_in(path)
     except certificates.BadCertificate as error:
-        return [Check("certificate", Level.WRONG, str(error), "mend the files that [tls] names")]
+        return [wrong(str(error), "mend the files that [tls] names")]
     days = (ends - datetime.now(UTC)).days
     name = hostname(config)
     found = []
     if days < 0:
-        found.append(
-            Check("certificate", Level.WRONG, f"{path} ended {counted(-days, 'day')} ago", "renew it")
-        )
+        found.append(wrong(f"{path} ended {counted(-days, 'day')} ago", "renew it"))
     elif days < 14 and given:
         found.append(
             Check("certificate", Level.WARNING, f"{path} ends in {counted(days, 'day')}", "renew it")
         )
     if not _names_match(names, name):
         text = f"{path} is for {', '.join(names) or 'no name'}, not for {name}"
-        found.append(Check("certificate", Level.WRONG, text, f"get one for {name}, or set [server] hostname"))
+        found.append(wrong(text, f"get one for {name}, or set [server] hostname"))
     if not given:
         found.append(Check("certificate", Level.WARNING, f"{path} is self-signed", trusted))
     return found or [
@@ -106,7 +111,7 @@ def store(config: Config, deep: bool) -> list[Check]:
     """That it opens, its structure is whole, and its counts agree with what is there."""
     from mailwright.app.storage import check_whole
     from mailwright.cli.opening import read
-    from mailwright.store.errors import StoreBusy, StoreError
+    from mailwright.store.errors import StoreError
 
     try:
         check_whole(config)
@@ -119,8 +124,8 @@ def store(config: Config, deep: bool) -> list[Check]:
     try:
         faults, messages, accounts = read(config, _consistency)
     except StoreError as error:
-        remedy = "" if isinstance(error, StoreBusy) else "check the disk; else restore a backup"
-        return found or [Check("store", Level.WRONG, str(error), remedy)]
+        text, _, remedy = str(error).partition("; ")
+        return found or [Check("store", Level.WRONG, text, remedy)]
     for fault in faults:
         found.append(Check("store", Level.WRONG, fault, "restore a backup, and report this as a defect"))
     if deep:
@@ -208,12 +213,12 @@ def sending(config: Config) -> list[Check]:
                 text = f"its password cannot be read: {error}"
                 found.append(Check(f"route {route.name}", Level.WRONG, text, remedy))
     if config.dkim.enabled:
-        found += [check for domain in _domains(config) if (check := _keys(config, domain)) is not None]
+        found += [check for domain in domains_of(config) for check in _keys(config, domain)]
     return found
 
 
-def _domains(config: Config) -> list[str]:
-    """None where there is no store yet, or it cannot be read: its own check says why."""
+def domains_of(config: Config) -> list[str]:
+    """The domains; none where there is no store yet, or it cannot be read: its own check says why."""
     from mailwright.cli.opening import read
     from mailwright.directory.domains import list_domains
     from mailwright.store.errors import StoreError
@@ -226,19 +231,25 @@ def _domains(config: Config) -> list[str]:
         return []
 
 
-def _keys(config: Config, domain: str) -> Check | None:
-    from mailwright.delivery.signing import KeyRing
+def _keys(config: Config, domain: str) -> list[Check]:
+    from mailwright.cli.records import load_key
+    from mailwright.mailauth.dkim.key import InvalidKey
 
-    if KeyRing(config.dkim_directory, config.dkim.selectors).signers(domain):
-        return None
-    folder = config.dkim_directory / domain
+    what, folder, found = f"DKIM of {domain}", config.dkim_directory / domain, []
     there = sorted(path.stem for path in folder.glob("*.pem"))
-    remedy = f"`mailwright domain dns {domain}` makes keys, and prints what to publish"
-    if there and not any(name in there for name in config.dkim.selectors or there):
-        remedy = f"[dkim] selectors names none of its keys: {', '.join(there)}"
-    elif there:
-        remedy = f"the server's user must be able to read the keys in {folder}, and they must be PEM"
-    return Check(f"DKIM of {domain}", Level.WRONG, f"no key in {folder} is used: mail is not signed", remedy)
+    used = [name for name in there if name in (config.dkim.selectors or there)]
+    for name in used:
+        try:
+            load_key(folder / f"{name}.pem")
+        except InvalidKey as error:
+            why, _, remedy = str(error).rpartition("; ")
+            found.append(Check(what, Level.WRONG, why, remedy))
+    if not used:
+        remedy = f"`mailwright domain dns {domain}` makes keys, and prints what to publish"
+        if there:
+            remedy = f"[dkim] selectors names none of its keys: {', '.join(there)}"
+        found.append(Check(what, Level.WRONG, f"no key in {folder} is used: mail is not signed", remedy))
+    return found
 
 
 def hooks(config: Config) -> list[Check]:
@@ -261,13 +272,15 @@ def ports(config: Config) -> list[Check]:
     from mailwright.cli.running import AlreadyRunning, lock_data
 
     running = False
+    if not config.server.data.is_dir():
+        return []  # its own check says why; to look makes none
     try:
         with lock_data(config):
             pass
     except AlreadyRunning:
         running = True
     except OSError:
-        return []  # the data folder's own check says why
+        return []
     found = []
     for field in dataclasses.fields(config.listeners):
         for address in getattr(config.listeners, field.name).addresses:
@@ -276,6 +289,8 @@ def ports(config: Config) -> list[Check]:
 
 
 def _port(service: str, address: Address, running: bool) -> Check:
+    from mailwright.net.listener import REASONS
+
     what = f"{service} on {address}"
     if running:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104
@@ -293,31 +308,25 @@ def _port(service: str, address: Address, running: bool) -> Check:
         remedy = "start as root or by systemd with AmbientCapabilities=CAP_NET_BIND_SERVICE"
         return Check(what, Level.WARNING, "this user may not listen on it", remedy)
     except OSError as error:
-        remedy = "stop the program that has it (ss -ltnp), or change [listeners]"
-        return Check(what, Level.WRONG, f"cannot listen: {error.strerror}", remedy)
+        why, remedy = REASONS.get(error.errno or 0, (error.strerror, "change it in [listeners]"))
+        return Check(what, Level.WRONG, f"cannot listen: {why}", remedy)
     return Check(what, Level.OK, "free; the server is not running")
 
 
-async def dns(config: Config) -> list[Check]:
+async def dns(config: Config, domains: list[str]) -> list[Check]:
     """That the world finds this server, and each domain publishes what it should."""
-    from mailwright.cli.opening import open_store
     from mailwright.cli.records import host_record, records
-    from mailwright.directory.domains import list_domains
     from mailwright.dns.resolver import StubResolver
-    from mailwright.store.errors import StoreError
+    from mailwright.mailauth.dkim.key import InvalidKey
 
     servers = [str(server) for server in config.dns.servers]
     resolver = StubResolver(servers, timeout=config.dns.timeout, trust_ad=config.dns.trust_ad)
-    try:
-        async with open_store(config) as opened:
-            domains = await opened.read(list_domains)
-    except StoreError:
-        return []  # the store's own check says why
     host = hostname(config)
     found = await _host(resolver, host)
     wanted = [] if host in domains else [host_record(host)]
     for domain in domains:
-        wanted += records(domain, host, config.dkim_directory)
+        with contextlib.suppress(InvalidKey):  # its own check says why
+            wanted += records(domain, host, config.dkim_directory)
     for record in dict.fromkeys(wanted):
         if record.type in ("MX", "TXT"):
             found.append(await _published(resolver, record))

@@ -133,17 +133,25 @@ def demo_config(data: Path, ports: dict[str, int], smarthost: str | None) -> Con
 
 def _passwords(file: Path) -> dict[str, str]:
     """The accounts' passwords, kept so that mail clients need to be set up only once."""
+    known: object = None
+    people = [f"{person}@{DOMAIN}" for person in PEOPLE]
     try:
         known = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         from mailwright.directory.passwords import generate_password
 
-        known = {f"{person}@{DOMAIN}": generate_password() for person in PEOPLE}
+        known = {address: generate_password() for address in people}
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
             json.dump(known, new)
     except ValueError:
-        fail(f"{file} is damaged, and the passwords with it; remove {file.parent} to begin anew")
-    return dict(known)
+        pass
+    if (
+        not isinstance(known, dict)
+        or list(known) != people
+        or {type(word) for word in known.values()} != {str}
+    ):
+        fail(f"{file} is damaged, and the passwords with it; remove it: others are made, and the mail stays")
+    return known
 
 
 async def _ensure_accounts(app: App, accounts: dict[str, str], anew: bool) -> None:
@@ -154,6 +162,10 @@ async def _ensure_accounts(app: App, accounts: dict[str, str], anew: bool) -> No
     from mailwright.store.db.api import Transaction
 
     known = {account.address for account in await app.store.read(list_accounts)}
+    if known and known.isdisjoint(accounts):
+        raise click.BadParameter(
+            "it holds the mail of a real server; name another folder", param_hint="--data"
+        )
     if known and not anew:
         return
     hashes = await asyncio.gather(*(asyncio.to_thread(hash_password, word) for word in accounts.values()))

@@ -60,7 +60,7 @@ def _all(config: Config, offline: bool, deep: bool) -> Iterator[Check]:
         "ports": lambda: checks.ports(config),
     }
     if not offline:
-        steps["DNS"] = lambda: asyncio.run(checks.dns(config))
+        steps["DNS"] = lambda: asyncio.run(checks.dns(config, checks.domains_of(config)))
     for what, step in steps.items():
         try:
             found = step()

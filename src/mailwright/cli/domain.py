@@ -76,20 +76,27 @@ def remove(config: Config, name: str) -> None:
 
 
 def add_domain(config: Config, name: str, exist_ok: bool = False) -> list[Record]:
-    """Make a domain ours, with DKIM keys; the records to publish. Raises DirectoryError, AlreadyExists."""
+    """Make a domain ours, with DKIM keys; the records to publish.
+
+    Raises InvalidDomain, InvalidKey, OSError, DirectoryError, AlreadyExists.
+    """
     from mailwright.base.domain import to_ascii
     from mailwright.cli.opening import write
     from mailwright.cli.records import records
     from mailwright.directory import domains
     from mailwright.directory.errors import AlreadyExists
 
+    name = to_ascii(name)
+    config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    published = records(
+        name, hostname(config), config.dkim_directory
+    )  # first: where they fail nothing is ours
     try:
-        name = write(config, domains.add_domain, name, now=int(time.time()))
+        write(config, domains.add_domain, name, now=int(time.time()))
     except AlreadyExists:
         if not exist_ok:
             raise
-        name = to_ascii(name)
-    return records(name, hostname(config), config.dkim_directory)
+    return published
 
 
 def hostname(config: Config) -> str:

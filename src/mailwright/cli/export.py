@@ -65,13 +65,14 @@ async def _export_all(
     store: Store, address: str, target: Path, kind: str, names: tuple[str, ...], counts: Counter[str]
 ) -> None:
     from mailwright.directory.accounts import find_account
-    from mailwright.store.mailboxes import list_mailboxes
+    from mailwright.store.mailboxes import list_mailboxes, normal_name
 
+    wanted = set(map(normal_name, names))
     account = await store.read(find_account, address)
     boxes = await store.read(list_mailboxes, account.id)
-    if unknown := set(names) - {box.name for box in boxes}:
+    if unknown := wanted - {box.name for box in boxes}:
         fail(f"{address} has no mailbox {', '.join(sorted(unknown))}")
-    boxes = [box for box in boxes if not names or box.name in names]
+    boxes = [box for box in boxes if not wanted or box.name in wanted]
     await asyncio.to_thread(target.mkdir, mode=0o700, parents=True, exist_ok=True)
     with progress() as bars:
         for box in boxes:
@@ -163,7 +164,9 @@ def _mbox(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool]:
     """Writes messages into an mbox file, which takes the place of an older one when all are written."""
     from mailwright.cli.mailfiles import write_mbox
 
-    final = target / f"{_safe(box.name)}.mbox"
+    if {".", ".."} & set(box.name.split("/")[:-1]):
+        raise OSError(errno.EEXIST, "it would be in the folder of another")
+    final = target / f"{box.name}.mbox"
     final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = final.with_suffix(".new")
     file: IO[bytes] = temporary.open("wb")
@@ -177,12 +180,3 @@ def _mbox(target: Path, box: Mailbox) -> Callable[[Place | None, bytes], bool]:
         return True
 
     return put
-
-
-def _safe(name: str) -> str:
-    """A mailbox's name as a path that stays below the target."""
-    levels = [
-        level.replace("\0", "_").replace(".", "_") if set(level) <= {"."} else level
-        for level in name.split("/")
-    ]
-    return "/".join(levels).replace("\\", "_")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from mailwright.cli.mailfiles import Folder, Found
     from mailwright.config import Config
     from mailwright.store.db.api import Transaction
-    from mailwright.store.errors import TemporaryFailure
     from mailwright.store.store import Store
 
 _AT_ONCE: Final = 32  # messages on their way into the store, so that they share an fsync
@@ -88,11 +87,12 @@ async def _import_folder(
     try:
         mailbox = await store.write(_ensure_mailbox, account, folder.mailbox)
     except (NotAllowed, InvalidName) as error:
-        _fail(counts, f"{folder.path}: {error}; rename it", await asyncio.to_thread(count, folder))
+        why = f"{folder.path}: {error}; rename it, or name another with --mailbox"
+        _fail(counts, why, await asyncio.to_thread(count, folder))
         return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
-    failures: list[TemporaryFailure] = []
+    failures: list[Exception] = []
     messages = read(folder, lambda why: _fail(counts, why))
     while not failures and (found := await asyncio.to_thread(next, messages, None)) is not None:
         digest = hashlib.sha256(found.content).digest()[:ALONE]
@@ -117,9 +117,9 @@ async def _import_one(
     mailbox: int,
     found: Found,
     counts: Counter[str],
-    failures: list[TemporaryFailure],
+    failures: list[Exception],
 ) -> None:
-    """Bring one message in; `failures` hears why none can be kept now, which ends the import."""
+    """Bring one message in; `failures` hears why none can be kept now, or of a defect: either ends the import."""
     from mailwright.store.arrivals import add
     from mailwright.store.errors import StoreError, TemporaryFailure
 
@@ -139,10 +139,11 @@ async def _import_one(
             internal_date=found.date or now,
         )
         counts["imported"] += 1
-    except TemporaryFailure as error:
-        failures.append(error)
-    except StoreError as error:
-        _fail(counts, f"{found.where}: {error}")
+    except Exception as error:
+        if isinstance(error, StoreError) and not isinstance(error, TemporaryFailure):
+            _fail(counts, f"{found.where}: {error}")
+        else:
+            failures.append(error)
     finally:
         incoming.close()
 
@@ -158,7 +159,7 @@ def _ensure_mailbox(tx: Transaction, account: int, name: str) -> int:
     from mailwright.store.mailboxes import create_mailbox, find_mailbox
 
     if is_reserved(name):
-        raise NotAllowed(f"{name} is a name of shared mailboxes; --mailbox gives another to put it in")
+        raise NotAllowed(f"{name} is a name of shared mailboxes")
     try:
         return find_mailbox(tx, account, name).id
     except NoSuchMailbox:

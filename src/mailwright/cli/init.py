@@ -76,7 +76,7 @@ def init(
     """
     from mailwright.base.domain import InvalidDomain, to_ascii
     from mailwright.cli.domain import add_domain
-    from mailwright.config import load
+    from mailwright.config import parse
 
     if config_path.exists() and not force:
         fail(f"{config_path} is there already; give another --config, or --force to replace it")
@@ -88,10 +88,13 @@ def init(
         fail(f"{error}; write a name such as mail.example.org")
     data = data.absolute()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    text = TEMPLATE.format(hostname=hostname, data=_toml(data))
+    published = add_domain(parse(text), domain, exist_ok=True)
+    # Last, and whole or not at all: what failed before can be run again, without --force.
     config_path.parent.mkdir(parents=True, exist_ok=True)
-    config_path.write_text(TEMPLATE.format(hostname=hostname, data=_toml(data)), encoding="utf-8")
-    config = load(config_path)
-    published = add_domain(config, domain, exist_ok=True)
+    new = config_path.resolve().with_name(f"{config_path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(config_path.resolve())
     if as_json:
         echo_json(
             {

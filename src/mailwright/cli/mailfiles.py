@@ -66,7 +66,7 @@ def folders(source: Path, mailbox: str, skipped: Callable[[str], None]) -> list[
     """
     if source.is_file():
         if not _is_mbox(source):
-            raise ValueError(f"{source} is no mbox: its first line is not 'From sender date'")
+            raise ValueError(_no_mbox(source))
         return [Folder(mailbox, source, "mbox")]
     if not source.is_dir():
         raise ValueError(f"{source} is neither a file nor a folder")
@@ -79,6 +79,8 @@ def folders(source: Path, mailbox: str, skipped: Callable[[str], None]) -> list[
             elif path.is_file() and _is_mbox(path):
                 name = _name(path.relative_to(source).with_suffix(""), mailbox)
                 found.append(Folder(name, path, "mbox"))
+            elif path.is_file() and path.suffix == ".mbox":
+                problems.setdefault(_no_mbox(path))
         except OSError as error:
             problems.setdefault(_unreadable(path, error))
     for why in problems:
@@ -179,15 +181,19 @@ def maildir_folder(mailbox: str) -> str:
 
 def from_mbox(text: bytes) -> tuple[bytes, int, str]:
     """A message of an mbox, without the fields in which that keeps flags and keywords; these."""
-    text = text.replace(b"\r\n", b"\n")
-    head, gap, body = text.partition(b"\n\n")
-    head += b"\n" if gap else b""
+    head, rest = _parted(text.replace(b"\r\n", b"\n"))
     letters = b"".join(re.findall(rb"(?im)^(?:X-)?Status:[ \t]*([A-Z]+)", head)).decode()
     flags: int = sum(flag for letter, flag in _STATUS_FLAGS.items() if letter in letters)
     if mozilla := re.search(rb"(?im)^X-Mozilla-Status:[ \t]*([0-9a-f]{1,8})", head):
         flags |= sum(flag for bit, flag in _MOZILLA_FLAGS.items() if int(mozilla[1], 16) & bit)
     words = b" ".join(re.findall(rb"(?im)^X-Keywords:(.*)", head)).decode("ascii", "replace").split()
-    return _KEPT_IN_HEADER.sub(b"", head) + gap[1:] + body, flags, _keywords(words)
+    return _KEPT_IN_HEADER.sub(b"", head) + rest, flags, _keywords(words)
+
+
+def _parted(text: bytes) -> tuple[bytes, bytes]:
+    """The header of a message with LF line ends, and the rest from the empty line on; it may have no header at all."""
+    head, gap, body = (b"\n" + text).partition(b"\n\n")
+    return (head[1:] + b"\n" if gap and head else head[1:]), gap[1:] + body
 
 
 def from_date(line: bytes) -> int | None:
@@ -212,16 +218,16 @@ def write_mbox(file: IO[bytes], content: bytes, date: int, flags: int, keywords:
     stamp = email.utils.formatdate(date).split()  # Thu, 01 Jan 1970 00:00:00 -0000
     when = f"{stamp[0][:3]} {stamp[2]} {int(stamp[1]):2} {stamp[4]} {stamp[3]}"
     file.write(f"From MAILER-DAEMON {when}\n".encode())
-    head, gap, body = content.replace(b"\r\n", b"\n").partition(b"\n\n")
-    head = _KEPT_IN_HEADER.sub(b"", head + b"\n")
+    text = re.sub(rb"(?m)^(>*From )", rb">\1", content.replace(b"\r\n", b"\n"))
+    head, rest = _parted(text if text.endswith(b"\n") else text + b"\n")
+    head = _KEPT_IN_HEADER.sub(b"", head)
     letters = {letter for letter, flag in _STATUS_FLAGS.items() if flags & flag}
     file.write(head + f"Status: {'R' if 'R' in letters else ''}O\n".encode())
-    if rest := "".join(sorted(letters - {"R"})):
-        file.write(f"X-Status: {rest}\n".encode())
+    if marks := "".join(sorted(letters - {"R"})):
+        file.write(f"X-Status: {marks}\n".encode())
     if keywords:
         file.write(f"X-Keywords: {keywords}\n".encode())
-    file.write(b"\n" + re.sub(rb"(?m)^(>*From )", rb">\1", body) if gap else b"\n")
-    file.write(b"\n" if body.endswith(b"\n") or not body else b"\n\n")
+    file.write((rest or b"\n") + b"\n")
 
 
 def _mbox_texts(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
@@ -316,6 +322,10 @@ def _is_mbox(path: Path) -> bool:
     with path.open("rb") as file:
         first = file.readline(1000)
     return _FROM.match(first) is not None or (not first and path.suffix == ".mbox")
+
+
+def _no_mbox(path: Path) -> str:
+    return f"{path} is no mbox: its first line is not 'From sender date'"
 
 
 def _name(path: Path, top: str) -> str:

@@ -24,8 +24,9 @@ async def open_store(config: Config) -> AsyncIterator[Store]:
 
     from mailwright.app import storage
 
-    # The error that ends the command says it once.
+    # The error that ends the command says it once; only a server keeps a log.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    logging.getLogger("mailwright").addHandler(logging.NullHandler())
     config.server.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     store = storage.open_store(config)
     _leave_to_older_server(config)

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeVar
 
 import click
 
@@ -25,8 +25,9 @@ _SAID: Final = re.compile(r" +[CS]: ")  # how a line of a dialog begins
 
 
 def echo_json(value: Any) -> None:
-    """One line of JSON on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    """One line of JSON on standard output, in UTF-8 whatever the locale: programs read it."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    click.echo(text.encode("utf-8", "backslashreplace"))  # half a pair is its escape in JSON, too
 
 
 def say(text: str, *, error: bool = False) -> None:
@@ -61,7 +62,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         return
     sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        sheet.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        # Where a terminal is narrow, an address or a number is broken, not cut off.
+        sheet.add_column(column.removeprefix(">"), justify=justify, overflow="fold")
     for row in rows:
         sheet.add_row(*("" if cell is None else readable(str(cell)) for cell in row))
     console = Console(highlight=False, markup=False)

@@ -36,12 +36,26 @@ def ensure_keys(directory: Path, domain: str, now: datetime | None = None) -> li
     made = next(path for path in (*reversed(folder.parents), folder) if not path.exists() or path == folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp = f"{now or datetime.now(UTC):%Y%m}"
+    written = []
     for prefix, algorithm in (("e", dkim.ED25519_SHA256), ("r", dkim.RSA_SHA256)):
-        path = folder / f"{prefix}{stamp}.pem"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        path = folder / f"{prefix}{stamp}.new"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(dkim.dump_private_key(dkim.generate_key(algorithm)))
+        written.append(path)
+    for path in written:  # both are whole: a disk that is full leaves no half of one, nor one alone
+        path.rename(path.with_suffix(".pem"))
     give_to_owner_of(made.parent, made)
     return sorted(path.stem for path in folder.glob("*.pem"))
+
+
+def load_key(path: Path) -> dkim.PrivateKey:
+    """A DKIM key. Raises InvalidKey, which says what to do, and OSError."""
+    try:
+        return dkim.load_private_key(path.read_bytes())
+    except dkim.InvalidKey as error:
+        raise dkim.InvalidKey(
+            f"{path} is no DKIM key: {error}; put it back from a backup, or move it away and publish the other keys"
+        ) from error
 
 
 def host_record(hostname: str) -> Record:
@@ -58,7 +72,7 @@ def records(domain: str, hostname: str, dkim_directory: Path) -> list[Record]:
     if hostname.endswith(f".{domain}"):
         found.append(host_record(hostname))
     for selector in ensure_keys(dkim_directory, domain):
-        key = dkim.load_private_key((dkim_directory / domain / f"{selector}.pem").read_bytes())
+        key = load_key(dkim_directory / domain / f"{selector}.pem")
         name = f"{selector}._domainkey.{domain}"
         found.append(Record(name, "TXT", dkim.record_text(key), "its mail is signed (RFC 6376)"))
     postmaster = f"mailto:postmaster@{domain}"

@@ -41,8 +41,10 @@ _ERRORS: Final = (
     ("mailwright.store.errors", "StoreError", Exit.FAILED),
     ("mailwright.directory.errors", "DirectoryError", Exit.FAILED),
     ("mailwright.tls.certificates", "BadCertificate", Exit.FAILED),
+    ("mailwright.mailauth.dkim.key", "InvalidKey", Exit.FAILED),
     ("mailwright.base.domain", "InvalidDomain", Exit.FAILED),
 )
+_NO_TEXT: Final = "surrogates not allowed"  # octets from the command line or standard input
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -90,7 +92,14 @@ class Root(click.Group):
             ctx.exit(code)
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Root,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "color": False if os.environ.get("NO_COLOR") else None,
+    },
+)
 @click.version_option(__version__, "--version", message="%(version)s")
 def root() -> None:
     """Mailwright, a complete mail system: SMTP, IMAP, POP3, one process, one file.
@@ -109,7 +118,9 @@ def _near(word: str) -> str | None:
 def _text(error: Exception) -> str:
     """What a person is told of it: of a file its name first, and no number."""
     if isinstance(error, UnicodeEncodeError):
-        return "what you gave is not in UTF-8"
+        if error.reason == _NO_TEXT:
+            return "what you gave is not in UTF-8"
+        return f"a file cannot have {error.object!r} in its name in this locale; run it with LC_ALL=C.UTF-8"
     if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
         return "the disk is full; make room there, and run this again"  # of a write
     if not isinstance(error, OSError) or error.filename is None or not error.strerror:
@@ -128,8 +139,8 @@ def _exit_code(error: Exception) -> Exit | None:
     for module, name, code in _ERRORS:
         if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return code
-    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        return Exit.USAGE  # octets that are no text, from the command line or standard input
+    if isinstance(error, UnicodeEncodeError):
+        return Exit.USAGE if error.reason == _NO_TEXT else Exit.FAILED
     if isinstance(error, OSError) and error.errno in _FULL:
         return Exit.TEMPORARY
     return Exit.FAILED if isinstance(error, OSError) else None

@@ -40,8 +40,8 @@ def welcome(ports: dict[str, int], accounts: dict[str, str], data: Path) -> None
 
 def _accounts(accounts: dict[str, str]) -> Table:
     sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    sheet.add_column("account")
-    sheet.add_column("password")
+    sheet.add_column("account", overflow="fold")
+    sheet.add_column("password", overflow="fold")
     for address, password in accounts.items():
         sheet.add_row(address, password)
     return sheet
@@ -50,7 +50,7 @@ def _accounts(accounts: dict[str, str]) -> Table:
 def _settings(ports: dict[str, int]) -> Table:
     sheet = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("mail client", "server", "port", "security"):
-        sheet.add_column(column)
+        sheet.add_column(column, overflow="fold")
     for name, service, security in (
         ("read, IMAP", "imaps", "SSL/TLS"),
         ("", "imap", "STARTTLS, or none"),

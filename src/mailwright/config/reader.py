@@ -29,6 +29,7 @@ _PROXY: Final = re.compile(r"socks5://(?:[^@/\s]+@)?(?:[^@/:\s]+|\[[0-9a-fA-F:.]
 _MX: Final = re.compile(r"\[mx:(.*)\]")
 _MAY_BE_ZERO: Final = ("memory_per_message", "smtp_min_data_rate", "imap_messages", "imap_notifications")
 MAX_PORT: Final = 65_535
+_MOST: Final = 2**63 - 1  # what a database counts to
 _QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
 
 
@@ -72,7 +73,9 @@ def parse(text: str, source: str = "configuration", folder: Path | None = None) 
     """The configuration that `text` says. Raises ConfigError."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise ConfigError(source, [Problem(0, "is not valid TOML: it is nested too deeply")]) from error
+    except ValueError as error:  # TOMLDecodeError, or Python's own about a number of thousands of digits
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         what = str(error).split(" (at ")[0]
         place = f" at column {found[2]}" if found else ""
@@ -109,7 +112,7 @@ class _Reader:
         for name, value in values.items():
             here = (*key, name)
             if name not in fields:
-                self.wrong(here, f"{_name(key)}unknown setting {name!r}{_suggest(name, fields, key)}")
+                self.wrong(here, f"{_name(key)}unknown setting {name!r}{_suggest(name, value, fields, key)}")
                 continue
             try:
                 given[name] = self.value(hints[name], value, here, fields[name], base)
@@ -176,6 +179,8 @@ class _Reader:
             else:
                 self.domain(domain, ("server", "postmaster"))
         self.addresses([server.host for server in config.dns.servers], ("dns", "servers"))
+        if not all(server.port for server in config.dns.servers):
+            self.wrong(("dns", "servers"), "[dns] servers must have the port on which they answer, mostly 53")
         if config.dns.timeout <= 0:
             self.wrong(("dns", "timeout"), "[dns] timeout must be more than 0")
         if "://" in config.store.database and not config.is_postgres:
@@ -317,8 +322,8 @@ def _name(key: Key) -> str:
     return f"[{'.'.join(str(part) for part in key if isinstance(part, str))}] " if key else ""
 
 
-def _suggest(name: str, known: Iterable[str], key: Key) -> str:
-    if home := _elsewhere(name):
+def _suggest(name: str, value: Any, known: Iterable[str], key: Key) -> str:
+    if not isinstance(value, dict) and (home := _elsewhere(name)):
         return f"; it belongs to [{home}]"
     if near := difflib.get_close_matches(name, known, n=1):
         return f"; did you mean {near[0]!r}?"
@@ -347,11 +352,17 @@ def _text(value: Any) -> str:
 def _number(value: Any, hint: type[int] | type[float]) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | (float if hint is float else int)):
         raise _Wrong(f"must be a {'whole ' if hint is int else ''}number, not {_toml(value)}")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise _Wrong(f"must be a number, not {value}")
     if value < 0:
         raise _Wrong(f"must not be negative, but is {value}")
-    return hint(value)
+    return hint(_countable(value))
+
+
+def _countable(value: float) -> int | float:
+    if value > _MOST:
+        raise _Wrong("is more than can be counted")
+    return value
 
 
 def _quantity(value: Any, unit: str, hint: type[int] | type[float]) -> int | float:
@@ -362,7 +373,7 @@ def _quantity(value: Any, unit: str, hint: type[int] | type[float]) -> int | flo
     if not found or found[2] not in units:
         known = ", ".join(name for name in units if name)
         raise _Wrong(f'must be a number of {unit}, or text such as "{example}" ({known}), not {_toml(value)}')
-    return hint(float(found[1]) * units[found[2]])
+    return hint(_countable(float(found[1]) * units[found[2]]))
 
 
 def _choice(value: Any, choices: tuple[str, ...]) -> str:

@@ -37,7 +37,7 @@ def load(modules: Sequence[str], folder: Path | None = None) -> tuple[Hook, ...]
 def _load(name: str) -> list[Hook]:
     try:
         module = importlib.import_module(name)
-    except Exception as error:  # whatever code of others does
+    except (Exception, SystemExit) as error:  # whatever code of others does, a script that ends itself too
         where = "" if isinstance(error, ModuleNotFoundError) else f" {type(error).__name__}:"
         raise BadHooks(
             f"[hooks] modules: {name} cannot be imported:{where} {error}; "

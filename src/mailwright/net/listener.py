@@ -37,7 +37,8 @@ SessionFactory = Callable[[StreamProtocol], Session]
 
 _PROXY_TIMEOUT = 5.0
 _BACKLOG = 1024
-_REASONS = {
+# Why an address cannot be had, and what to do.
+REASONS = {
     errno.EADDRINUSE: (
         "the port is in use",
         "stop the program that has it (ss -ltnp), or choose another port",
@@ -119,7 +120,7 @@ class Listener:
                 self._new_stream, self.host, self.port, backlog=_BACKLOG, reuse_address=True
             )
         except OSError as error:
-            what, advice = _REASONS.get(error.errno or 0, (error.strerror, "change it in [listeners]"))
+            what, advice = REASONS.get(error.errno or 0, (error.strerror, "change it in [listeners]"))
             where = f"{Peer(self.host, self.port)} for {self.name}"
             raise CannotListen(f"cannot listen on {where}: {what}; {advice}") from error
         sockets = cast("Any", self._server).sockets  # uvloop's are not of the declared type

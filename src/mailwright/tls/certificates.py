@@ -207,8 +207,11 @@ def _general_name(name: str) -> x509.GeneralName:
 def _replace(path: Path, data: bytes, mode: int) -> None:
     """Write the file whole or not at all; a private one is at no moment readable by others."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    owner = path.parent.stat()
     try:
         with os.fdopen(handle, "wb") as file:
+            if os.geteuid() == 0:  # the server mostly is another user, who must be able to read it
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()

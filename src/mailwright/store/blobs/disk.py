@@ -6,6 +6,7 @@ after the row is gone. So a crash can leave a file without a row (`doctor` finds
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -73,9 +74,12 @@ class DiskBlobs:
                 os.fsync(file.fileno())
             _sync_folder(path.parent)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # where nothing can be done, this cannot either
+                path.unlink()
             kind = StoreFull if error.errno in (28, 122) else StoreFailed  # ENOSPC, EDQUOT
-            raise kind(f"cannot keep a blob in {self._root}: {error.strerror}") from error
+            raise kind(
+                f"cannot keep a blob in {self._root}: {error.strerror}; run `mailwright doctor`"
+            ) from error
         return Blob(digest.digest(), size, None, location=location)
 
     def keep(self, tx: Transaction, blob: Blob, now: int) -> int:
