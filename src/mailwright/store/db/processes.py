@@ -50,7 +50,8 @@ class Processes:
         self._opening = (path, blobs)
         self._read_here = read_here
         self._asked = 0  # for how many reads somebody waits
-        processors = len(os.sched_getaffinity(0))
+        # Other systems have no memory that is shared so.
+        processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
         self._count = min(processors, _MOST) if processors > 1 else 0
         self._children: list[_Child] = []
         self._starts: set[asyncio.Task[None]] = set()
