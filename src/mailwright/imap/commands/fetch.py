@@ -121,7 +121,8 @@ async def send_items(
 ) -> None:
     r"""Send these attributes without setting \Seen."""
     by_uid = "UIDONLY" in session.enabled
-    plan = Plan(attributes, selected.view, session.service.flag_texts, changed_since, by_uid)
+    texts = session.service.flag_texts
+    plan = Plan(attributes, selected.view, texts, changed_since, by_uid, session.utf8)
     await _send(session, selected, runs, plan)
 
 
