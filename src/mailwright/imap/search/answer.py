@@ -58,7 +58,7 @@ async def answer(
 ) -> None:
     """Send what was found, its UIDs in the order that was asked for; `plain` renders it without RETURN."""
     returns = args.returns
-    if returns is None and "IMAP4REV2" in session.enabled:
+    if returns is None and session.rev2 and command.name == "SEARCH":
         returns = ALL  # RFC 9051 6.4.4
     numbers = found.uids if command.uid else await to_numbers(session, selected, found.uids)
     if returns is None:
