@@ -14,7 +14,7 @@ from mailwright.imap.search.find import Found, find
 from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.returns import ReturnOptions
-from mailwright.imap.syntax.search import Messages, SearchArgs
+from mailwright.imap.syntax.search import Messages, SearchArgs, Uids
 from mailwright.store.reading import read_places
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ALL = ReturnOptions(frozenset({"ALL"}))
 async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
     """Find what the command asks for. Raises Refused, Bad."""
     check_charset(session, args)
-    if "UIDONLY" in session.enabled and any(isinstance(one, Messages) for one in message_sets(args.key)):
+    if "UIDONLY" in session.enabled and any(_holds_numbers(one) for one in message_sets(args.key)):
         raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
     if args.returns is not None and "UPDATE" in args.returns.names and command.tag in selected.contexts:
         raise Bad("Another result is kept up to date under this tag; use a new one")  # RFC 5267 4.3
@@ -40,6 +40,11 @@ async def search(session: Session, selected: Selected, command: Command, args: S
         session.use_condstore()
         session.showed_modseq()
     return found
+
+
+def _holds_numbers(key: Messages | Uids) -> bool:
+    """Whether a message set is one of sequence numbers; `$` is none."""
+    return isinstance(key, Messages) and not key.numbers.saved
 
 
 def check_charset(session: Session, args: SearchArgs) -> None:
