@@ -58,6 +58,12 @@ def read_tree(tx: Transaction, account: int, *, shared: bool, subscriptions: boo
     return Tree(mailboxes, inbox_first, parents, subscribed, others)
 
 
+def read_attributes(tx: Transaction, account: int, name: str) -> list[str]:
+    """The attributes of one mailbox, as LIST shows them; none of a mailbox that the account may not list."""
+    tree = read_tree(tx, account, shared=acl.is_shared(name), subscriptions=False, all_names=False)
+    return tree.attributes(name, subscribed=False) if name in tree.mailboxes else []
+
+
 def names_above(names: Iterable[str]) -> set[str]:
     """The levels above these names."""
     above: set[str] = set()
