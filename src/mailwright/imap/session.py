@@ -23,6 +23,7 @@ from mailwright.imap.connection import (
 from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import refresh_rights
 from mailwright.imap.reply import Bad, Refused, Reply
+from mailwright.imap.search.answer import forget_saved
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
 from mailwright.imap.telling import tell, tell_at_once
@@ -228,6 +229,8 @@ class Session:
             reply = Reply("The server met an error of its own; its log says more", "SERVERBUG", "NO")
         if reply is None:
             return
+        if reply.condition == "NO" and self.selected is not None:
+            forget_saved(self.selected, command.args)
         reply = self._with_complete(reply)
         self.write(self.tagged(command.tag, reply.condition, reply.text, reply.code))
         self._count_bad(reply.condition)

@@ -13,8 +13,10 @@ from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.search.find import Found, find
 from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
+from mailwright.imap.syntax.multisearch import MultisearchArgs
 from mailwright.imap.syntax.returns import ReturnOptions
 from mailwright.imap.syntax.search import Messages, SearchArgs, Uids
+from mailwright.imap.syntax.sort import SortArgs
 from mailwright.store.reading import read_places
 
 if TYPE_CHECKING:
@@ -25,17 +27,14 @@ ALL = ReturnOptions(frozenset({"ALL"}))
 
 async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
     """Find what the command asks for. Raises Refused, Bad."""
+    if args.refusal is not None:
+        raise Refused(args.refusal.text, args.refusal.code)
     check_charset(session, args)
     if "UIDONLY" in session.enabled and any(_holds_numbers(one) for one in message_sets(args.key)):
         raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
     if args.returns is not None and "UPDATE" in args.returns.names and command.tag in selected.contexts:
         raise Bad("Another result is kept up to date under this tag; use a new one")  # RFC 5267 4.3
-    try:
-        found = await find(session, selected, args.key, command.tag, args.uses_modseq)
-    except Refused:
-        if args.returns is not None and "SAVE" in args.returns.names:
-            selected.saved = array("I")  # RFC 5182 2.1: a search that fails leaves nothing saved
-        raise
+    found = await find(session, selected, args.key, command.tag, args.uses_modseq)
     if args.uses_modseq:
         session.use_condstore()
         session.showed_modseq()
@@ -103,3 +102,10 @@ def save(selected: Selected, uids: array[int], returns: ReturnOptions) -> None:
         some |= {uids[index] for name, index in (("MIN", 0), ("MAX", -1)) if name in names}
         chosen = some
     selected.saved = array("I", sorted(chosen))
+
+
+def forget_saved(selected: Selected, args: object) -> None:
+    """A search with these arguments failed: when it was to be saved, nothing is saved now (RFC 5182 2.1)."""
+    search = args.search if isinstance(args, SortArgs | MultisearchArgs) else args
+    if isinstance(search, SearchArgs) and search.returns is not None and "SAVE" in search.returns.names:
+        selected.saved = array("I")
