@@ -307,7 +307,7 @@ class Session:
         self.stream.wake()
 
     def log_out(self) -> None:
-        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 2)."""
+        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 3)."""
         self._unsubscribe_all()
         self.account = self.selected = None
         self.enabled = frozenset()

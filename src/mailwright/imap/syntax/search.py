@@ -144,7 +144,7 @@ class HasId(Key):
 
 @dataclass(frozen=True)
 class SearchArgs:
-    """SEARCH. `returns` is None for the plain RFC 3501 command; `refusal` tells why one that is to be saved cannot be."""
+    """SEARCH. `returns` is None for the plain RFC 3501 command; `refusal` tells why one to be saved gets NO."""
 
     key: Key
     charset: str = "US-ASCII"
