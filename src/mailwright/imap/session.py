@@ -242,6 +242,8 @@ class Session:
         expunge = self._may_expunge(row)
         with suppress(errors.TemporaryFailure):
             await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
+        if not expunge and self.watching is not None and self.watching.immediate:
+            self.stream.wake()  # RFC 5465 6.1.1: what may not come before the reply comes behind it
 
     def _with_complete(self, reply: Reply) -> Reply:
         """With the modseq up to which the client knows all, while it cannot be told what is gone (RFC 7162 3.2, 6)."""
