@@ -246,9 +246,7 @@ def _tell(session: Session, watch: Watch, found: Happened) -> bytes:
     if found.sight is not None:
         before, asked = watch.known, partial(watch.events_for, asked=True)
         watch.follow(found.sight)
-        output.append(
-            tell_names(watch.account, asked, before, watch.known, watch.own_names, session.utf8)
-        )
+        output.append(tell_names(watch.account, asked, before, watch.known, watch.own_names, session.utf8))
         watch.own_names.clear()
     here = session.selected.key if session.selected is not None else None
     for key, events in found.events.items():

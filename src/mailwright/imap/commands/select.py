@@ -25,6 +25,7 @@ from mailwright.imap.view import View
 from mailwright.store import acl, changes, reading
 from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreError
 from mailwright.store.model import Mailbox
 
 if TYPE_CHECKING:
@@ -95,7 +96,11 @@ async def run(session: Session, command: Command) -> Reply:
     selected = _select(session, opened, read_only)
     session.write(_describe(session, selected, opened) + listing)
     if opened.since is not None:
-        await _resync(session, selected, opened.since)
+        try:
+            await _resync(session, selected, opened.since)
+        except StoreError:
+            session.selected = None  # RFC 3501 6.3.1: whoever gets NO has nothing selected
+            raise
     # RFC 4314 5.2
     fixed = read_only or not any(right in opened.access.rights for right in "iewst")
     return Reply(f"{command.name} completed", "READ-ONLY" if fixed else "READ-WRITE")
