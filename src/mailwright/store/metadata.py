@@ -119,6 +119,21 @@ def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annota
     return owner, modseq
 
 
+def copy(tx: Transaction, account: int, source: int, target: int) -> None:
+    """Give one of an account's mailboxes what the account can read of another one's annotations. Raises TooMany."""
+    for reader in (0, account):
+        tx.run(
+            "INSERT INTO annotations (account, mailbox, reader, entry, value)"
+            " SELECT account, ?, reader, entry, value FROM annotations"
+            " WHERE account = ? AND mailbox = ? AND reader = ?",
+            target,
+            account,
+            source,
+            reader,
+        )
+        _check_room(tx, account, target, reader)
+
+
 def write_server(tx: Transaction, annotations: Sequence[Annotation]) -> None:
     """Set shared annotations of the server, for its administrator. Raises TooLarge, TooMany."""
     _put(tx, SERVER, None, annotations)
