@@ -112,6 +112,8 @@ def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annota
     changes.hold(tx, owner)
     _put(tx, account, access, annotations)
     modseq = changes.next_modseq(tx, owner)
+    # RFC 7162 3.2: of a mailbox, a change of its annotations is one too.
+    tx.run("UPDATE mailboxes SET modseq = ? WHERE account = ? AND id = ?", modseq, owner, mailbox)
     for scope, reader in ((_SHARED, 0), (_PRIVATE, account)):
         entries = [entry for entry, _ in annotations if _scope_of(entry) == scope]
         if entries:
