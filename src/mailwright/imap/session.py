@@ -23,7 +23,7 @@ from mailwright.imap.connection import (
 from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import refresh_rights
 from mailwright.imap.reply import Bad, Refused, Reply
-from mailwright.imap.search.answer import forget_saved
+from mailwright.imap.search.answer import forget_saved, names_numbers
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
 from mailwright.imap.telling import tell, tell_at_once
@@ -214,10 +214,10 @@ class Session:
             self._check_numbers(name)
             await refresh_rights(self)
             if row.tells_first:
-                await tell(self, expunge=self._may_expunge(row))
+                await tell(self, expunge=self._may_expunge(row, command.args))
             reply = await row.run(self, command)
             if self.account is not None and reply is not None:
-                await self._tell_after(row)
+                await self._tell_after(row, command.args)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
@@ -237,9 +237,9 @@ class Session:
         if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
 
-    async def _tell_after(self, row: Row) -> None:
+    async def _tell_after(self, row: Row, args: object) -> None:
         """Tell what happened. What the command did is done, so that a store which fails now changes no reply."""
-        expunge = self._may_expunge(row)
+        expunge = self._may_expunge(row, args)
         with suppress(errors.TemporaryFailure):
             await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
         if not expunge and self.watching is not None and self.watching.immediate:
@@ -261,10 +261,12 @@ class Session:
         if name in NUMBERED and "UIDONLY" in self.enabled:
             raise Bad(f"{name}: sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
 
-    def _may_expunge(self, row: Row) -> bool:
-        """RFC 3501 7.4.1, and 5.5 for what is pipelined."""
+    def _may_expunge(self, row: Row, args: object) -> bool:
+        """RFC 3501 7.4.1, and 5.5 for what is pipelined; RFC 7162 3.2.10.2 for UID SEARCH among numbers."""
         if row.uses_numbers or row.expunges:
             return row.expunges
+        if names_numbers(args):
+            return False
         name = self.connection.pending_command()
         return name not in NUMBERED and not (name in TABLE and TABLE[name].uses_numbers)
 

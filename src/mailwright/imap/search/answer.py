@@ -15,8 +15,8 @@ from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
 from mailwright.imap.syntax.multisearch import MultisearchArgs
 from mailwright.imap.syntax.returns import ReturnOptions
-from mailwright.imap.syntax.search import Messages, SearchArgs, Uids
-from mailwright.imap.syntax.sort import SortArgs
+from mailwright.imap.syntax.search import Messages, SearchArgs
+from mailwright.imap.syntax.sort import SortArgs, ThreadArgs
 from mailwright.store.reading import read_places
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ async def search(session: Session, selected: Selected, command: Command, args: S
     if args.refusal is not None:
         raise Refused(args.refusal.text, args.refusal.code)
     check_charset(session, args)
-    if "UIDONLY" in session.enabled and any(_holds_numbers(one) for one in message_sets(args.key)):
+    if "UIDONLY" in session.enabled and names_numbers(args):
         raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
     if args.returns is not None and "UPDATE" in args.returns.names and command.tag in selected.contexts:
         raise Bad("Another result is kept up to date under this tag; use a new one")  # RFC 5267 4.3
@@ -39,11 +39,6 @@ async def search(session: Session, selected: Selected, command: Command, args: S
         session.use_condstore()
         session.showed_modseq()
     return found
-
-
-def _holds_numbers(key: Messages | Uids) -> bool:
-    """Whether a message set is one of sequence numbers; `$` is none."""
-    return isinstance(key, Messages) and not key.numbers.saved
 
 
 def check_charset(session: Session, args: SearchArgs) -> None:
@@ -106,6 +101,20 @@ def save(selected: Selected, uids: array[int], returns: ReturnOptions) -> None:
 
 def forget_saved(selected: Selected, args: object) -> None:
     """A search with these arguments failed: when it was to be saved, nothing is saved now (RFC 5182 2.1)."""
-    search = args.search if isinstance(args, SortArgs | MultisearchArgs) else args
-    if isinstance(search, SearchArgs) and search.returns is not None and "SAVE" in search.returns.names:
+    search = _search_of(args)
+    if search is not None and search.returns is not None and "SAVE" in search.returns.names:
         selected.saved = array("I")
+
+
+def names_numbers(args: object) -> bool:
+    """Whether these are arguments of a search that names messages by their sequence numbers; `$` is none."""
+    search = _search_of(args)
+    return search is not None and any(
+        isinstance(one, Messages) and not one.numbers.saved for one in message_sets(search.key)
+    )
+
+
+def _search_of(args: object) -> SearchArgs | None:
+    if isinstance(args, SortArgs | ThreadArgs | MultisearchArgs):
+        return args.search
+    return args if isinstance(args, SearchArgs) else None
