@@ -76,9 +76,9 @@ async def run(session: Session, command: Command) -> Reply:
     with_uid = command.uid
     if await _mark_seen(session, selected, runs, attributes):
         attributes[FLAGS] = None
-        if "CONDSTORE" in session.enabled:
+        if "CONDSTORE" in session.enabled:  # RFC 7162 3.2.4
             attributes[MODSEQ] = None
-        with_uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
+            with_uid = True
     if with_uid and not by_uid:
         attributes = {UID: None} | attributes
     texts = session.service.flag_texts
