@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
@@ -96,12 +97,30 @@ async def test_a_message_goes_and_comes(client: Client) -> None:
     assert client.stream.most_unread < len(body) // 20
 
 
-async def test_compression_outlives_the_login(client: Client) -> None:
+@pytest.mark.parametrize("bytewise", [False, True])
+@pytest.mark.parametrize("end", [zlib.Z_SYNC_FLUSH, zlib.Z_FINISH])
+async def test_compression_ends_with_the_login(client: Client, end: int, bytewise: bool) -> None:
+    """RFC 8437 4.1; what is pipelined behind UNAUTHENTICATE (3) comes uncompressed."""
     await client.compress()
-    client.say(b"b UNAUTHENTICATE\r\nc STARTTLS\r\nd COMPRESS DEFLATE\r\ne CAPABILITY\r\n")
-    said = await client.until(b"e OK")
-    assert b"\r\nc BAD " in said
-    assert b"\r\nd BAD " in said
+    client.say(b"b NOOP\r\n", bytewise)
+    await client.until(b"b OK")
+    octets = client.out.compress(b"c NOOP\r\nd UNAUTHENTICATE\r\n") + client.out.flush(end)
+    octets += b"e LOGIN alice secret\r\nf COMPRESS DEFLATE\r\n"
+    for piece in (octets[i : i + 1] for i in range(len(octets))) if bytewise else (octets,):
+        client.stream.feed(piece)
+    said, plain = b"", b""
+    async with asyncio.timeout(10):
+        while plain.count(b"\r\n") < 2:
+            told = client.stream.take()
+            if client.back.eof:
+                plain += told
+            else:
+                said += client.back.decompress(told)
+                plain += client.back.unused_data
+            await asyncio.sleep(0)
+    assert said.startswith(b"c OK ")
+    assert b"\r\nd OK [CAPABILITY " in said
+    assert re.fullmatch(rb"e NO \[PRIVACYREQUIRED\] .*\r\nf BAD .*\r\n", plain)  # all is as it was at first
 
 
 async def test_idle_is_told_at_once(client: Client) -> None:

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from support.accounts import new_account, prepared
 from support.stores import open_store
 
+from imap.test_streaming import Home, reply
 from mailwright.imap.resync import Since, read_resync, read_since
+from mailwright.imap.selected import read_news_and_uids
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.notify import parse_notify
 from mailwright.imap.syntax.select import Match, Resync, parse_select
@@ -21,6 +23,7 @@ from mailwright.imap.syntax.sequence import gaps, intersect, to_ranges
 from mailwright.imap.view import Run, window_of_runs
 from mailwright.store import arrivals, changes, messages
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreFailed
 from mailwright.store.flags import store_flags
 from mailwright.store.mailboxes import find_mailbox
 from mailwright.store.store import Store
@@ -108,6 +111,35 @@ async def test_a_client_that_knows_all_is_told_nothing_even_without_a_log(store:
     modseq = await store.read(changes.read_modseq, account)
     assert await store.read(read_since, account, inbox.id, modseq, 2) == Since([], [])
     assert await store.read(read_since, account, inbox.id, modseq + 99, 2) == Since([], [])
+
+
+@pytest.mark.asyncio
+async def test_a_select_that_fails_in_its_midst_selects_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await store.write(new_account, "resync@example.org")
+    inbox = await store.read(find_mailbox, account, "INBOX")
+    await store.write(arrivals.add, account, inbox.id, prepared(store.db, b"x"), now=1)
+    stream, session = Home(store, account).connect()
+    await stream.line()
+    read = store.db.read
+
+    async def fail_to_load(work: Any, *args: Any) -> Any:
+        if work is read_news_and_uids:
+            raise StoreFailed("the store does not answer")
+        return await read(work, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.db, "read", fail_to_load)
+        stream.feed(b"a ENABLE QRESYNC\r\nb SELECT INBOX (QRESYNC (%d 1))\r\n" % inbox.uidvalidity)
+        await reply(stream, b"a")
+        while (said := await stream.line()).startswith(b"*"):
+            pass
+        assert said.startswith(b"b NO [UNAVAILABLE] ")
+    stream.feed(b"c FETCH 1 UID\r\n")
+    assert (await stream.line()).startswith(b"c BAD ")
+    stream.lose()
+    await session
 
 
 class TestSyntax:

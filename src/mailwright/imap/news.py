@@ -185,7 +185,7 @@ def tell_flags(
     texts = responses.flag_texts
     show_keywords(session, selected, {place.keywords for _, place in places})
     with_modseq = "CONDSTORE" in session.enabled
-    uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
+    uid |= with_modseq  # RFC 7162 3.2.4
     recents = selected.view.recents
     output = []
     for number, place in places:

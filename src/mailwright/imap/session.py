@@ -23,6 +23,7 @@ from mailwright.imap.connection import (
 from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import refresh_rights
 from mailwright.imap.reply import Bad, Refused, Reply
+from mailwright.imap.search.answer import forget_saved, names_numbers
 from mailwright.imap.selected import Selected
 from mailwright.imap.service import Service
 from mailwright.imap.telling import tell, tell_at_once
@@ -213,10 +214,10 @@ class Session:
             self._check_numbers(name)
             await refresh_rights(self)
             if row.tells_first:
-                await tell(self, expunge=self._may_expunge(row))
+                await tell(self, expunge=self._may_expunge(row, command.args))
             reply = await row.run(self, command)
             if self.account is not None and reply is not None:
-                await self._tell_after(row)
+                await self._tell_after(row, command.args)
         except Refused as refusal:
             reply = Reply(refusal.text, refusal.code, refusal.condition)
         except errors.StoreError as error:
@@ -228,17 +229,21 @@ class Session:
             reply = Reply("The server met an error of its own; its log says more", "SERVERBUG", "NO")
         if reply is None:
             return
+        if reply.condition == "NO" and self.selected is not None:
+            forget_saved(self.selected, command.args)
         reply = self._with_complete(reply)
         self.write(self.tagged(command.tag, reply.condition, reply.text, reply.code))
         self._count_bad(reply.condition)
         if command.name in ("APPEND", "REPLACE"):
             self.connection.abandon_append()
 
-    async def _tell_after(self, row: Row) -> None:
+    async def _tell_after(self, row: Row, args: object) -> None:
         """Tell what happened. What the command did is done, so that a store which fails now changes no reply."""
-        expunge = self._may_expunge(row)
+        expunge = self._may_expunge(row, args)
         with suppress(errors.TemporaryFailure):
             await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
+        if not expunge and self.watching is not None and self.watching.immediate:
+            self.stream.wake()  # RFC 5465 6.1.1: what may not come before the reply comes behind it
 
     def _with_complete(self, reply: Reply) -> Reply:
         """With the modseq up to which the client knows all, while it cannot be told what is gone (RFC 7162 3.2, 6)."""
@@ -256,10 +261,12 @@ class Session:
         if name in NUMBERED and "UIDONLY" in self.enabled:
             raise Bad(f"{name}: sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
 
-    def _may_expunge(self, row: Row) -> bool:
-        """RFC 3501 7.4.1, and 5.5 for what is pipelined."""
+    def _may_expunge(self, row: Row, args: object) -> bool:
+        """RFC 3501 7.4.1, and 5.5 for what is pipelined; RFC 7162 3.2.10.2 for UID SEARCH among numbers."""
         if row.uses_numbers or row.expunges:
             return row.expunges
+        if names_numbers(args):
+            return False
         name = self.connection.pending_command()
         return name not in NUMBERED and not (name in TABLE and TABLE[name].uses_numbers)
 
@@ -304,7 +311,7 @@ class Session:
         self.stream.wake()
 
     def log_out(self) -> None:
-        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 2)."""
+        """From now on the client is nobody, and nothing that it asked for holds any more (RFC 8437 3)."""
         self._unsubscribe_all()
         self.account = self.selected = None
         self.enabled = frozenset()

@@ -41,21 +41,24 @@ class Tree(NamedTuple):
 def read_tree(tx: Transaction, account: int, *, shared: bool, subscriptions: bool, all_names: bool) -> Tree:
     """The names that an account sees; others' mailboxes with `shared`.
 
-    `subscriptions` looks at those of others' mailboxes too, `all_names` adds subscribed names that no mailbox has.
+    `subscriptions` tells which are subscribed, `all_names` adds the subscribed ones that no mailbox has.
     """
     mailboxes = {mailbox.name: mailbox for mailbox in list_mailboxes(tx, account)}
-    subscribed = {mailbox.name for mailbox in mailboxes.values() if mailbox.subscribed}
     others = {access.name: access for access in acl.list_shared(tx, account)} if shared else {}
     mailboxes |= {name: acl.without_role(access.mailbox, name) for name, access in others.items()}
-    if others and subscriptions:
-        subscribed.update(name for name in list_subscriptions(tx, account) if name in others)
     parents = names_above(mailboxes)
     names = set(mailboxes) | parents
+    subscribed = set(list_subscriptions(tx, account)) if subscriptions or all_names else set()
     if all_names:
-        subscribed.update(list_subscriptions(tx, account))
         names |= subscribed | names_above(subscribed)
     inbox_first = sorted(names, key=lambda name: (name != "INBOX", name))
     return Tree(mailboxes, inbox_first, parents, subscribed, others)
+
+
+def read_attributes(tx: Transaction, account: int, name: str) -> list[str]:
+    """The attributes of one mailbox, as LIST shows them; none of a mailbox that the account may not list."""
+    tree = read_tree(tx, account, shared=acl.is_shared(name), subscriptions=False, all_names=False)
+    return tree.attributes(name, subscribed=False) if name in tree.mailboxes else []
 
 
 def names_above(names: Iterable[str]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
@@ -99,11 +100,14 @@ class Watch:
 
     # The others
 
-    def events_for(self, known: Known) -> frozenset[str]:
-        """The events that are told of a mailbox: those of all groups that fit (RFC 5465 6); none when one says NONE."""
+    def events_for(self, known: Known, *, asked: bool = False) -> frozenset[str]:
+        """The events that are told of a mailbox: those of all groups that fit (RFC 5465 6); none when one says NONE.
+
+        With `asked` only what NOTIFY asked for.
+        """
         events: set[str] = set()
         for one in self._filters:
-            if one.fits(known):
+            if one.fits(known) and not (asked and one.kind == EVERYTHING):
                 if not one.events:
                     return frozenset()
                 events |= one.events
@@ -176,27 +180,27 @@ class Watch:
 class _Filter:
     """A group of events, made quick to look up."""
 
-    __slots__ = ("_kind", "_names", "events", "reaches_shared")
+    __slots__ = ("_names", "events", "kind", "reaches_shared")
 
     def __init__(self, group: Group) -> None:
-        self._kind = group.source.kind
+        self.kind = group.source.kind
         self._names = frozenset(group.source.names)
         self.events = group.events
-        self.reaches_shared = self._kind in ("SUBSCRIBED", EVERYTHING) or any(
+        self.reaches_shared = self.kind in ("SUBSCRIBED", EVERYTHING) or any(
             name in _SHARED_TOPS or acl.is_shared(name) for name in self._names
         )
 
     def fits(self, known: Known) -> bool:
         name = known.name
-        if self._kind == "PERSONAL":
+        if self.kind == "PERSONAL":
             return not acl.is_shared(name)
-        if self._kind == "INBOXES":
+        if self.kind == "INBOXES":
             return name == "INBOX"
-        if self._kind == "SUBSCRIBED":
+        if self.kind == "SUBSCRIBED":
             return known.subscribed
-        if self._kind == "SUBTREE":
+        if self.kind == "SUBTREE":
             return any(top in self._names for top in _upwards(name))
-        return self._kind == EVERYTHING or name in self._names
+        return self.kind == EVERYTHING or name in self._names
 
 
 def _upwards(name: str) -> Iterable[str]:
@@ -240,11 +244,9 @@ async def tell_watched(session: Session) -> None:
 def _tell(session: Session, watch: Watch, found: Happened) -> bytes:
     output = []
     if found.sight is not None:
-        before = watch.known
+        before, asked = watch.known, partial(watch.events_for, asked=True)
         watch.follow(found.sight)
-        output.append(
-            tell_names(watch.account, watch.events_for, before, watch.known, watch.own_names, session.utf8)
-        )
+        output.append(tell_names(watch.account, asked, before, watch.known, watch.own_names, session.utf8))
         watch.own_names.clear()
     here = session.selected.key if session.selected is not None else None
     for key, events in found.events.items():
@@ -268,7 +270,7 @@ def _tell_entries(session: Session, watch: Watch, key: Key, entries: Iterable[st
     if key == (watch.account, 0):
         return responses.metadata_changed("", entries) if watch.tells_server else b""
     known = watch.known.get(watch.names.get(key, ""))
-    if known is None or "MAILBOXMETADATACHANGE" not in watch.events_for(known):
+    if known is None or not known.readable or "MAILBOXMETADATACHANGE" not in watch.events_for(known):
         return b""
     return responses.metadata_changed(known.name, entries, session.utf8)
 

@@ -112,11 +112,28 @@ def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annota
     changes.hold(tx, owner)
     _put(tx, account, access, annotations)
     modseq = changes.next_modseq(tx, owner)
+    # RFC 7162 3.2: of a mailbox, a change of its annotations is one too.
+    tx.run("UPDATE mailboxes SET modseq = ? WHERE account = ? AND id = ?", modseq, owner, mailbox)
     for scope, reader in ((_SHARED, 0), (_PRIVATE, account)):
         entries = [entry for entry, _ in annotations if _scope_of(entry) == scope]
         if entries:
             changes.append_metadata(tx, owner, modseq, mailbox, entries, reader)
     return owner, modseq
+
+
+def copy(tx: Transaction, account: int, source: int, target: int) -> None:
+    """Give one of an account's mailboxes what the account can read of another one's annotations. Raises TooMany."""
+    for reader in (0, account):
+        tx.run(
+            "INSERT INTO annotations (account, mailbox, reader, entry, value)"
+            " SELECT account, ?, reader, entry, value FROM annotations"
+            " WHERE account = ? AND mailbox = ? AND reader = ?",
+            target,
+            account,
+            source,
+            reader,
+        )
+        _check_room(tx, account, target, reader)
 
 
 def write_server(tx: Transaction, annotations: Sequence[Annotation]) -> None:

@@ -38,6 +38,9 @@ async def run(session: Session, command: Command) -> Reply:
     if session.rev2 and session.selected is not None:
         session.selected.view.recents = ()  # RFC 9051 has no \\Recent
         session.selected.recent_count = 0
+    if "UIDONLY" in new and session.selected is not None:
+        for context in session.selected.contexts.values():
+            context.by_uid = True  # RFC 9586 3: no response holds sequence numbers any more
     words = [_SPELLED.get(word, word) for word in new]
     session.write(f"* ENABLED {' '.join(words)}".rstrip().encode("ascii") + b"\r\n")
     if not _WITH_CONDSTORE.isdisjoint(new):

@@ -76,9 +76,9 @@ async def run(session: Session, command: Command) -> Reply:
     with_uid = command.uid
     if await _mark_seen(session, selected, runs, attributes):
         attributes[FLAGS] = None
-        if "CONDSTORE" in session.enabled:
+        if "CONDSTORE" in session.enabled:  # RFC 7162 3.2.4
             attributes[MODSEQ] = None
-        with_uid |= "QRESYNC" in session.enabled  # RFC 7162 3.2.4
+            with_uid = True
     if with_uid and not by_uid:
         attributes = {UID: None} | attributes
     plan = Plan(list(attributes), selected.view.recents, args.changed_since, by_uid, session.utf8)
@@ -120,7 +120,7 @@ async def send_items(
 ) -> None:
     r"""Send these attributes without setting \Seen."""
     by_uid = "UIDONLY" in session.enabled
-    plan = Plan(attributes, selected.view.recents, changed_since, by_uid)
+    plan = Plan(attributes, selected.view.recents, changed_since, by_uid, session.utf8)
     await _send(session, selected, runs, plan)
 
 

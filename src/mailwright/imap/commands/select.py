@@ -19,11 +19,13 @@ from mailwright.imap.service import Service
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.objects import mailbox_id
 from mailwright.imap.syntax.select import Resync, SelectArgs, parse_select
+from mailwright.imap.tree import read_attributes
 from mailwright.imap.urlauth import MECHANISM
 from mailwright.imap.view import View
 from mailwright.store import acl, changes, reading
 from mailwright.store.acl import Access
 from mailwright.store.db.api import Transaction
+from mailwright.store.errors import StoreError
 from mailwright.store.model import Mailbox
 
 if TYPE_CHECKING:
@@ -87,13 +89,18 @@ async def run(session: Session, command: Command) -> Reply:
     if args.refusal:
         raise Refused(args.refusal, "CANNOT")
     opened = await _open(session, args)
+    listing = await _listing(session, args.mailbox, opened.access.name) if session.rev2 else b""
     if args.condstore:
         session.enabled |= {"CONDSTORE"}
     read_only = command.name == "EXAMINE"
     selected = _select(session, opened, read_only)
-    session.write(_describe(session, selected, opened))
+    session.write(_describe(session, selected, opened) + listing)
     if opened.since is not None:
-        await _resync(session, selected, opened.since)
+        try:
+            await _resync(session, selected, opened.since)
+        except StoreError:
+            session.selected = None  # RFC 3501 6.3.1: whoever gets NO has nothing selected
+            raise
     # RFC 4314 5.2
     fixed = read_only or not any(right in opened.access.rights for right in "iewst")
     return Reply(f"{command.name} completed", "READ-ONLY" if fixed else "READ-WRITE")
@@ -103,15 +110,19 @@ def _describe(session: Session, selected: Selected, opened: Opened) -> bytes:
     """The untagged responses of RFC 3501 6.3.1 and of extensions."""
     mailbox, output = opened.access.mailbox, usable_flags(selected)
     output += responses.exists(mailbox.messages)
-    if session.rev2:  # RFC 9051 6.3.2
-        output += responses.listing(opened.access.name, [], utf8=True)
-    else:
+    if not session.rev2:
         output += responses.recent(selected.recent_count)
-    if opened.first_unseen and not session.rev2 and "UIDONLY" not in session.enabled:
-        output += session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}")
+        if opened.first_unseen and "UIDONLY" not in session.enabled:
+            output += session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}")
     name = mailbox_id(opened.access.account, mailbox.id).encode("ascii")
     numbers = (mailbox.uidvalidity, mailbox.uidnext, name, mailbox.modseq)
     return output + _numbers_template(session.language, session.utf8) % numbers
+
+
+async def _listing(session: Session, asked: str, name: str) -> bytes:
+    """The LIST response of RFC 9051 6.3.2, with the name that the client gave where it is called otherwise."""
+    attributes = await session.service.store.read(read_attributes, session.account_id, name)
+    return responses.listing(name, attributes, utf8=True, old_name="" if asked == name else asked)
 
 
 @lru_cache(maxsize=8)

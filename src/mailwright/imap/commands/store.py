@@ -17,7 +17,7 @@ from mailwright.imap.syntax.flags import ALL_FLAGS, Flags
 from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.syntax.sequence import format_set
 from mailwright.imap.syntax.store import StoreArgs, parse_store
-from mailwright.imap.view import Run
+from mailwright.imap.view import Run, View
 from mailwright.store.acl import permitted_flags
 from mailwright.store.db.api import FEW
 from mailwright.store.flags import Changed, store_flags
@@ -91,11 +91,11 @@ def _uids(runs: list[Run]) -> Sequence[int]:
 def _tell(
     session: Session, selected: Selected, runs: list[Run], changed: Changed, silent: bool, uid: bool
 ) -> None:
-    """The FETCH responses of a STORE: flags, and when it is silent only new mod-sequences (RFC 7162 3.1.3)."""
+    """The FETCH responses of a STORE: flags, and when it is silent only new mod-sequences (RFC 7162 3.1.3, 3.2.4)."""
     told = changed.places
     if silent:
         told = [place for place in told if "CONDSTORE" in session.enabled and place.modseq == changed.modseq]
-        _tell_modseqs(session, told, uid)
+        _tell_modseqs(session, selected.view, told)
         return
     numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
     tell_flags(session, selected, [(numbers[place.uid], place) for place in told], uid)
@@ -111,7 +111,7 @@ async def _tell_many(
         return
     attributes = [] if silent else [FLAGS]
     attributes += [MODSEQ] if with_modseq else []
-    if (uid or "QRESYNC" in session.enabled) and "UIDONLY" not in session.enabled:
+    if (uid or with_modseq) and "UIDONLY" not in session.enabled:
         attributes.insert(0, UID)
     since = changed.modseq - 1 if silent and changed.modseq is not None else None
     await send_items(session, selected, runs, attributes, since)
@@ -121,12 +121,9 @@ async def _tell_many(
         selected.view.forget_flags(chain.from_iterable(run.uids for run in runs))
 
 
-def _tell_modseqs(session: Session, places: list[Place], uid: bool) -> None:
-    assert session.selected is not None
-    view = session.selected.view
+def _tell_modseqs(session: Session, view: View, places: list[Place]) -> None:
     output = []
-    uid |= "QRESYNC" in session.enabled
     for place in places:
         shown = b"MODSEQ (%d)" % place.modseq
-        output.append(fetched(session, view.number(place.uid), place.uid, shown, uid))
+        output.append(fetched(session, view.number(place.uid), place.uid, shown, True))
     session.write(b"".join(output))

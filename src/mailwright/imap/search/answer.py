@@ -13,8 +13,10 @@ from mailwright.imap.reply import Bad, Refused
 from mailwright.imap.search.find import Found, find
 from mailwright.imap.search.program import message_sets
 from mailwright.imap.selected import Selected
+from mailwright.imap.syntax.multisearch import MultisearchArgs
 from mailwright.imap.syntax.returns import ReturnOptions
 from mailwright.imap.syntax.search import Messages, SearchArgs
+from mailwright.imap.syntax.sort import SortArgs, ThreadArgs
 from mailwright.store.reading import read_places
 
 if TYPE_CHECKING:
@@ -25,17 +27,14 @@ ALL = ReturnOptions(frozenset({"ALL"}))
 
 async def search(session: Session, selected: Selected, command: Command, args: SearchArgs) -> Found:
     """Find what the command asks for. Raises Refused, Bad."""
+    if args.refusal is not None:
+        raise Refused(args.refusal.text, args.refusal.code)
     check_charset(session, args)
-    if "UIDONLY" in session.enabled and any(isinstance(one, Messages) for one in message_sets(args.key)):
+    if "UIDONLY" in session.enabled and names_numbers(args):
         raise Bad("Sequence numbers are not used any more", "UIDREQUIRED")  # RFC 9586 3
     if args.returns is not None and "UPDATE" in args.returns.names and command.tag in selected.contexts:
         raise Bad("Another result is kept up to date under this tag; use a new one")  # RFC 5267 4.3
-    try:
-        found = await find(session, selected, args.key, command.tag, args.uses_modseq)
-    except Refused:
-        if args.returns is not None and "SAVE" in args.returns.names:
-            selected.saved = array("I")  # RFC 5182 2.1: a search that fails leaves nothing saved
-        raise
+    found = await find(session, selected, args.key, command.tag, args.uses_modseq)
     if args.uses_modseq:
         session.use_condstore()
         session.showed_modseq()
@@ -58,7 +57,7 @@ async def answer(
 ) -> None:
     """Send what was found, its UIDs in the order that was asked for; `plain` renders it without RETURN."""
     returns = args.returns
-    if returns is None and "IMAP4REV2" in session.enabled:
+    if returns is None and session.rev2 and command.name == "SEARCH":
         returns = ALL  # RFC 9051 6.4.4
     numbers = found.uids if command.uid else await to_numbers(session, selected, found.uids)
     if returns is None:
@@ -98,3 +97,24 @@ def save(selected: Selected, uids: array[int], returns: ReturnOptions) -> None:
         some |= {uids[index] for name, index in (("MIN", 0), ("MAX", -1)) if name in names}
         chosen = some
     selected.saved = array("I", sorted(chosen))
+
+
+def forget_saved(selected: Selected, args: object) -> None:
+    """A search with these arguments failed: when it was to be saved, nothing is saved now (RFC 5182 2.1)."""
+    search = _search_of(args)
+    if search is not None and search.returns is not None and "SAVE" in search.returns.names:
+        selected.saved = array("I")
+
+
+def names_numbers(args: object) -> bool:
+    """Whether these are arguments of a search that names messages by their sequence numbers; `$` is none."""
+    search = _search_of(args)
+    return search is not None and any(
+        isinstance(one, Messages) and not one.numbers.saved for one in message_sets(search.key)
+    )
+
+
+def _search_of(args: object) -> SearchArgs | None:
+    if isinstance(args, SortArgs | ThreadArgs | MultisearchArgs):
+        return args.search
+    return args if isinstance(args, SearchArgs) else None

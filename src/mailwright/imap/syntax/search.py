@@ -144,12 +144,13 @@ class HasId(Key):
 
 @dataclass(frozen=True)
 class SearchArgs:
-    """SEARCH. `returns` is None for the plain RFC 3501 command."""
+    """SEARCH. `returns` is None for the plain RFC 3501 command; `refusal` tells why one to be saved gets NO."""
 
     key: Key
     charset: str = "US-ASCII"
     returns: ReturnOptions | None = None
     uses_modseq: bool = field(default=False, compare=False)
+    refusal: BadSyntax | None = field(default=None, compare=False)
 
 
 def parse_search(lexer: Lexer) -> SearchArgs:
@@ -159,11 +160,22 @@ def parse_search(lexer: Lexer) -> SearchArgs:
     """
     returns = parse_return(lexer)
     charset = "US-ASCII"
-    if lexer.text[lexer.pos : lexer.pos + 8].upper() == b"CHARSET ":
-        lexer.pos += 8
-        charset = parse_charset(lexer)
-        lexer.space()
-    return parse_keys(lexer, charset, returns)
+    try:
+        if lexer.text[lexer.pos : lexer.pos + 8].upper() == b"CHARSET ":
+            lexer.pos += 8
+            charset = parse_charset(lexer)
+            lexer.space()
+        return parse_keys(lexer, charset, returns)
+    except BadSyntax as error:
+        return refuse(lexer, returns, error)
+
+
+def refuse(lexer: Lexer, returns: ReturnOptions | None, error: BadSyntax) -> SearchArgs:
+    """A search that gets NO though it is to be saved: the session must know of it. Raises all other errors again."""
+    if error.condition != "NO" or returns is None or "SAVE" not in returns.names:
+        raise error
+    lexer.pos = len(lexer.text)
+    return SearchArgs(All(), returns=returns, refusal=error)
 
 
 def parse_charset(lexer: Lexer) -> str:

@@ -10,6 +10,7 @@ from mailwright.imap.syntax.search import (
     SearchArgs,
     parse_charset,
     parse_keys,
+    refuse,
 )
 
 SORT_KEYS: Final = frozenset(
@@ -53,12 +54,17 @@ class ThreadArgs(NamedTuple):
 def parse_sort(lexer: Lexer) -> SortArgs:
     """`[RETURN (...) ] (criteria) charset key...`; some write RETURN behind the charset."""
     returns = parse_return(lexer)
-    criteria = _parse_criteria(lexer)
-    lexer.space()
-    charset = parse_charset(lexer)
-    lexer.space()
-    returns = returns or parse_return(lexer)
-    return SortArgs(criteria, parse_keys(lexer, charset, returns), returns)
+    criteria: tuple[Criterion, ...] = ()
+    try:
+        criteria = _parse_criteria(lexer)
+        lexer.space()
+        charset = parse_charset(lexer)
+        lexer.space()
+        returns = returns or parse_return(lexer)
+        search = parse_keys(lexer, charset, returns)
+    except BadSyntax as error:
+        search = refuse(lexer, returns, error)
+    return SortArgs(criteria, search, returns)
 
 
 def _parse_criteria(lexer: Lexer) -> tuple[Criterion, ...]:
