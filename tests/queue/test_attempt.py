@@ -763,6 +763,37 @@ async def test_requiretls(authority: Authority) -> None:
     assert len(peer.taken) == 1
 
 
+async def test_requiretls_looks_for_a_host_that_offers_it(authority: Authority) -> None:
+    """RFC 8689 4.2.1: each of the domain's hosts is asked."""
+    names = ("mx1.b.example", "mx2.b.example")
+    context = authority.context(*names)[0]
+    async with (
+        Peer((*EXTENSIONS, "REQUIRETLS"), context=context) as second,
+        Peer(context=context, host="127.0.0.2", port=second.port) as first,
+    ):
+        resolver = MockResolver(TWO_HOSTS, secure=("b.example",))
+        net = Net(resolver, second.port, authorities=str(authority.file))
+        done = await net.send(requiretls=True)
+        assert outcomes(done) == [("sent", "content", "2.0.0")]
+        assert done.event["host"] == "mx2.b.example"
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+    assert [taken.mail.split()[-1] for taken in second.taken] == ["REQUIRETLS"]
+    assert len(first.taken) == 1, "other mail still goes to the better host"
+
+
+async def test_requiretls_does_not_keep_a_report_back(authority: Authority) -> None:
+    """RFC 8689 4.2.1, 5: it would be lost, since nobody is told of it."""
+    async with Peer((*EXTENSIONS, "REQUIRETLS")) as peer:
+        sent = await Net(zone(), peer.port).send(reverse_path="", requiretls=True)
+        assert outcomes(sent) == [("sent", "content", "2.0.0")]
+        assert peer.taken[0].mail.endswith("REQUIRETLS"), "but it is asked for where it is offered"
+    async with Peer() as peer:
+        content = b"TLS-Required: No\r\n\r\n"
+        sent = await Net(zone(), peer.port).send(reverse_path="", requiretls=True, content=content)
+        assert outcomes(sent) == [("sent", "content", "2.0.0")]
+        assert sent.event["policy"] == "opportunistic", "REQUIRETLS is asked rather than the field"
+
+
 @pytest.mark.parametrize(("tls", "names", "outcome"), [
     ("none", ("mx.b.example",), Outcome.SENT),
     ("encrypt", ("elsewhere.example",), Outcome.SENT),

@@ -43,7 +43,7 @@ def asked(
     account = info.account.id if info.account is not None else 0
     message = Message(
         0, account, 0, len(head), str(envelope.reverse_path), envelope.envid, "HDRS", envelope.body,
-        envelope.smtputf8, False, "en", now, now, head,
+        envelope.smtputf8, envelope.requiretls, "en", now, now, head,
     )  # fmt: skip
     recipients = tuple(found.values())
     return Asked(message, recipients if info.account is not None else recipients[:_STRANGERS])

@@ -16,7 +16,7 @@ from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Network, Opener, Place, Settings, Unreachable, remember, steps, unsafe
 from mailwright.queue.pool import Pool, Target
 from mailwright.queue.routes import Route, Router
-from mailwright.queue.security import NOT_REQUIRED, Security, TLSFault, decide, says_optional
+from mailwright.queue.security import NOT_REQUIRED, REQUIRETLS, Security, TLSFault, decide, says_optional
 from mailwright.queue.sts import Found, Policies
 from mailwright.queue.tlsreports import TLSReports
 from mailwright.queue.transaction import Body, Sender, check_peer
@@ -258,7 +258,7 @@ class _Courier:
         most = target.wire.machine.extensions.limit("MAILMAX")
         spent = most is not None and target.wire.served >= most
         label = target.security.label
-        wrong = message.requiretls != label.startswith("REQUIRETLS")
+        wrong = message.insists_on_tls != label.startswith(REQUIRETLS)
         wrong = wrong or (label == NOT_REQUIRED and not _is_optional(message))
         return target.wire.is_lost or spent or wrong
 
@@ -326,7 +326,7 @@ class _Courier:
             if address == but:
                 continue
             security = decide(
-                route, domain, host, policy, requiretls=message.requiretls, optional=_is_optional(message)
+                route, domain, host, policy, requiretls=message.insists_on_tls, optional=_is_optional(message)
             )
             certified_for = domain if security.verify else ""
             place = Place(route.name, host.name, address, port, security.label, certified_for)
@@ -340,7 +340,7 @@ class _Courier:
                 tried.earlier.append(f"{host.name or address} [{address}]: {fault.result.text}")
         if known.found is not None:
             transport.network.note_policy(domain, known.found.failure)
-        raise Unreachable(_worst(faults, requiretls=message.requiretls))
+        raise Unreachable(_worst(faults, requiretls=message.insists_on_tls))
 
     async def _open(
         self, route: Route, domain: str, host: Host, place: Place, security: Security, tried: _Try
@@ -406,15 +406,16 @@ class _Courier:
 
 def _is_optional(message: Message) -> bool:
     """A large message that says so is held to the policies all the same: nobody puts the field there."""
-    return message.content is not None and says_optional(message.content)
+    return message.content is not None and not message.requiretls and says_optional(message.content)
 
 
 def _worst(faults: list[Result], *, requiretls: bool) -> Result:
     """One result for all addresses: for good only when every host said so (RFC 5321 5.1)."""
     if not faults:
         return Result(Outcome.DEFERRED, "connect", "4.4.1", "there is no address to connect to")
-    if requiretls and all(fault.phase == "tls" for fault in faults):
-        return faults[0]._replace(outcome=Outcome.FAILED, status="5.7.10")  # RFC 8689 5
+    if requiretls and all(fault.phase == "tls" for fault in faults):  # RFC 8689 4.2.1
+        failed = [fault for fault in faults if fault.outcome is Outcome.FAILED]
+        return failed[0] if failed else faults[0]._replace(outcome=Outcome.FAILED, status="5.7.10")
     deferred = [fault for fault in faults if fault.outcome is Outcome.DEFERRED]
     return deferred[-1] if deferred else faults[-1]
 

@@ -96,8 +96,13 @@ def _is_wanted(notify: int, action: str) -> bool:
 
 
 def returns_content(report: Report) -> bool:
-    """Whether the report carries the whole message rather than its header (RFC 3461 4.3: only failures may)."""
-    return report.action == FAILED and report.message.ret != "HDRS" and report.message.size <= MAX_RETURNED
+    """Whether the report carries the whole message rather than its header.
+
+    Only of a failure (RFC 3461 4.3), and never what required TLS (RFC 8689 5).
+    """
+    message = report.message
+    fits = message.ret != "HDRS" and not message.requiretls and message.size <= MAX_RETURNED
+    return report.action == FAILED and fits
 
 
 def is_global(report: Report) -> bool:

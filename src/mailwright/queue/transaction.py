@@ -41,8 +41,6 @@ async def check_peer(
     if extensions.size is not None and body.size > extensions.size:
         text = f"the message has {body.size} octets, the server takes {extensions.size}"
         return Result(Outcome.FAILED, "mail", "5.3.4", text)
-    if message.requiretls and "REQUIRETLS" not in extensions:
-        return Result(Outcome.FAILED, "tls", "5.7.30", "the server does not offer REQUIRETLS")
     if "SMTPUTF8" not in extensions:
         header = (await body.piece(0)).partition(b"\r\n\r\n")[0] if message.smtputf8 else b""
         if not header.isascii() or _in_envelope(message, recipients):

@@ -84,6 +84,11 @@ class Message(NamedTuple):
     expires_at: float
     content: bytes | None = None
 
+    @property
+    def insists_on_tls(self) -> bool:
+        """REQUIRETLS binds all mail but reports, which would be lost (RFC 8689 4.2.1, 5)."""
+        return self.requiretls and bool(self.reverse_path)
+
 
 class Outcome(Enum):
     """What became of a recipient."""
