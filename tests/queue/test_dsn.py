@@ -78,6 +78,7 @@ def status_groups(parsed: EmailMessage) -> list[StdlibMessage]:
         (Outcome.RELAYED, "", []),
         (Outcome.DELIVERED, "SUCCESS,FAILURE", ["delivered"]),
         (Outcome.SENT, "SUCCESS", []),
+        (Outcome.EXPANDED, "SUCCESS", ["expanded"]),
     ],
 )
 def test_who_gets_which(outcome: Outcome, notify: str, actions: list[str]) -> None:

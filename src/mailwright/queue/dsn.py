@@ -28,6 +28,7 @@ from mailwright.smtp.syntax.parameters import encode_unitext
 FAILED: Final = "failed"
 DELAYED: Final = "delayed"
 DELIVERED: Final = "delivered"
+EXPANDED: Final = "expanded"
 RELAYED: Final = "relayed"
 
 MAX_RETURNED: Final = 64 * 1024  # octets of a message that a report gives back whole
@@ -41,6 +42,7 @@ _ACTIONS: Final = {
     Outcome.FAILED: FAILED,
     Outcome.DEFERRED: DELAYED,
     Outcome.DELIVERED: DELIVERED,
+    Outcome.EXPANDED: EXPANDED,
     Outcome.RELAYED: RELAYED,
     Outcome.SENT: "",  # the next host reports
 }
@@ -48,6 +50,7 @@ _ASKED: Final = {
     FAILED: NOTIFY_FAILURE,
     DELAYED: NOTIFY_DELAY,
     DELIVERED: NOTIFY_SUCCESS,
+    EXPANDED: NOTIFY_SUCCESS,
     RELAYED: NOTIFY_SUCCESS,
 }
 

@@ -95,6 +95,7 @@ class Outcome(Enum):
 
     DELIVERED = "delivered"  # into the mailbox: an LMTP server has it
     SENT = "sent"  # a host has it that makes the reports which were asked for
+    EXPANDED = "expanded"  # an alias leads to several, who are reported of no more but when it fails
     RELAYED = "relayed"  # a host has it that knows nothing of reports (RFC 3464 2.3.3)
     DEFERRED = "deferred"
     FAILED = "failed"
