@@ -201,6 +201,24 @@ async def test_too_many_recipients_go_in_further_transactions() -> None:
         assert [len(taken.recipients) for taken in peer.taken] == [2, 2, 1]
 
 
+async def test_the_next_message_waits_for_all_transactions_of_this_one() -> None:
+    """Else the envelope of the second transaction would be content of the next message."""
+    async with Peer(extensions=(*EXTENSIONS, "LIMITS RCPTMAX=2")) as peer:
+        net = Net(zone(), peer.port)
+        carrier = net.transport.carrier("b.example")
+        first = claimed(*(f"u{n}@b.example" for n in range(3)))
+        second = claimed("carol@b.example", content=CONTENT + b"another\r\n")
+        for now, ahead in ((first, second), (second, None)):
+            done = await carrier.deliver(now, ahead)
+            assert outcomes(done) == [("sent", "content", "2.0.0")] * len(now.recipients)
+        carrier.close()
+    assert [(len(taken.recipients), taken.content) for taken in peer.taken] == [
+        (2, CONTENT),
+        (1, CONTENT),
+        (1, CONTENT + b"another\r\n"),
+    ]
+
+
 async def test_a_connection_is_used_again_also_by_another_carrier() -> None:
     async with Peer() as peer:
         net = Net(zone(), peer.port)

@@ -82,10 +82,10 @@ class Sender:
         paths = self._paths
         pending = list(paths)
         most = self._most_recipients
-        self._ahead = ahead
         try:
             while pending:
                 part = pending[:most]
+                self._ahead = ahead if part == pending else None  # our own others come first
                 again = await self._transact({n: paths[n] for n in part})
                 pending = again + pending[len(part) :]
                 most = max(1, len(part) - len(again))
