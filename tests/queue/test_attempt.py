@@ -154,6 +154,7 @@ async def test_when_every_recipient_is_refused_the_next_message_still_goes(
         ("RCPT", b"550 5.7.1 not you\r\n", ("failed", "rcpt", "5.7.1")),
         ("DATA", b"451 4.7.1 greylisted\r\n", ("deferred", "data", "4.7.1")),
         ("DATA", b"554 5.5.1 no\r\n", ("failed", "data", "5.5.1")),
+        ("DATA", b"250 2.0.0 what is that\r\n", ("deferred", "data", "4.0.0")),
         ("MAIL", b"421 4.3.2 closing\r\n", ("deferred", "mail", "4.3.2")),
     ],
 )
@@ -410,6 +411,16 @@ async def test_domains_without_a_server(records: dict[str, Any], expected: tuple
     done = await Net(MockResolver(records), 25).send()
     assert outcomes(done) == [expected]
     assert done.reached, "there is no outage to wait for"
+
+
+async def test_one_of_many_hosts_that_has_an_address_is_enough() -> None:
+    records = {
+        "b.example": {"MX": [f"{n} mx{n}.b.example" for n in range(1, 13)]},
+        "mx12.b.example": {"A": ["127.0.0.1"]},
+    }
+    async with Peer() as peer:
+        done = await Net(MockResolver(records), peer.port).send()
+    assert outcomes(done) == [("sent", "content", "2.0.0")]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mailwright.dns import lookup
 from mailwright.dns.api import MX, TLSA, DNSTemporary, Resolver, Status
 from mailwright.queue.values import Outcome, Result
 
-MAX_HOSTS: Final = 10
+MAX_HOSTS: Final = 50  # the first of them may have no address
 MAX_ADDRESSES: Final = 4  # of one host that are tried
 
 

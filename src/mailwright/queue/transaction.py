@@ -280,7 +280,7 @@ class Sender:
             outcome = Outcome.DELIVERED if self._machine.lmtp else outcome
         else:
             outcome = Outcome.FAILED if reply.code >= 500 else Outcome.DEFERRED
-        first = "2" if reply.is_success else "5" if reply.code >= 500 else "4"
+        first = {Outcome.FAILED: "5", Outcome.DEFERRED: "4"}.get(outcome, "2")
         status = reply.enhanced if reply.enhanced[:1] == first else f"{first}.0.0"
         return Result(outcome, phase, status, reply_text(reply), reply.code, self._host)
 
