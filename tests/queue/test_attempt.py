@@ -543,6 +543,20 @@ async def test_an_envelope_that_went_ahead_is_not_left_on_the_connection_for_oth
     ]
 
 
+async def test_an_envelope_that_went_ahead_gets_no_other_message() -> None:
+    """Its lease may end before its turn comes."""
+    async with Peer() as peer:
+        carrier = Net(zone(), peer.port).transport.carrier("b.example")
+        first, lost, third = (claimed(f"{name}@b.example") for name in ("bob", "lost", "carol"))
+        for now, ahead in ((first, lost), (third, None)):
+            assert outcomes(await carrier.deliver(now, ahead)) == [("sent", "content", "2.0.0")]
+        carrier.close()
+    assert [taken.recipients for taken in peer.taken] == [
+        [line] for line in ("RCPT TO:<bob@b.example>", "RCPT TO:<carol@b.example>")
+    ]
+    assert [taken.content for taken in peer.taken] == [CONTENT] * 2
+
+
 async def test_what_the_other_host_refuses_does_not_count_while_the_better_one_only_puts_off() -> None:
     deny: Any = {"RCPT": b"550 5.7.1 relaying denied\r\n"}
     async with (

@@ -200,7 +200,7 @@ class _Courier:
         return self._attempt(claimed, target, results, tried)
 
     async def _deliver(self, claimed: Claimed, ahead: Claimed | None, tried: _Try) -> Attempt:
-        target = self._usable(claimed.message)
+        target = self._usable(claimed)
         is_reused = target is not None
         while True:
             if target is None:
@@ -245,11 +245,13 @@ class _Courier:
         self.close()  # the next message begins with the better host again
         return second if answered else attempt
 
-    def _usable(self, message: Message) -> Target | None:
-        target = self._target
+    def _usable(self, claimed: Claimed) -> Target | None:
+        target, begun = self._target, self._next
         if target is None:
             return None
-        if self._is_unfit(target, message):
+        # Where the lease of what went ahead has ended meanwhile, its envelope would get this message.
+        foreign = begun is not None and begun[2].is_begun and begun[0] is not claimed
+        if foreign or self._is_unfit(target, claimed.message):
             self.close()
             return None
         return target
