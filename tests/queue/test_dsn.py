@@ -156,6 +156,8 @@ def test_ret_and_size_decide_what_is_given_back() -> None:
     assert b"Hello Bob" not in build(report(UNKNOWN, ret="HDRS")[0])
     (large,) = report(UNKNOWN, ret="FULL", size=10_000_000)
     assert not dsn.returns_content(large)
+    (binary,) = report(UNKNOWN, ret="FULL", body="BINARYMIME")
+    assert not dsn.returns_content(binary)
     (secret,) = report(UNKNOWN, ret="FULL", requiretls=True)
     assert not dsn.returns_content(secret)  # RFC 8689 5
 

@@ -101,11 +101,11 @@ def _is_wanted(notify: int, action: str) -> bool:
 def returns_content(report: Report) -> bool:
     """Whether the report carries the whole message rather than its header.
 
-    Only of a failure (RFC 3461 4.3), and never what required TLS (RFC 8689 5).
+    Only of a failure (RFC 3461 4.3), never what required TLS (RFC 8689 5), and nothing binary, which few could be sent.
     """
     message = report.message
-    fits = message.ret != "HDRS" and not message.requiretls and message.size <= MAX_RETURNED
-    return report.action == FAILED and fits
+    wanted = report.action == FAILED and message.ret != "HDRS" and message.size <= MAX_RETURNED
+    return wanted and not message.requiretls and message.body != "BINARYMIME"
 
 
 def is_global(report: Report) -> bool:
