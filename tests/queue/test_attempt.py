@@ -17,13 +17,16 @@ from mailwright.dns.mock import MockResolver
 from mailwright.queue import opening, wire
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.carrier import Attempt
+from mailwright.queue.dsn import Origin
 from mailwright.queue.hosts import HostFinder, NoHosts
-from mailwright.queue.model import Claimed
+from mailwright.queue.model import Claimed, Rules
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
+from mailwright.queue.reports import Reports
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.security import says_optional
 from mailwright.queue.sts import FetchError, Policies
+from mailwright.queue.tlsreports import DAY, TLSReports, read_results
 from mailwright.queue.values import Message, Outcome, Recipient
 from mailwright.store.blobs.database import DatabaseBlobs
 
@@ -775,6 +778,28 @@ def attempt_encoding() -> Any:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return Encoding.DER
+
+
+async def test_a_policy_that_cannot_be_had_is_reported_though_the_mail_arrives() -> None:
+    """RFC 8460 4.3."""
+
+    async def post(url: str, data: bytes) -> bool:
+        raise AssertionError("the day is not over")
+
+    db, clock, origin = InlineDatabase(), SystemClock(), Origin("mx.us.example", "postmaster@us.example")
+    resolver = zone()
+    resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+    reports = TLSReports(db, resolver, clock, origin, Reports(Rules(), origin), post)  # type: ignore[arg-type]
+    async with Peer() as peer:
+        net = Net(resolver, peer.port, more={"tls_reports": reports})
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")], "over the same connection"
+    await reports.flush()
+    told = await db.read(read_results, int(clock.now() // DAY), "b.example")
+    assert sorted((found.policy.kind, found.result, found.count) for found in told) == [
+        ("no-policy-found", "starttls-not-supported", 1),
+        ("sts", "sts-policy-fetch-error", 1),
+    ]
 
 
 async def test_dane_counts_only_in_a_signed_zone_and_wants_starttls() -> None:

@@ -335,13 +335,13 @@ class _Courier:
             target = transport.pool.take(place)
             if target is not None:
                 return target, True
+            if known.found is not None:
+                transport.network.note_policy(domain, known.found.failure)
             try:
                 return await self._open(route, domain, host, place, security, tried), False
             except Unreachable as fault:
                 faults.append(fault.result)
                 tried.earlier.append(f"{host.name or address} [{address}]: {fault.result.text}")
-        if known.found is not None:
-            transport.network.note_policy(domain, known.found.failure)
         raise Unreachable(_worst(faults, requiretls=message.insists_on_tls))
 
     async def _open(
