@@ -758,6 +758,8 @@ async def test_dane(authority: Authority, usage: int, good: bool, delivered: boo
 @pytest.mark.parametrize("owner", ["mx.b.example", "real.b.example"])
 async def test_dane_of_a_host_that_is_an_alias(authority: Authority, owner: str) -> None:
     context, leaf = authority.context("mx.b.example")
+    asked: list[str] = []
+    context.sni_callback = lambda session, name, context: asked.append(name)
     records: Any = {
         "b.example": {"MX": ["10 mx.b.example"]},
         "mx.b.example": {"CNAME": ["real.b.example"]},
@@ -772,6 +774,7 @@ async def test_dane_of_a_host_that_is_an_alias(authority: Authority, owner: str)
             net.resolver.secure.update({"b.example"})
             net.resolver.add(f"_{peer.port}._tcp.{owner}", "TLSA", f"3 0 1 {digest}")
             assert outcomes(await net.send()) == [expected]
+    assert set(asked) == {owner}, "which certificate is wanted (RFC 7672 8.1)"
 
 
 def attempt_encoding() -> Any:

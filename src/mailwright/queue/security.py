@@ -121,8 +121,9 @@ async def shake_hands(
 ) -> None:
     """Start TLS on a wire as the policy wants it. Raises TLSFault, after which the wire is lost."""
     checked = security.verify == "name"
+    name = host.tlsa_base if security.verify == DANE else host.name  # RFC 7672 8.1
     try:
-        session = await wire.start_tls(contexts.checked if checked else contexts.unchecked, host.name or None)
+        session = await wire.start_tls(contexts.checked if checked else contexts.unchecked, name or None)
     except Lost as error:
         raise TLSFault(_result_of(str(error)), str(error)) from error
     if security.verify == DANE:
