@@ -336,6 +336,14 @@ async def test_eight_bits_are_converted_for_a_peer_of_seven() -> None:
     assert "BODY=8BITMIME" in peer.taken[0].mail
 
 
+async def test_what_may_have_eight_bits_and_has_none_stays_as_it_is() -> None:
+    content = b"Subject:x\r\nTo:  bob@b.example\r\n\r\nHello\r\n"
+    async with Peer(extensions=()) as peer:
+        done = await Net(zone(), peer.port).send(content=content, body="8BITMIME")
+    assert outcomes(done) == [("relayed", "content", "2.0.0")]
+    assert peer.taken[0].content == content, "signatures hold"
+
+
 async def test_what_a_peer_can_never_take_fails_at_once() -> None:
     async with Peer(extensions=("PIPELINING", "SIZE 50")) as peer:
         net = Net(zone(), peer.port)

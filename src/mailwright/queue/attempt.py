@@ -133,6 +133,8 @@ class SMTPTransport:
         whole = message.content
         if whole is None:
             whole = await self._db.read(_read_whole, message.blob)
+        if message.body == "8BITMIME" and whole.isascii():  # it may have eight bits, and has none
+            return Body(len(whole), whole, "7BIT")
         converted = await asyncio.to_thread(self._convert, whole, message.account != 0)
         return Body(len(converted), converted, "7BIT")
 
