@@ -30,6 +30,7 @@ from mailwright.queue.tlsreports import DAY, TLSReports, read_results
 from mailwright.queue.values import Message, Outcome, Recipient
 from mailwright.store.blobs.database import DatabaseBlobs
 
+CHUNKING = (*EXTENSIONS, "CHUNKING")
 MESSAGE = Message(
     1, 0, 1, len(CONTENT), "alice@us.example", "", "", "7BIT", False, False, "en", 1.8e9, 1.9e9, CONTENT
 )
@@ -284,6 +285,41 @@ async def test_a_refusal_by_what_the_peer_offers_now_stands() -> None:
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize("extensions", [EXTENSIONS, CHUNKING, ()])
+async def test_a_peer_that_takes_few_messages_in_a_connection_delays_none(
+    extensions: tuple[str, ...],
+) -> None:
+    """As Exim answers beyond smtp_accept_max_per_connection."""
+    count = 0
+
+    def mail(line: str) -> bytes:
+        nonlocal count
+        count += 1
+        return b"421 too many messages in this connection\r\n" if count % 3 == 0 else b"250 ok\r\n"
+
+    async with Peer(extensions=extensions, replies={"MAIL": mail}) as peer:
+        carrier = Net(zone(), peer.port).transport.carrier("b.example")
+        mails = [claimed(f"u{n}@b.example") for n in range(6)]
+        for now, ahead in zip(mails, [*mails[1:], None], strict=True):
+            (result,) = (await carrier.deliver(now, ahead)).results
+            assert result.is_final
+        carrier.close()
+    assert len(peer.taken) == 6
+    assert peer.connections == 3
+
+
+async def test_what_was_taken_before_a_421_is_not_sent_again() -> None:
+    extensions = (*EXTENSIONS, "LIMITS RCPTMAX=1")
+    two = ("u1@b.example", "u2@b.example")
+    async with Peer(extensions) as peer:
+        net = Net(zone(), peer.port)
+        await net.send()
+        peer.replies["MAIL"] = lambda line: b"421 bye\r\n" if len(peer.taken) == 2 else b"250 ok\r\n"
+        done = await net.send(*two)  # over the same connection, in two transactions
+    assert [result.outcome for result in done.results] == [Outcome.SENT, Outcome.DEFERRED]
+    assert [taken.recipients for taken in peer.taken[1:]] == [["RCPT TO:<u1@b.example>"]]
+
+
 async def test_mailmax_is_kept() -> None:
     async with Peer(extensions=(*EXTENSIONS, "LIMITS MAILMAX=2")) as peer:
         net = Net(zone(), peer.port)
@@ -505,7 +541,6 @@ TWO_HOSTS: dict[str, Any] = {
 
 
 FULL, LEAVING, GONE = b"452 4.3.1 disk full\r\n", b"421 4.3.2 going down\r\n", b""
-CHUNKING = (*EXTENSIONS, "CHUNKING")
 # Not where it may have been taken: who sent all of it and heard nothing cannot know.
 TAKES_NOTHING = [
     *((extensions, verb, GONE) for extensions in (EXTENSIONS, ()) for verb in ("MAIL", "RCPT", "DATA")),

@@ -69,7 +69,7 @@ class Sender:
         self._envelope = b""  # sent already, behind the content of the message before
         self._ahead: Sender | None = None
         self._sent = False  # the content too, to its end
-        self.answered = False  # the peer has replied to something
+        self.answered = False  # the peer has replied to something, and not that the connection is over
         self.results: list[Result | None] = [None] * len(recipients)
         self._paths = self._parse_paths()
 
@@ -175,7 +175,7 @@ class Sender:
         else:
             wire.send(b"".join([*self._commands(paths), machine.data()]))
         mail = (await wire.reply()).reply
-        self.answered = True
+        self.answered |= mail.code != 421
         accepted, again = await self._read_rcpt(paths, mail)
         if again:
             self._ahead = None  # they come first
@@ -198,7 +198,7 @@ class Sender:
         wire, machine = self._wire, self._machine
         wire.send(machine.mail_from(self._reverse_path(), self._mail_parameters()))
         mail = (await wire.reply()).reply
-        self.answered = True
+        self.answered |= mail.code != 421
         accepted: list[int] = []
         again: list[int] = []
         if not mail.is_success:
