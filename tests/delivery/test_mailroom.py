@@ -843,6 +843,14 @@ async def test_who_asks_for_success_is_told_that_the_message_is_in_the_mailbox(h
     assert report.count(b"Action: delivered") == 2
 
 
+async def test_who_answers_a_report_reaches_somebody(house: House) -> None:
+    """RFC 3464 2."""
+    await house.send(MESSAGE, "eve@elsewhere.example", "alice@example.org", notify=("SUCCESS",))
+    ((_, _, report),) = await house.queue()
+    answer_to = email.message_from_bytes(report, policy=email.policy.default)["From"].addresses[0]
+    assert await house.check(answer_to.addr_spec) is None
+
+
 async def test_success_is_told_in_the_senders_language_and_at_once(house: House) -> None:
     await house.store.write(lambda tx: tx.run("UPDATE accounts SET language = 'zh'"))
     heard: list[int] = []

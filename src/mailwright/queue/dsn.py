@@ -135,7 +135,8 @@ def build(
     ]
     local, _, domain = message.reverse_path.rpartition("@")
     fields = [
-        builder.address_header("From", [Address(said.sender_name, "mailer-daemon", origin.hostname)]),
+        # A reply is to reach a person (RFC 3464 2).
+        builder.address_header("From", [Address(said.sender_name, "postmaster", origin.hostname)]),
         builder.address_header("To", [Address("", local, domain)]),
         builder.header("Subject", said.subjects[report.action].format(subject=subject[:200])),
         builder.header("Date", format_date(int(at))),

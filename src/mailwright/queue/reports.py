@@ -123,7 +123,7 @@ class Reports:
             content = builder.build(
                 [
                     builder.address_header(
-                        "From", [Address("Mailwright", "mailer-daemon", self._origin.hostname)]
+                        "From", [Address("Mailwright", "postmaster", self._origin.hostname)]
                     ),
                     builder.header("To", self._origin.postmaster),
                     builder.header("Subject", f"Outbound mail of {address} is held"),
