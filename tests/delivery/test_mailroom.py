@@ -45,7 +45,7 @@ from mailwright.queue.model import Rules
 from mailwright.queue.reports import Reports
 from mailwright.queue.srs import Rewriter
 from mailwright.queue.usage import Suppression, suppress
-from mailwright.queue.values import NewMessage
+from mailwright.queue.values import NewMessage, notify_to_text
 from mailwright.sasl.api import Account
 from mailwright.smtp import replies
 from mailwright.smtp.api import Answer, Envelope, Recipient, Role, SessionInfo
@@ -865,6 +865,14 @@ async def test_who_asks_for_success_is_told_that_the_message_is_in_the_mailbox(h
     assert report.count(b"Action: delivered") == 2
 
 
+async def test_who_answers_a_report_reaches_somebody(house: House) -> None:
+    """RFC 3464 2."""
+    await house.send(MESSAGE, "eve@elsewhere.example", "alice@example.org", notify=("SUCCESS",))
+    ((_, _, report),) = await house.queue()
+    answer_to = email.message_from_bytes(report, policy=email.policy.default)["From"].addresses[0]
+    assert await house.check(answer_to.addr_spec) is None
+
+
 async def test_success_is_told_in_the_senders_language_and_at_once(house: House) -> None:
     await house.store.write(lambda tx: tx.run("UPDATE accounts SET language = 'zh'"))
     heard: list[int] = []
@@ -880,6 +888,33 @@ async def test_success_is_told_in_the_senders_language_and_at_once(house: House)
     ((_, _, report),) = await house.queue()
     assert b"Your message" in report
     assert heard == [QUEUE]
+
+
+@pytest.mark.parametrize(
+    ("targets", "wish", "left", "action"),
+    [
+        # RFC 3461 5.2.7.2
+        (["a@b.example"], ("SUCCESS", "DELAY"), "SUCCESS,DELAY", b""),
+        # RFC 3461 5.2.7.3 (c)
+        (["a@b.example", "c@d.example"], ("SUCCESS", "DELAY"), "DELAY", b"expanded"),
+        (["a@b.example", "alice@example.org"], ("SUCCESS",), "NEVER", b"expanded"),
+        (["a@b.example", "alice@example.org"], ("NEVER",), "NEVER", b""),
+        (["a@b.example", "alice@example.org"], (), "", b""),
+    ],
+)
+async def test_success_of_an_alias_is_told_once(
+    house: House, targets: list[str], wish: tuple[str, ...], left: str, action: bytes
+) -> None:
+    await house.store.write(add_alias, "team@example.org", targets, now=1)
+    await house.send(MESSAGE, "bob@example.org", "team@example.org", notify=wish)
+    rows = await house.store.read(lambda tx: tx.all("SELECT address, notify FROM queue_recipients"))
+    remote = [target for target in targets if not target.endswith("@example.org")]
+    assert sorted((address, notify_to_text(notify)) for address, notify in rows) == [
+        (target, left) for target in remote
+    ]
+    reports = await house.inbox("bob@example.org")
+    assert [b"Action: " + action in report for report in reports] == ([True] if action else [])
+    assert all(b"Final-Recipient: rfc822; team@example.org\r\n" in report for report in reports)
 
 
 @pytest.mark.parametrize(

@@ -17,16 +17,20 @@ from mailwright.dns.mock import MockResolver
 from mailwright.queue import opening, wire
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.carrier import Attempt
+from mailwright.queue.dsn import Origin
 from mailwright.queue.hosts import HostFinder, NoHosts
-from mailwright.queue.model import Claimed
+from mailwright.queue.model import Claimed, Rules
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import FRESH, Lane
+from mailwright.queue.reports import Reports
 from mailwright.queue.routes import Route, Router
 from mailwright.queue.security import says_optional
 from mailwright.queue.sts import FetchError, Policies
+from mailwright.queue.tlsreports import DAY, TLSReports, read_results
 from mailwright.queue.values import Message, Outcome, Recipient
 from mailwright.store.blobs.database import DatabaseBlobs
 
+CHUNKING = (*EXTENSIONS, "CHUNKING")
 MESSAGE = Message(
     1, 0, 1, len(CONTENT), "alice@us.example", "", "", "7BIT", False, False, "en", 1.8e9, 1.9e9, CONTENT
 )
@@ -154,6 +158,7 @@ async def test_when_every_recipient_is_refused_the_next_message_still_goes(
         ("RCPT", b"550 5.7.1 not you\r\n", ("failed", "rcpt", "5.7.1")),
         ("DATA", b"451 4.7.1 greylisted\r\n", ("deferred", "data", "4.7.1")),
         ("DATA", b"554 5.5.1 no\r\n", ("failed", "data", "5.5.1")),
+        ("DATA", b"250 2.0.0 what is that\r\n", ("deferred", "data", "4.0.0")),
         ("MAIL", b"421 4.3.2 closing\r\n", ("deferred", "mail", "4.3.2")),
     ],
 )
@@ -199,6 +204,24 @@ async def test_too_many_recipients_go_in_further_transactions() -> None:
     async with Peer(extensions=(*EXTENSIONS, "LIMITS RCPTMAX=2")) as peer:
         await Net(zone(), peer.port).send(*(f"u{n}@b.example" for n in range(5)))
         assert [len(taken.recipients) for taken in peer.taken] == [2, 2, 1]
+
+
+async def test_the_next_message_waits_for_all_transactions_of_this_one() -> None:
+    """Else the envelope of the second transaction would be content of the next message."""
+    async with Peer(extensions=(*EXTENSIONS, "LIMITS RCPTMAX=2")) as peer:
+        net = Net(zone(), peer.port)
+        carrier = net.transport.carrier("b.example")
+        first = claimed(*(f"u{n}@b.example" for n in range(3)))
+        second = claimed("carol@b.example", content=CONTENT + b"another\r\n")
+        for now, ahead in ((first, second), (second, None)):
+            done = await carrier.deliver(now, ahead)
+            assert outcomes(done) == [("sent", "content", "2.0.0")] * len(now.recipients)
+        carrier.close()
+    assert [(len(taken.recipients), taken.content) for taken in peer.taken] == [
+        (2, CONTENT),
+        (1, CONTENT),
+        (1, CONTENT + b"another\r\n"),
+    ]
 
 
 async def test_a_connection_is_used_again_also_by_another_carrier() -> None:
@@ -262,6 +285,41 @@ async def test_a_refusal_by_what_the_peer_offers_now_stands() -> None:
     assert peer.connections == 2
 
 
+@pytest.mark.parametrize("extensions", [EXTENSIONS, CHUNKING, ()])
+async def test_a_peer_that_takes_few_messages_in_a_connection_delays_none(
+    extensions: tuple[str, ...],
+) -> None:
+    """As Exim answers beyond smtp_accept_max_per_connection."""
+    count = 0
+
+    def mail(line: str) -> bytes:
+        nonlocal count
+        count += 1
+        return b"421 too many messages in this connection\r\n" if count % 3 == 0 else b"250 ok\r\n"
+
+    async with Peer(extensions=extensions, replies={"MAIL": mail}) as peer:
+        carrier = Net(zone(), peer.port).transport.carrier("b.example")
+        mails = [claimed(f"u{n}@b.example") for n in range(6)]
+        for now, ahead in zip(mails, [*mails[1:], None], strict=True):
+            (result,) = (await carrier.deliver(now, ahead)).results
+            assert result.is_final
+        carrier.close()
+    assert len(peer.taken) == 6
+    assert peer.connections == 3
+
+
+async def test_what_was_taken_before_a_421_is_not_sent_again() -> None:
+    extensions = (*EXTENSIONS, "LIMITS RCPTMAX=1")
+    two = ("u1@b.example", "u2@b.example")
+    async with Peer(extensions) as peer:
+        net = Net(zone(), peer.port)
+        await net.send()
+        peer.replies["MAIL"] = lambda line: b"421 bye\r\n" if len(peer.taken) == 2 else b"250 ok\r\n"
+        done = await net.send(*two)  # over the same connection, in two transactions
+    assert [result.outcome for result in done.results] == [Outcome.SENT, Outcome.DEFERRED]
+    assert [taken.recipients for taken in peer.taken[1:]] == [["RCPT TO:<u1@b.example>"]]
+
+
 async def test_mailmax_is_kept() -> None:
     async with Peer(extensions=(*EXTENSIONS, "LIMITS MAILMAX=2")) as peer:
         net = Net(zone(), peer.port)
@@ -312,6 +370,14 @@ async def test_eight_bits_are_converted_for_a_peer_of_seven() -> None:
         await Net(zone(), peer.port).send(content=content, body="8BITMIME")
     assert peer.taken[0].content == content
     assert "BODY=8BITMIME" in peer.taken[0].mail
+
+
+async def test_what_may_have_eight_bits_and_has_none_stays_as_it_is() -> None:
+    content = b"Subject:x\r\nTo:  bob@b.example\r\n\r\nHello\r\n"
+    async with Peer(extensions=()) as peer:
+        done = await Net(zone(), peer.port).send(content=content, body="8BITMIME")
+    assert outcomes(done) == [("relayed", "content", "2.0.0")]
+    assert peer.taken[0].content == content, "signatures hold"
 
 
 async def test_what_a_peer_can_never_take_fails_at_once() -> None:
@@ -394,6 +460,16 @@ async def test_domains_without_a_server(records: dict[str, Any], expected: tuple
     assert done.reached, "there is no outage to wait for"
 
 
+async def test_one_of_many_hosts_that_has_an_address_is_enough() -> None:
+    records = {
+        "b.example": {"MX": [f"{n} mx{n}.b.example" for n in range(1, 13)]},
+        "mx12.b.example": {"A": ["127.0.0.1"]},
+    }
+    async with Peer() as peer:
+        done = await Net(MockResolver(records), peer.port).send()
+    assert outcomes(done) == [("sent", "content", "2.0.0")]
+
+
 @pytest.mark.parametrize(
     ("mx", "expected"),
     [
@@ -465,7 +541,6 @@ TWO_HOSTS: dict[str, Any] = {
 
 
 FULL, LEAVING, GONE = b"452 4.3.1 disk full\r\n", b"421 4.3.2 going down\r\n", b""
-CHUNKING = (*EXTENSIONS, "CHUNKING")
 # Not where it may have been taken: who sent all of it and heard nothing cannot know.
 TAKES_NOTHING = [
     *((extensions, verb, GONE) for extensions in (EXTENSIONS, ()) for verb in ("MAIL", "RCPT", "DATA")),
@@ -512,6 +587,20 @@ async def test_an_envelope_that_went_ahead_is_not_left_on_the_connection_for_oth
         "RCPT TO:<bob@b.exam",
         "RCPT TO:<carol@b.ex",
     ]
+
+
+async def test_an_envelope_that_went_ahead_gets_no_other_message() -> None:
+    """Its lease may end before its turn comes."""
+    async with Peer() as peer:
+        carrier = Net(zone(), peer.port).transport.carrier("b.example")
+        first, lost, third = (claimed(f"{name}@b.example") for name in ("bob", "lost", "carol"))
+        for now, ahead in ((first, lost), (third, None)):
+            assert outcomes(await carrier.deliver(now, ahead)) == [("sent", "content", "2.0.0")]
+        carrier.close()
+    assert [taken.recipients for taken in peer.taken] == [
+        [line] for line in ("RCPT TO:<bob@b.example>", "RCPT TO:<carol@b.example>")
+    ]
+    assert [taken.content for taken in peer.taken] == [CONTENT] * 2
 
 
 async def test_what_the_other_host_refuses_does_not_count_while_the_better_one_only_puts_off() -> None:
@@ -712,6 +801,8 @@ async def test_dane(authority: Authority, usage: int, good: bool, delivered: boo
 @pytest.mark.parametrize("owner", ["mx.b.example", "real.b.example"])
 async def test_dane_of_a_host_that_is_an_alias(authority: Authority, owner: str) -> None:
     context, leaf = authority.context("mx.b.example")
+    asked: list[str] = []
+    context.sni_callback = lambda session, name, context: asked.append(name)
     records: Any = {
         "b.example": {"MX": ["10 mx.b.example"]},
         "mx.b.example": {"CNAME": ["real.b.example"]},
@@ -726,12 +817,35 @@ async def test_dane_of_a_host_that_is_an_alias(authority: Authority, owner: str)
             net.resolver.secure.update({"b.example"})
             net.resolver.add(f"_{peer.port}._tcp.{owner}", "TLSA", f"3 0 1 {digest}")
             assert outcomes(await net.send()) == [expected]
+    assert set(asked) == {owner}, "which certificate is wanted (RFC 7672 8.1)"
 
 
 def attempt_encoding() -> Any:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return Encoding.DER
+
+
+async def test_a_policy_that_cannot_be_had_is_reported_though_the_mail_arrives() -> None:
+    """RFC 8460 4.3."""
+
+    async def post(url: str, data: bytes) -> bool:
+        raise AssertionError("the day is not over")
+
+    db, clock, origin = InlineDatabase(), SystemClock(), Origin("mx.us.example", "postmaster@us.example")
+    resolver = zone()
+    resolver.add("_mta-sts.b.example", "TXT", b"v=STSv1; id=1")
+    reports = TLSReports(db, resolver, clock, origin, Reports(Rules(), origin), post)  # type: ignore[arg-type]
+    async with Peer() as peer:
+        net = Net(resolver, peer.port, more={"tls_reports": reports})
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")], "over the same connection"
+    await reports.flush()
+    told = await db.read(read_results, int(clock.now() // DAY), "b.example")
+    assert sorted((found.policy.kind, found.result, found.count) for found in told) == [
+        ("no-policy-found", "starttls-not-supported", 1),
+        ("sts", "sts-policy-fetch-error", 1),
+    ]
 
 
 async def test_dane_counts_only_in_a_signed_zone_and_wants_starttls() -> None:
@@ -761,6 +875,37 @@ async def test_requiretls(authority: Authority) -> None:
         net.resolver.secure.add("b.example")
         assert outcomes(await net.send(requiretls=True)) == [("failed", "tls", "5.7.30")]
     assert len(peer.taken) == 1
+
+
+async def test_requiretls_looks_for_a_host_that_offers_it(authority: Authority) -> None:
+    """RFC 8689 4.2.1: each of the domain's hosts is asked."""
+    names = ("mx1.b.example", "mx2.b.example")
+    context = authority.context(*names)[0]
+    async with (
+        Peer((*EXTENSIONS, "REQUIRETLS"), context=context) as second,
+        Peer(context=context, host="127.0.0.2", port=second.port) as first,
+    ):
+        resolver = MockResolver(TWO_HOSTS, secure=("b.example",))
+        net = Net(resolver, second.port, authorities=str(authority.file))
+        done = await net.send(requiretls=True)
+        assert outcomes(done) == [("sent", "content", "2.0.0")]
+        assert done.event["host"] == "mx2.b.example"
+        assert outcomes(await net.send()) == [("sent", "content", "2.0.0")]
+    assert [taken.mail.split()[-1] for taken in second.taken] == ["REQUIRETLS"]
+    assert len(first.taken) == 1, "other mail still goes to the better host"
+
+
+async def test_requiretls_does_not_keep_a_report_back(authority: Authority) -> None:
+    """RFC 8689 4.2.1, 5: it would be lost, since nobody is told of it."""
+    async with Peer((*EXTENSIONS, "REQUIRETLS")) as peer:
+        sent = await Net(zone(), peer.port).send(reverse_path="", requiretls=True)
+        assert outcomes(sent) == [("sent", "content", "2.0.0")]
+        assert peer.taken[0].mail.endswith("REQUIRETLS"), "but it is asked for where it is offered"
+    async with Peer() as peer:
+        content = b"TLS-Required: No\r\n\r\n"
+        sent = await Net(zone(), peer.port).send(reverse_path="", requiretls=True, content=content)
+        assert outcomes(sent) == [("sent", "content", "2.0.0")]
+        assert sent.event["policy"] == "opportunistic", "REQUIRETLS is asked rather than the field"
 
 
 @pytest.mark.parametrize(("tls", "names", "outcome"), [

@@ -78,6 +78,7 @@ def status_groups(parsed: EmailMessage) -> list[StdlibMessage]:
         (Outcome.RELAYED, "", []),
         (Outcome.DELIVERED, "SUCCESS,FAILURE", ["delivered"]),
         (Outcome.SENT, "SUCCESS", []),
+        (Outcome.EXPANDED, "SUCCESS", ["expanded"]),
     ],
 )
 def test_who_gets_which(outcome: Outcome, notify: str, actions: list[str]) -> None:
@@ -155,6 +156,10 @@ def test_ret_and_size_decide_what_is_given_back() -> None:
     assert b"Hello Bob" not in build(report(UNKNOWN, ret="HDRS")[0])
     (large,) = report(UNKNOWN, ret="FULL", size=10_000_000)
     assert not dsn.returns_content(large)
+    (binary,) = report(UNKNOWN, ret="FULL", body="BINARYMIME")
+    assert not dsn.returns_content(binary)
+    (secret,) = report(UNKNOWN, ret="FULL", requiretls=True)
+    assert not dsn.returns_content(secret)  # RFC 8689 5
 
 
 def test_the_status_agrees_with_the_action() -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.peer import Peer
+from support.peer import EXTENSIONS, Peer
 from support.queues import CONTENT, enqueue, new_message
 
 from mailwright.base.clock import SystemClock
@@ -201,6 +201,20 @@ async def test_no_bounce_for_a_bounce(db: Database) -> None:
         await drained(db)
     assert not kept
     assert not peer.taken
+
+
+async def test_a_report_of_what_required_tls_requires_it_too(db: Database) -> None:
+    """RFC 8689 5."""
+    async with Peer((*EXTENSIONS, "REQUIRETLS")) as peer, running(db, peer) as runner:
+        await put(db, "no@b.example", sender="bob@b.example", requiretls=True)
+        runner.wake()
+        await drained(db)
+    (sent,) = peer.taken
+    assert sent.recipients == ["RCPT TO:<bob@b.example>"]
+    assert sent.mail.startswith("MAIL FROM:<> ")
+    assert sent.mail.endswith(" REQUIRETLS")
+    assert b"Status: 5.7.10" in sent.content
+    assert CONTENT not in sent.content
 
 
 async def test_success_is_reported_when_the_peer_cannot(db: Database) -> None:

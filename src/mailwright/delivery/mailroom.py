@@ -276,10 +276,11 @@ class DeliveryMailroom:
         work = _Work(routes, list(destinations.values()), [], [])
         seen: set[str] = set()
         for recipient, route in zip(envelope.recipients, routes, strict=True):
+            given = success.passed_on(recipient) if success.is_expanded(route) else recipient
             for address in route.remote:
                 if address not in seen:
                     seen.add(address)
-                    (work.forwarded if route.local else work.relayed).append((recipient, address))
+                    (work.forwarded if route.local else work.relayed).append((given, address))
         return work
 
     def _came_back(self, header: bytes, envelope: Envelope) -> bool:

@@ -16,7 +16,7 @@ from mailwright.queue.model import Claimed
 from mailwright.queue.opening import Network, Opener, Place, Settings, Unreachable, remember, steps, unsafe
 from mailwright.queue.pool import Pool, Target
 from mailwright.queue.routes import Route, Router
-from mailwright.queue.security import NOT_REQUIRED, Security, TLSFault, decide, says_optional
+from mailwright.queue.security import NOT_REQUIRED, REQUIRETLS, Security, TLSFault, decide, says_optional
 from mailwright.queue.sts import Found, Policies
 from mailwright.queue.tlsreports import TLSReports
 from mailwright.queue.transaction import Body, Sender, check_peer
@@ -133,6 +133,8 @@ class SMTPTransport:
         whole = message.content
         if whole is None:
             whole = await self._db.read(_read_whole, message.blob)
+        if message.body == "8BITMIME" and whole.isascii():  # it may have eight bits, and has none
+            return Body(len(whole), whole, "7BIT")
         converted = await asyncio.to_thread(self._convert, whole, message.account != 0)
         return Body(len(converted), converted, "7BIT")
 
@@ -200,7 +202,7 @@ class _Courier:
         return self._attempt(claimed, target, results, tried)
 
     async def _deliver(self, claimed: Claimed, ahead: Claimed | None, tried: _Try) -> Attempt:
-        target = self._usable(claimed.message)
+        target = self._usable(claimed)
         is_reused = target is not None
         while True:
             if target is None:
@@ -245,11 +247,13 @@ class _Courier:
         self.close()  # the next message begins with the better host again
         return second if answered else attempt
 
-    def _usable(self, message: Message) -> Target | None:
-        target = self._target
+    def _usable(self, claimed: Claimed) -> Target | None:
+        target, begun = self._target, self._next
         if target is None:
             return None
-        if self._is_unfit(target, message):
+        # Where the lease of what went ahead has ended meanwhile, its envelope would get this message.
+        foreign = begun is not None and begun[2].is_begun and begun[0] is not claimed
+        if foreign or self._is_unfit(target, claimed.message):
             self.close()
             return None
         return target
@@ -258,7 +262,7 @@ class _Courier:
         most = target.wire.machine.extensions.limit("MAILMAX")
         spent = most is not None and target.wire.served >= most
         label = target.security.label
-        wrong = message.requiretls != label.startswith("REQUIRETLS")
+        wrong = message.insists_on_tls != label.startswith(REQUIRETLS)
         wrong = wrong or (label == NOT_REQUIRED and not _is_optional(message))
         return target.wire.is_lost or spent or wrong
 
@@ -326,21 +330,21 @@ class _Courier:
             if address == but:
                 continue
             security = decide(
-                route, domain, host, policy, requiretls=message.requiretls, optional=_is_optional(message)
+                route, domain, host, policy, requiretls=message.insists_on_tls, optional=_is_optional(message)
             )
             certified_for = domain if security.verify else ""
             place = Place(route.name, host.name, address, port, security.label, certified_for)
             target = transport.pool.take(place)
             if target is not None:
                 return target, True
+            if known.found is not None:
+                transport.network.note_policy(domain, known.found.failure)
             try:
                 return await self._open(route, domain, host, place, security, tried), False
             except Unreachable as fault:
                 faults.append(fault.result)
                 tried.earlier.append(f"{host.name or address} [{address}]: {fault.result.text}")
-        if known.found is not None:
-            transport.network.note_policy(domain, known.found.failure)
-        raise Unreachable(_worst(faults, requiretls=message.requiretls))
+        raise Unreachable(_worst(faults, requiretls=message.insists_on_tls))
 
     async def _open(
         self, route: Route, domain: str, host: Host, place: Place, security: Security, tried: _Try
@@ -406,15 +410,16 @@ class _Courier:
 
 def _is_optional(message: Message) -> bool:
     """A large message that says so is held to the policies all the same: nobody puts the field there."""
-    return message.content is not None and says_optional(message.content)
+    return message.content is not None and not message.requiretls and says_optional(message.content)
 
 
 def _worst(faults: list[Result], *, requiretls: bool) -> Result:
     """One result for all addresses: for good only when every host said so (RFC 5321 5.1)."""
     if not faults:
         return Result(Outcome.DEFERRED, "connect", "4.4.1", "there is no address to connect to")
-    if requiretls and all(fault.phase == "tls" for fault in faults):
-        return faults[0]._replace(outcome=Outcome.FAILED, status="5.7.10")  # RFC 8689 5
+    if requiretls and all(fault.phase == "tls" for fault in faults):  # RFC 8689 4.2.1
+        failed = [fault for fault in faults if fault.outcome is Outcome.FAILED]
+        return failed[0] if failed else faults[0]._replace(outcome=Outcome.FAILED, status="5.7.10")
     deferred = [fault for fault in faults if fault.outcome is Outcome.DEFERRED]
     return deferred[-1] if deferred else faults[-1]
 

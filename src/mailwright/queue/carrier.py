@@ -28,7 +28,7 @@ class Carrier(Protocol):
     async def deliver(self, claimed: Claimed, ahead: Claimed | None = None) -> Attempt:
         """Try once. Every failure is a result; nothing is raised but CancelledError, and not when it `is_awaited`.
 
-        `ahead` is what comes next, if that is known: its delivery may begin.
+        `ahead` is what comes next, if that is known and its lease does not end: its delivery may begin.
         """
         ...
 

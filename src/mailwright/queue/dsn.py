@@ -28,6 +28,7 @@ from mailwright.smtp.syntax.parameters import encode_unitext
 FAILED: Final = "failed"
 DELAYED: Final = "delayed"
 DELIVERED: Final = "delivered"
+EXPANDED: Final = "expanded"
 RELAYED: Final = "relayed"
 
 MAX_RETURNED: Final = 64 * 1024  # octets of a message that a report gives back whole
@@ -41,6 +42,7 @@ _ACTIONS: Final = {
     Outcome.FAILED: FAILED,
     Outcome.DEFERRED: DELAYED,
     Outcome.DELIVERED: DELIVERED,
+    Outcome.EXPANDED: EXPANDED,
     Outcome.RELAYED: RELAYED,
     Outcome.SENT: "",  # the next host reports
 }
@@ -48,6 +50,7 @@ _ASKED: Final = {
     FAILED: NOTIFY_FAILURE,
     DELAYED: NOTIFY_DELAY,
     DELIVERED: NOTIFY_SUCCESS,
+    EXPANDED: NOTIFY_SUCCESS,
     RELAYED: NOTIFY_SUCCESS,
 }
 
@@ -96,8 +99,13 @@ def _is_wanted(notify: int, action: str) -> bool:
 
 
 def returns_content(report: Report) -> bool:
-    """Whether the report carries the whole message rather than its header (RFC 3461 4.3: only failures may)."""
-    return report.action == FAILED and report.message.ret != "HDRS" and report.message.size <= MAX_RETURNED
+    """Whether the report carries the whole message rather than its header.
+
+    Only of a failure (RFC 3461 4.3), never what required TLS (RFC 8689 5), and nothing binary, which few could be sent.
+    """
+    message = report.message
+    wanted = report.action == FAILED and message.ret != "HDRS" and message.size <= MAX_RETURNED
+    return wanted and not message.requiretls and message.body != "BINARYMIME"
 
 
 def is_global(report: Report) -> bool:
@@ -128,7 +136,8 @@ def build(
     ]
     local, _, domain = message.reverse_path.rpartition("@")
     fields = [
-        builder.address_header("From", [Address(said.sender_name, "mailer-daemon", origin.hostname)]),
+        # A reply is to reach a person (RFC 3464 2).
+        builder.address_header("From", [Address(said.sender_name, "postmaster", origin.hostname)]),
         builder.address_header("To", [Address("", local, domain)]),
         builder.header("Subject", said.subjects[report.action].format(subject=subject[:200])),
         builder.header("Date", format_date(int(at))),

@@ -37,12 +37,17 @@ ENGLISH: Final = Words(
         "failed": "Not delivered: {subject}",
         "delayed": "Delayed: {subject}",
         "delivered": "Delivered: {subject}",
+        "expanded": "Passed on to several: {subject}",
         "relayed": "Passed on: {subject}",
     },
     openings={
         "failed": "Your message could not be delivered to:",
         "delayed": "Your message is late, but not lost. You need not send it again. It waits for:",
         "delivered": "Your message was delivered to:",
+        "expanded": (
+            "Your message arrived at these addresses, which stand for several others, and was passed on to them. "
+            "You hear of those only if something fails:"
+        ),
         "relayed": (
             "Your message was handed to the next mail server, which does not report back. "
             "No further report will come for:"
@@ -162,12 +167,14 @@ CHINESE: Final = Words(
         "failed": "未能送达：{subject}",
         "delayed": "延迟：{subject}",
         "delivered": "已送达：{subject}",
+        "expanded": "已转发给多个地址：{subject}",
         "relayed": "已转交：{subject}",
     },
     openings={
         "failed": "您的邮件未能送达以下收件人：",
         "delayed": "您的邮件有所延迟，但没有丢失，无需重新发送。仍在等待送达：",
         "delivered": "您的邮件已送达：",
+        "expanded": "您的邮件已到达以下地址。该地址代表多个收件人，邮件已转发给他们，此后仅在投递失败时另行通知：",
         "relayed": "您的邮件已转交下一台邮件服务器，该服务器不提供回报，此后不会再有通知：",
     },
     what="发生了什么",

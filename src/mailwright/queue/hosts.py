@@ -13,19 +13,23 @@ from mailwright.dns import lookup
 from mailwright.dns.api import MX, TLSA, DNSTemporary, Resolver, Status
 from mailwright.queue.values import Outcome, Result
 
-MAX_HOSTS: Final = 10
+MAX_HOSTS: Final = 50  # the first of them may have no address
 MAX_ADDRESSES: Final = 4  # of one host that are tried
 
 
 @dataclass(frozen=True)
 class Host:
-    """A mail server. `is_secure`: DNSSEC vouches for the way from the domain to its addresses."""
+    """A mail server. `is_secure`: DNSSEC vouches for the way from the domain to its addresses.
+
+    `canonical` is where its CNAMEs lead, `tlsa_base` of which of the two names `tlsa` is.
+    """
 
     name: str  # A-labels; '' for an address literal
     addresses: tuple[str, ...]
     is_secure: bool = False
     tlsa: tuple[TLSA, ...] = ()  # secure records only
     canonical: str = ""
+    tlsa_base: str = ""
 
 
 class NoHosts(Exception):
@@ -158,13 +162,15 @@ class HostFinder:
         answer = await lookup.addresses(self._resolver, name)
         is_secure = secure and answer.secure
         tlsa: tuple[TLSA, ...] = ()
+        tlsa_base = ""
         if self._dane and is_secure and answer.records:
             # A TLSA lookup that fails makes the host unusable (RFC 7672 2.1.2): nothing may go unprotected.
             # Of an alias, the records of the name where it leads come first (RFC 7672 2.2.2).
             for base in dict.fromkeys((answer.canonical or name, name)):
                 records = await lookup.tlsa(self._resolver, base, port)
-                tlsa = tlsa or (records.records if records.secure else ())
-        return Host(name, _mix(answer.records), is_secure, tlsa, answer.canonical)
+                if records.secure and records.records and not tlsa:
+                    tlsa, tlsa_base = records.records, base
+        return Host(name, _mix(answer.records), is_secure, tlsa, answer.canonical, tlsa_base)
 
 
 def _mix(addresses: tuple[str, ...]) -> tuple[str, ...]:

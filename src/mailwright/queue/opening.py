@@ -13,7 +13,7 @@ from mailwright.net import stream
 from mailwright.net.stream import StreamProtocol
 from mailwright.queue.hosts import Host
 from mailwright.queue.routes import Route
-from mailwright.queue.security import Contexts, Security, TLSFault, shake_hands
+from mailwright.queue.security import REQUIRETLS, Contexts, Security, TLSFault, shake_hands
 from mailwright.queue.tlsreports import TLSReports
 from mailwright.queue.values import Outcome, Result
 from mailwright.queue.wire import GREETING_TIMEOUT, Lost, Wire, reply_text
@@ -153,6 +153,7 @@ class Opener:
             if not self._route.implicit_tls:
                 phase = "tls"
                 await self._start_tls(wire)
+            self._check_requiretls(wire)
             phase = "auth"
             await self._log_in(wire)
         except Lost as error:
@@ -208,6 +209,12 @@ class Opener:
     async def _secure(self, wire: Wire) -> None:
         network = self._network
         await shake_hands(wire, self._host, self._domain, self._security, network.contexts, network.clock.now)
+
+    def _check_requiretls(self, wire: Wire) -> None:
+        """Where it is missing, the next host is asked (RFC 8689 4.2.1)."""
+        if self._security.label.startswith(REQUIRETLS) and REQUIRETLS not in wire.machine.extensions:
+            text = "the server does not offer REQUIRETLS"
+            raise Unreachable(self._result(Outcome.FAILED, "tls", "5.7.30", text))
 
     async def _log_in(self, wire: Wire) -> None:
         route = self._route

@@ -58,7 +58,15 @@ class Reports:
                 message_id=message_id,
                 boundary=f"=_{secrets.token_hex(12)}",
             )
-            self.send(tx, message.reverse_path, content, now, message_id, utf8=dsn.is_global(report))
+            self.send(
+                tx,
+                message.reverse_path,
+                content,
+                now,
+                message_id,
+                utf8=dsn.is_global(report),
+                requiretls=message.requiretls,  # RFC 8689 5
+            )
             if number:  # what was never in the queue has no record there
                 trace.add(tx, number, now, "report", {"report": report.action, "to": message.reverse_path})
 
@@ -73,7 +81,15 @@ class Reports:
             return b""  # a damaged message is no reason to say nothing
 
     def send(
-        self, tx: Transaction, to: str, content: bytes, now: float, message_id: str, *, utf8: bool = False
+        self,
+        tx: Transaction,
+        to: str,
+        content: bytes,
+        now: float,
+        message_id: str,
+        *,
+        utf8: bool = False,
+        requiretls: bool = False,
     ) -> None:
         """Send a message of the system itself, with the null reverse-path. `content` up to LARGEST octets."""
         elsewhere = (to,) if self._keep_local is None else self._keep_local(tx, to, content, now)
@@ -91,6 +107,7 @@ class Reports:
             message_id=message_id,
             body="7BIT" if content.isascii() else "8BITMIME",
             smtputf8=utf8,
+            requiretls=requiretls,
             origin="from the mail system itself",
         )
         enqueue(tx, message, now, self._rules)
@@ -106,7 +123,7 @@ class Reports:
             content = builder.build(
                 [
                     builder.address_header(
-                        "From", [Address("Mailwright", "mailer-daemon", self._origin.hostname)]
+                        "From", [Address("Mailwright", "postmaster", self._origin.hostname)]
                     ),
                     builder.header("To", self._origin.postmaster),
                     builder.header("Subject", f"Outbound mail of {address} is held"),

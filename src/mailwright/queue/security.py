@@ -20,6 +20,7 @@ from mailwright.queue.wire import Lost, Wire
 DANE: Final = "DANE"
 STS: Final = "MTA-STS"
 NOT_REQUIRED: Final = "TLS-Required: No"
+REQUIRETLS: Final = "REQUIRETLS"
 _DER: Final = 2  # _ssl.ENCODING_DER
 
 
@@ -54,18 +55,18 @@ def decide(
 
     `optional`: the message says `TLS-Required: No`, which puts arriving above DANE and MTA-STS (RFC 8689 4.1).
     """
-    if optional and not requiretls and route.tls == TLS_MAY:
+    if optional and route.tls == TLS_MAY:
         return Security(NOT_REQUIRED)
     chosen = _by_configuration(route) if route.tls != TLS_MAY else _by_publication(domain, host, policy)
     if not requiretls:
         return chosen
+    label = f"{REQUIRETLS}, {chosen.label}"
     if chosen.refusal:
-        return replace(chosen, must=True)
+        return replace(chosen, label=label, must=True)
     # RFC 8689 4.2.1: a checked certificate, for a name that nobody could forge.
     if not (host.is_secure or chosen.label.startswith(STS) or not domain):
         refusal = "REQUIRETLS: neither DNSSEC nor MTA-STS vouches for the name of the server"
-        return Security("REQUIRETLS", must=True, refusal=refusal)
-    label = f"REQUIRETLS, {chosen.label}"
+        return Security(REQUIRETLS, must=True, refusal=refusal)
     return Security(label, must=True, verify=chosen.verify or "name", applied=chosen.applied)
 
 
@@ -120,8 +121,9 @@ async def shake_hands(
 ) -> None:
     """Start TLS on a wire as the policy wants it. Raises TLSFault, after which the wire is lost."""
     checked = security.verify == "name"
+    name = host.tlsa_base if security.verify == DANE else host.name  # RFC 7672 8.1
     try:
-        session = await wire.start_tls(contexts.checked if checked else contexts.unchecked, host.name or None)
+        session = await wire.start_tls(contexts.checked if checked else contexts.unchecked, name or None)
     except Lost as error:
         raise TLSFault(_result_of(str(error)), str(error)) from error
     if security.verify == DANE:

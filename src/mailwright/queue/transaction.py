@@ -41,8 +41,6 @@ async def check_peer(
     if extensions.size is not None and body.size > extensions.size:
         text = f"the message has {body.size} octets, the server takes {extensions.size}"
         return Result(Outcome.FAILED, "mail", "5.3.4", text)
-    if message.requiretls and "REQUIRETLS" not in extensions:
-        return Result(Outcome.FAILED, "tls", "5.7.30", "the server does not offer REQUIRETLS")
     if "SMTPUTF8" not in extensions:
         header = (await body.piece(0)).partition(b"\r\n\r\n")[0] if message.smtputf8 else b""
         if not header.isascii() or _in_envelope(message, recipients):
@@ -71,7 +69,7 @@ class Sender:
         self._envelope = b""  # sent already, behind the content of the message before
         self._ahead: Sender | None = None
         self._sent = False  # the content too, to its end
-        self.answered = False  # the peer has replied to something
+        self.answered = False  # the peer has replied to something, and not that the connection is over
         self.results: list[Result | None] = [None] * len(recipients)
         self._paths = self._parse_paths()
 
@@ -84,10 +82,10 @@ class Sender:
         paths = self._paths
         pending = list(paths)
         most = self._most_recipients
-        self._ahead = ahead
         try:
             while pending:
                 part = pending[:most]
+                self._ahead = ahead if part == pending else None  # our own others come first
                 again = await self._transact({n: paths[n] for n in part})
                 pending = again + pending[len(part) :]
                 most = max(1, len(part) - len(again))
@@ -177,7 +175,7 @@ class Sender:
         else:
             wire.send(b"".join([*self._commands(paths), machine.data()]))
         mail = (await wire.reply()).reply
-        self.answered = True
+        self.answered |= mail.code != 421
         accepted, again = await self._read_rcpt(paths, mail)
         if again:
             self._ahead = None  # they come first
@@ -200,7 +198,7 @@ class Sender:
         wire, machine = self._wire, self._machine
         wire.send(machine.mail_from(self._reverse_path(), self._mail_parameters()))
         mail = (await wire.reply()).reply
-        self.answered = True
+        self.answered |= mail.code != 421
         accepted: list[int] = []
         again: list[int] = []
         if not mail.is_success:
@@ -282,7 +280,7 @@ class Sender:
             outcome = Outcome.DELIVERED if self._machine.lmtp else outcome
         else:
             outcome = Outcome.FAILED if reply.code >= 500 else Outcome.DEFERRED
-        first = "2" if reply.is_success else "5" if reply.code >= 500 else "4"
+        first = {Outcome.FAILED: "5", Outcome.DEFERRED: "4"}.get(outcome, "2")
         status = reply.enhanced if reply.enhanced[:1] == first else f"{first}.0.0"
         return Result(outcome, phase, status, reply_text(reply), reply.code, self._host)
 

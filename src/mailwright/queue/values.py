@@ -84,12 +84,18 @@ class Message(NamedTuple):
     expires_at: float
     content: bytes | None = None
 
+    @property
+    def insists_on_tls(self) -> bool:
+        """REQUIRETLS binds all mail but reports, which would be lost (RFC 8689 4.2.1, 5)."""
+        return self.requiretls and bool(self.reverse_path)
+
 
 class Outcome(Enum):
     """What became of a recipient."""
 
     DELIVERED = "delivered"  # into the mailbox: an LMTP server has it
     SENT = "sent"  # a host has it that makes the reports which were asked for
+    EXPANDED = "expanded"  # an alias leads to several, who are reported of no more but when it fails
     RELAYED = "relayed"  # a host has it that knows nothing of reports (RFC 3464 2.3.3)
     DEFERRED = "deferred"
     FAILED = "failed"
