@@ -19,7 +19,7 @@ _ZONES: Final = {
 
 _TIME: Final = rb"(\d{1,2}+)[:.](\d{1,2}+)(?:[:.](\d{1,2}+)(?:[.,]\d++)?)?(?:\s*+([AaPp])\.?+[Mm]\b\.?+)?"
 _USUAL: Final = re.compile(
-    rb"\s*+(?:[A-Za-z]++\.?+\s*+,?+\s*+)?(\d{1,2}+)[\s.-]++([A-Za-z]{3})[a-z]*+\.?,?[\s.-]++(\d{2,4}+)[\s,]++"
+    rb"\s*+(?:[A-Za-z\x80-\xff]++\.?+\s*+,?+\s*+)?(\d{1,2}+)[\s.-]++([A-Za-z]{3})[a-z]*+\.?,?[\s.-]++(\d{2,4}+)[\s,]++"
     rb"(?:at\s++)?" + _TIME + rb"(?:\s*+([+-])(\d{2})(\d{2})(?!\d))?"
 )
 _ASCTIME: Final = re.compile(
@@ -29,9 +29,9 @@ _ISO: Final = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s+)?(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T\s]+" + _TIME + rb")?"
 )
 _OFFSET: Final = re.compile(
-    rb"\s*(?:GMT|UTC|UT)?\s*([+-])\s*(\d{2}):?(\d{2})(?!\d)|\s*\(?([A-Za-z]{1,5})(?![A-Za-z])"
+    rb"\s*(?:GMT|UTC|UT)?\s*([+-])\s*(\d{1,2})(?::?(\d{2}))?(?!\d)|\s*\(?([A-Za-z]{1,5})(?![A-Za-z])"
 )
-_YEAR: Final = re.compile(rb"\b(\d{4})\b")
+_YEAR: Final = re.compile(rb"(?<![\d+-])(\d{4})\b")
 _PAREN: Final = 40
 _COLON: Final = 58
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
@@ -63,7 +63,7 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
     end = match.end()
     if year is None:
         later = _YEAR.search(raw, end)
-        if later is None or raw[later.start() - 1 : later.start()] in (b"+", b"-"):
+        if later is None:
             return None
         year = later.group(1)
         raw = raw[: later.start()] + raw[later.end() :]
@@ -110,7 +110,7 @@ def _zone(raw: bytes, at: int) -> int:
     sign, hours, minutes, name = match.groups()
     if sign is None:
         return _ZONES.get(name.upper(), 0)  # unknown and military letters mean -0000 (RFC 5322 4.3)
-    return _minutes(sign, hours, minutes)
+    return _minutes(sign, hours, minutes or b"0")
 
 
 def _minutes(sign: bytes, hours: bytes, minutes: bytes) -> int:
