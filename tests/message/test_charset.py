@@ -86,6 +86,21 @@ def test_folding_is_the_same_on_both_sides() -> None:
     assert fold("ﾊﾝｶｸ") == fold("ハンカク")
     assert fold("Cafe\u0301") == fold("CAFÉ")
     assert fold("ΣΊΣΥΦΟΣ") == fold("σίσυφος")
+    assert fold("İSTANBUL") == fold("istanbul") == fold("İstanbul")
+    assert fold("\u1112\u1161\u11ab") == fold("한")
+    assert fold("國") != fold("国")
+
+
+def test_folding_takes_out_what_nobody_sees() -> None:
+    assert fold("news\u00adlet\u200bter\ufeff") == "newsletter"
+    assert fold("\u200f\u05e9\u05dc\u05d5\u05dd") == "\u05e9\u05dc\u05d5\u05dd"
+    assert fold("می\u200cخواهم") == fold("میخواهم")
+    assert fold("❤\ufe0f") == "❤"
+
+
+def test_folding_makes_white_space_one_space() -> None:
+    assert fold("a\r\n\tb\u3000 \xa0C \n") == "a b c "
+    assert fold(" \t会议") == " 会议"
 
 
 @given(st.text())
