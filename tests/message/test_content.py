@@ -83,6 +83,8 @@ def message(text: str, header: str = "Content-Type: text/plain; charset=utf-8") 
         (message("<p>One</p><p>Two<br>Three &amp; <b>f</b>our</p><script>x()</script>", HTML), "One Two Three & four"),
         (message("<title>No</title><style>p{}</style><body>中文</body>", HTML), "中文"),
         (message('<meta charset="gb2312"><p>', "Content-Type: text/html") + "会议通知".encode("gb18030"), "会议通知"),
+        (message('<meta content="text/html; charset=unicode"><p>你好', "Content-Type: text/html"), "你好"),
+        (message('<meta charset="UTF-16LE"><p>你好', "Content-Type: text/html"), "你好"),
         (message("--b\nContent-Type: text/html\n\n<p>H</p>\n--b\nContent-Type: text/plain\n\nP\n--b--", BOTH), "P"),
         (message("--b\nContent-Type: text/plain\n\n \n--b\nContent-Type: text/html\n\n<p>H</p>\n--b--", BOTH), "H"),
         (message("--b\nContent-Disposition: attachment\n\nno\n--b\n\nyes\n--b--", BOTH), "yes"),
@@ -104,6 +106,9 @@ def test_previews_are_cut_between_graphemes() -> None:
     assert preview == "x" * 198
     assert check(message("中" * 300)).preview == "中" * 200
     assert check(message("x" * 199 + "e\u0301")).preview == "x" * 199
+    assert check(message("x" + "🇨🇳" * 150)).preview == "x" + "🇨🇳" * 99
+    assert check(message("🇨🇳" * 150)).preview == "🇨🇳" * 100
+    assert check(message("\u1112\u1161\u11ab" * 100)).preview == "\u1112\u1161\u11ab" * 66
 
 
 def mixed(part: str, subtype: str = "mixed") -> bytes:

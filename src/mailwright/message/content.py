@@ -21,7 +21,10 @@ _PADDING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?(?:\n|\Z))")
 # Whether there is such, found quickly, as it begins with a line end.
 _PADDED: Final = re.compile(rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))")
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
-_META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
+# It cannot be UTF-16 where it can be read, whatever it says.
+_META: Final = re.compile(
+    rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?(?!utf-?16|unicode)([A-Za-z0-9_:.-]+)", re.IGNORECASE
+)
 _BREAKS: Final = re.compile(
     r"<(?=/?(?:[bB][rR]|[pP]|[pP][rR][eE]|[dD][iI][vV]|[dD][dDlLtT]|[tT][rRdDhH]|[uUoO][lL]|[lL][iI]|[hH][1-6rR]|[tT]able|TABLE"
     r"|blockquote|center|section|article|header|footer|address|option)[\s/>])"
