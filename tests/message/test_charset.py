@@ -58,6 +58,10 @@ def test_undeclared(text: str, codec: str, declared: str) -> None:
 
 def test_utf8_declared_as_something_else() -> None:
     assert decode("中文".encode(), "us-ascii") == "中文"
+    for declared in ("gb2312", "gbk", "big5", "shift_jis", "euc-kr", "iso-8859-1", "windows-1251", "koi8-r"):
+        for text in (CHINESE, TRADITIONAL, JAPANESE, KOREAN, RUSSIAN, ARABIC, "会议通知"):
+            assert decode(text.encode(), declared) == text
+        assert decode(CHINESE.encode()[:-1], declared) == CHINESE[:-1] + "\ufffd"
     assert decode("中文字符".encode("gb18030"), "utf-8") == "中文字符"
 
 

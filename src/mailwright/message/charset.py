@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 GUESS_OCTETS: Final = 4096  # what a guess looks at
+_SURELY: Final = 8  # octets that UTF-8 has more than characters: four Chinese characters
 
 # What the world means: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
 _SUPERSETS: Final[dict[str, str]] = {
@@ -82,10 +83,17 @@ def codec_name(charset: str) -> str | None:
 
 
 def decode(data: bytes, charset: str = "") -> str:
-    """The text of `data`: by its declared charset when that is known and fits, else by `guess`."""
+    """The text of `data`: by its declared charset when that is known and fits, else by `guess`.
+
+    What can be read as UTF-8 is UTF-8, whatever it is called: no other text of some length can.
+    """
     codec = codec_name(charset) if charset else None
     if codec is None:
         return guess(data)
+    if codec not in ("ascii", "utf_8") and not data.isascii():
+        text = _utf8(data)
+        if text is not None and len(data) - len(text) >= _SURELY:
+            return text
     if codec in ("ascii", "utf_8", "cp1252"):
         return _decode_common(data, codec)
     try:
@@ -146,13 +154,20 @@ def _to_shift_jis(pair: re.Match[bytes]) -> bytes:
     return bytes(((row + 1 >> 1) + (0x70 if row < 0x5F else 0xB0), cell))
 
 
-def guess(data: bytes) -> str:
-    """The text of octets without a declared charset: UTF-8, else GB18030 if it looks so, else by statistics."""
+def _utf8(data: bytes) -> str | None:
+    """The text of UTF-8 that may be cut within a character at the end; None when it is none."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start > len(data) - 4 and len(data) > 64:  # cut within a character at the end
-            return data.decode("utf-8", "replace")
+        cut = error.start > len(data) - 4 and len(data) > 64
+        return data.decode("utf-8", "replace") if cut else None
+
+
+def guess(data: bytes) -> str:
+    """The text of octets without a declared charset: UTF-8, else GB18030 if it looks so, else by statistics."""
+    text = _utf8(data)
+    if text is not None:
+        return text
     sample = data[:GUESS_OCTETS]
     if looks_gb18030(sample):
         return data.decode("gb18030", "replace")
