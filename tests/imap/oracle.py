@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from hypothesis import strategies as st
 
@@ -43,7 +44,18 @@ WORDS = (
         "한국어",
         "메시지",
     ),
-    *("مرحبا", "नमस्ते", "สวัสดี", "😀", "--", "_", "%", "'", "İ"),
+    *("مرحبا", "नमस्ते", "สวัสดี", "😀", "--", "_", "%", "'", "İ", "Istanbul", "İSTANBUL", "ι", "ΣΑΣ", "σας"),
+    *(
+        "an\u00ad\u00adchor",
+        "an\u200bchor",
+        "می\u200cخواهم",
+        "میخواهم",
+        "שלום",
+        "\u200fשלום",
+        "한",
+        "\u1112\u1161\u11ab",
+    ),
+    *("folded\r\n\tline", "folded\r\n  line", "folded\u3000line", "folded line"),
 )
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 KEYWORDS = ("$Work", "Later", "a_b")
@@ -124,7 +136,8 @@ Program = tuple[bytes, Test]
 
 
 def fold(text: str) -> str:
-    return normalize("NFKC", normalize("NFKC", text).casefold())
+    text = normalize("NFKC", text).casefold().replace("i\u0307", "i")
+    return re.sub(r"\s+", " ", normalize("NFKC", "".join([char for char in text if category(char) != "Cf"])))
 
 
 def literal(text: str) -> bytes:

@@ -17,6 +17,8 @@ from imap.house import NOW
 from imap.oracle import Mail, Seen, write
 from mailwright.imap.sort import Order, casemap
 from mailwright.imap.syntax.sort import Criterion
+from mailwright.message.parser import parse_message
+from mailwright.message.summary import summarize
 from mailwright.store.store import Store
 
 PEOPLE = ("ann", "Bob", "bob", "CAY", "d.e")
@@ -106,6 +108,21 @@ def test_texts_are_compared_as_unicode_casemap_does() -> None:
     assert casemap("ǆ") == casemap("Ǆ") == casemap("ǅ") == "Dz\u030c"
     assert casemap("é") == casemap("E\u0301")
     assert sorted(["b", "_", "A", "é", "e"], key=casemap) == ["A", "b", "e", "é", "_"]
+
+
+@pytest.mark.parametrize(
+    ("to", "key"),
+    [
+        ("Ann <b.c@x>, d@y", "B.C"),
+        ("undisclosed-recipients:;", "UNDISCLOSED-RECIPIENTS"),
+        ("My friends: a@b;", "MY FRIENDS"),
+        ("=?utf-8?q?=C3=A4?=: a@b;", "Ä"),
+        ("nobody", ""),
+        (";", ""),
+    ],
+)
+def test_the_address_that_is_compared(to: str, key: str) -> None:
+    assert summarize(parse_message(f"To: {to}\n\n".encode())).recipients == key
 
 
 @pytest.mark.parametrize(

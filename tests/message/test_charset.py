@@ -33,7 +33,9 @@ HEBREW = "שלום, מצורפים מסמכי הישיבה לעיונך בברכ
         (HEBREW, "windows-1255", "cp1255"), ("“Preis: 5 €”", "iso-8859-1", "cp1252"), ("สวัสดี", "tis-620", "cp874"),
         ("żółw", "iso-8859-2", "iso8859_2"), ("Ελλάδα", "iso-8859-7", "iso8859_7"), ("ğış", "iso-8859-9", "cp1254"),
         ("😀", "utf8", "utf-8"), ("😀", '"UTF-8"', "utf-8"), ("é", "cp-850", "cp850"), ("é", "x-cp1252", "cp1252"),
-        ("ä", "macintosh", "mac_roman"),
+        ("ä", "macintosh", "mac_roman"), ("镕", "windows-936", "gb18030"), ("镕", "csGB2312", "gb18030"),
+        ("镕", "chinese", "gb18030"), ("①髙", "csShiftJIS", "cp932"), ("뷁", "csEUCKR", "cp949"),
+        (JAPANESE, "cp50221", "iso2022_jp"), ("“x”", "csISOLatin1", "cp1252"),
     ],
 )  # fmt: skip
 def test_declared(text: str, charset: str, codec: str) -> None:
@@ -56,7 +58,20 @@ def test_undeclared(text: str, codec: str, declared: str) -> None:
 
 def test_utf8_declared_as_something_else() -> None:
     assert decode("中文".encode(), "us-ascii") == "中文"
+    for declared in ("gb2312", "gbk", "big5", "shift_jis", "euc-kr", "iso-8859-1", "windows-1251", "koi8-r"):
+        for text in (CHINESE, TRADITIONAL, JAPANESE, KOREAN, RUSSIAN, ARABIC, "会议通知"):
+            assert decode(text.encode(), declared) == text
+        assert decode(CHINESE.encode()[:-1], declared) == CHINESE[:-1] + "\ufffd"
     assert decode("中文字符".encode("gb18030"), "utf-8") == "中文字符"
+
+
+def test_japanese_with_characters_of_windows() -> None:
+    assert (
+        decode(b"\x1b$B3t<02q<R-j-!HV\x1b(B: \x1b$B|b66\x1b(J 1\r\n\x1b(I123", "iso-2022-jp")
+        == "株式会社㈱①番: 髙橋 1\r\nｱｲｳ"
+    )
+    assert decode(JAPANESE.encode("iso2022_jp")[:21], "iso-2022-jp") == JAPANESE[:9]
+    assert decode(JAPANESE.encode(), "iso-2022-jp") == JAPANESE
 
 
 def test_utf8_cut_within_a_character() -> None:
@@ -86,6 +101,21 @@ def test_folding_is_the_same_on_both_sides() -> None:
     assert fold("ﾊﾝｶｸ") == fold("ハンカク")
     assert fold("Cafe\u0301") == fold("CAFÉ")
     assert fold("ΣΊΣΥΦΟΣ") == fold("σίσυφος")
+    assert fold("İSTANBUL") == fold("istanbul") == fold("İstanbul")
+    assert fold("\u1112\u1161\u11ab") == fold("한")
+    assert fold("國") != fold("国")
+
+
+def test_folding_takes_out_what_nobody_sees() -> None:
+    assert fold("news\u00adlet\u200bter\ufeff") == "newsletter"
+    assert fold("\u200f\u05e9\u05dc\u05d5\u05dd") == "\u05e9\u05dc\u05d5\u05dd"
+    assert fold("می\u200cخواهم") == fold("میخواهم")
+    assert fold("❤\ufe0f") == "❤"
+
+
+def test_folding_makes_white_space_one_space() -> None:
+    assert fold("a\r\n\tb\u3000 \xa0C \n") == "a b c "
+    assert fold(" \t会议") == " 会议"
 
 
 @given(st.text())

@@ -63,6 +63,7 @@ def test_any_octets_decode(raw: bytes, encoding: str) -> None:
 
 HTML = "Content-Type: text/html; charset=utf-8"
 BOTH = "Content-Type: multipart/alternative; boundary=b"
+FLOWED = "Content-Type: text/plain; charset=utf-8; format=flowed; delsp=yes"
 
 
 def message(text: str, header: str = "Content-Type: text/plain; charset=utf-8") -> bytes:
@@ -82,10 +83,17 @@ def message(text: str, header: str = "Content-Type: text/plain; charset=utf-8") 
         (message("<p>One</p><p>Two<br>Three &amp; <b>f</b>our</p><script>x()</script>", HTML), "One Two Three & four"),
         (message("<title>No</title><style>p{}</style><body>中文</body>", HTML), "中文"),
         (message('<meta charset="gb2312"><p>', "Content-Type: text/html") + "会议通知".encode("gb18030"), "会议通知"),
+        (message('<meta content="text/html; charset=unicode"><p>你好', "Content-Type: text/html"), "你好"),
+        (message('<meta charset="UTF-16LE"><p>你好', "Content-Type: text/html"), "你好"),
         (message("--b\nContent-Type: text/html\n\n<p>H</p>\n--b\nContent-Type: text/plain\n\nP\n--b--", BOTH), "P"),
         (message("--b\nContent-Type: text/plain\n\n \n--b\nContent-Type: text/html\n\n<p>H</p>\n--b--", BOTH), "H"),
         (message("--b\nContent-Disposition: attachment\n\nno\n--b\n\nyes\n--b--", BOTH), "yes"),
         (message("Subject: in\n\nx", "Content-Type: message/rfc822"), ""),
+        (message("<DIV>One</DIV>two<ul><li>a</li></ul><dl><dt>b</dt><dd>c</dd></dl>", HTML), "One two a b c"),
+        (message("<table><tr><td>会</td><td>议</td></tr></table>室<b>厅</b>", HTML), "会 议 室厅"),
+        (message("我们明 \n天开会。\n再见\n", FLOWED), "我们明天开会。 再见"),
+        (message("没 \n> 引用 \n答 \n案\n-- \n签名 \n 档", FLOWED), "没 答案 -- 签名档"),
+        (message("a \n-- \nb", FLOWED), "a -- b"),
     ],
 )  # fmt: skip
 def test_previews(source: bytes, preview: str) -> None:
@@ -98,6 +106,9 @@ def test_previews_are_cut_between_graphemes() -> None:
     assert preview == "x" * 198
     assert check(message("中" * 300)).preview == "中" * 200
     assert check(message("x" * 199 + "e\u0301")).preview == "x" * 199
+    assert check(message("x" + "🇨🇳" * 150)).preview == "x" + "🇨🇳" * 99
+    assert check(message("🇨🇳" * 150)).preview == "🇨🇳" * 100
+    assert check(message("\u1112\u1161\u11ab" * 100)).preview == "\u1112\u1161\u11ab" * 66
 
 
 def mixed(part: str, subtype: str = "mixed") -> bytes:
@@ -150,6 +161,35 @@ def test_search_text() -> None:
         assert word in found.body
     assert fold("GRÜSSE") in fold(found.subject)
     assert "nested" not in search_text(parse_message(source), source, 50).body
+
+
+def test_search_text_holds_each_field_of_a_header_however_long_it_is() -> None:
+    to = ", ".join(f"user{n}@example.org" for n in range(8000))
+    source = f"To: {to}\nSubject: behind it\nFrom: a@b (Ann)\n\nx".encode()
+    headers = dict(search_text(parse_message(source), source, 1000).headers)
+    assert len(source) > 100_000
+    assert (headers["subject"], headers["to"]) == ("behind it", to)
+
+
+def test_search_text_of_messages_within_is_a_line_for_each_field() -> None:
+    parts = "--b\nContent-Type: message/rfc822\n\nSubject: one\n two\nTo: x@y\n\n\n--b\nContent-ID: <i>\nX-A: b\n\n"
+    source = message(parts, "Content-Type: multipart/mixed; boundary=b")
+    found = search_text(parse_message(source), source, 1000)
+    assert "Subject: one two\nTo: x@y" in found.body
+    assert ("", "Content-ID: <i>\nX-A: b") in found.headers
+
+
+@pytest.mark.parametrize(
+    "kind", ["delivery-status", "disposition-notification", "feedback-report", "partial"]
+)
+def test_search_text_holds_all_messages_and_reports(kind: str) -> None:
+    part = "Content-Transfer-Encoding: quoted-printable\n\nFinal-Recipient: rfc822; a=\nnn@example.org\n"
+    source = mixed(f"Content-Type: message/{kind}\n{part}")
+    assert "rfc822; ann@example.org" in search_text(parse_message(source), source, 1000).body
+    source = mixed(
+        "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogaW4KCmJvZHkK"
+    )
+    assert "Subject: in\n\nbody" in search_text(parse_message(source), source, 1000).body
 
 
 @given(st.text(alphabet="<>/divpbra!-&#;\"' =x", max_size=200))

@@ -34,6 +34,10 @@ NOON = calendar.timegm((2026, 11, 3, 12, 0, 0))
         ("Tuesday, 3 November 2026 12:00:00 PM UTC", 0),
         ("Tue Nov  3 12:00:00 2026", 0),
         ("Tue Nov  3 07:00:00 EST 2026", -300),
+        ("Tue Nov  3 20:00:00 +08 2026", 480),
+        ("Tue Nov  3 20:00:00 +0800 2026", 480),
+        ("Tue, 3 Nov 2026 20:00:00 UTC+8", 480),
+        ("星期二, 3 Nov 2026 20:00:00 +0800", 480),
         ("Tue, Nov 3, 2026 12:00:00 +0000", 0),
         ("2026-11-03T12:00:00Z", 0),
         ("2026-11-03 13:00:00 +0100", 60),
@@ -58,17 +62,24 @@ def test_dates(raw: str, zone: int) -> None:
         "Tue, 3 Foo 2026 12:00:00",
         "31 Feb 2026 12:00:00",
         "29 Feb 2025 12:00:00",
-        "3 Nov 2026 25:00:00",
+        "3 Nov 12:00:00",
+        "3 Nov 20260 12:00:00",
         "0 Nov 2026 12:00",
-        "3 Nov 2026 12:61:00",
         "3 Nov 0000 12:00:00",
         "2026-13-01 12:00:00",
         "\xff\xfe",
-        "3 Nov 2026",
     ],
 )
 def test_texts_that_are_no_date(raw: str) -> None:
     assert parse_date(raw.encode("latin-1")) is None
+
+
+@pytest.mark.parametrize("time", ["", " 25:00:00", " 12:61:00", " noon", " +0100", ", 24:00:01", " 12"])
+def test_a_time_that_is_missing_or_cannot_be_is_midnight(time: str) -> None:
+    found = parse_date(f"Tue, 3 Nov 2026{time}".encode())
+    assert found is not None
+    assert found[0] + found[1] * 60 == NOON - 12 * 3600
+    assert parse_date(f"2026-11-03{time}".encode()) is not None
 
 
 def test_years_before_the_epoch_and_leap_seconds() -> None:

@@ -55,6 +55,7 @@ def test_mixed_line_ends() -> None:
 def test_lines_that_end_in_cr_cr_lf() -> None:
     source = multipart("b", "--b\n\none\n--b--\n").replace(b"\n", b"\r\r\n")
     assert shape(check(source).root) == "multipart/mixed(text/plain)"
+    assert bodies(b"Subject: x\r\r\n\r\r\nbody\r\r\n") == [b"body\r\r\n"]
 
 
 def test_no_octets_at_all() -> None:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from encodings.aliases import aliases
 from functools import lru_cache
 from typing import Final
 
 GUESS_OCTETS: Final = 4096  # what a guess looks at
+_SURELY: Final = 8  # octets that UTF-8 has more than characters: four Chinese characters
 
-# What the world means by a name: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
+# What the world means: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
+_SUPERSETS: Final[dict[str, str]] = {
+    "gb2312": "gb18030", "gbk": "gb18030", "cp950": "big5", "big5hkscs": "big5", "euc_kr": "cp949",
+    "shift_jis": "cp932", "iso2022_jp": "iso2022_jp_ext", "latin_1": "cp1252", "iso8859_1": "cp1252",
+    "iso8859_9": "cp1254", "iso8859_11": "cp874", "tis_620": "cp874",
+}  # fmt: skip
 _MEANT: Final[dict[str, str]] = {
-    "gb2312": "gb18030", "gb_2312_80": "gb18030", "gb_2312": "gb18030", "gbk": "gb18030", "cp936": "gb18030",
-    "x_gbk": "gb18030", "euc_cn": "gb18030", "gb18030": "gb18030", "gb18030_2000": "gb18030", "ms936": "gb18030",
-    "hz": "hz", "hz_gb": "hz", "hz_gb_2312": "hz",
-    "big5": "big5", "big5_tw": "big5", "x_x_big5": "big5", "cn_big5": "big5", "cp950": "big5", "big5_hkscs": "big5",
-    "ks_c_5601_1987": "cp949", "ks_c_5601": "cp949", "ksc5601": "cp949", "ksc_5601": "cp949", "euc_kr": "cp949",
-    "euckr": "cp949", "windows_949": "cp949", "korean": "cp949", "cseuckr": "cp949",
-    "shift_jis": "cp932", "sjis": "cp932", "x_sjis": "cp932", "windows_31j": "cp932", "ms_kanji": "cp932",
-    "iso_2022_jp": "iso2022_jp_ext", "csiso2022jp": "iso2022_jp_ext", "cp50220": "iso2022_jp_ext",
-    "x_euc_jp": "euc_jp", "iso_2022_kr": "iso2022_kr",
-    "iso_8859_1": "cp1252", "latin1": "cp1252", "latin_1": "cp1252", "iso8859_1": "cp1252", "l1": "cp1252",
-    "iso_8859_8_i": "iso8859_8", "iso_8859_8_e": "iso8859_8", "iso_8859_6_i": "iso8859_6", "iso_8859_6_e": "iso8859_6",
-    "iso_8859_9": "cp1254", "iso_8859_11": "cp874", "tis_620": "cp874", "windows_874": "cp874", "dos_874": "cp874",
-    "utf8": "utf_8", "utf_8": "utf_8", "unicode_1_1_utf_8": "utf_8", "utf8mb4": "utf_8", "utf_8_bom": "utf_8_sig",
-    "unicode": "utf_16", "ucs_2": "utf_16", "macintosh": "mac_roman", "x_mac_roman": "mac_roman",
-    "x_mac_cyrillic": "mac_cyrillic", "koi8_ru": "koi8_u",
+    "gb_2312": "gb18030", "x_gbk": "gb18030", "euc_cn": "gb18030", "windows_936": "gb18030", "csgb2312": "gb18030",
+    "csgbk": "gb18030", "csgb18030": "gb18030", "x_gb2312": "gb18030", "x_gb18030": "gb18030", "hz_gb": "hz",
+    "x_x_big5": "big5", "cn_big5": "big5", "x_cp950": "big5", "ks_c_5601": "cp949", "korean": "cp949",
+    "cseuckr": "cp949", "sjis": "cp932", "x_sjis": "cp932", "ms_kanji": "cp932", "windows_31j": "cp932",
+    "cswindows31j": "cp932", "cp50220": "iso2022_jp_ext", "cp50221": "iso2022_jp_ext",
+    "iso_2022_jp_ms": "iso2022_jp_ext", "iso_2022_jp_esc": "iso2022_jp_ext",
+    "x_euc_jp": "euc_jp", "iso_8859_8_i": "iso8859_8", "iso_8859_8_e": "iso8859_8", "iso_8859_6_i": "iso8859_6",
+    "iso_8859_6_e": "iso8859_6", "windows_874": "cp874", "dos_874": "cp874", "unicode_1_1_utf_8": "utf_8",
+    "csutf8": "utf_8", "utf8mb4": "utf_8", "utf_8_bom": "utf_8_sig", "unicode": "utf_16", "ucs_2": "utf_16",
+    "x_mac_roman": "mac_roman", "x_mac_cyrillic": "mac_cyrillic", "koi8_ru": "koi8_u",
 }  # fmt: skip
 # UTF-7 hides markup from every filter; the others are no charsets, or cost more than linear time.
 _REFUSED: Final = frozenset(
@@ -33,6 +35,8 @@ _REFUSED: Final = frozenset(
         "bz2_codec", "hex_codec", "quopri_codec", "uu_codec", "zlib_codec", "mbcs", "oem", "palmos",
     )
 )  # fmt: skip
+_ESCAPES: Final = re.compile(rb"\x1b(\$[@B]|\([BIJ])")
+_JIS_PAIR: Final = re.compile(rb"[!-~]{2}")
 _WITHOUT_ALIAS: Final = (
     "koi8_u",
     "koi8_t",
@@ -61,7 +65,7 @@ def _known() -> dict[str, str]:
         if f"iso8859_{number}" in table:
             table[f"iso_8859_{number}"] = table[f"iso8859{number}"] = f"iso8859_{number}"
     table.update({codec: codec for codec in _WITHOUT_ALIAS})
-    squeezed = {_key(alias): codec for alias, codec in table.items()}
+    squeezed = {_key(alias): _SUPERSETS.get(codec, codec) for alias, codec in table.items()}
     squeezed.update({_key(alias): codec for alias, codec in _MEANT.items()})
     return squeezed
 
@@ -79,10 +83,17 @@ def codec_name(charset: str) -> str | None:
 
 
 def decode(data: bytes, charset: str = "") -> str:
-    """The text of `data`: by its declared charset when that is known and fits, else by `guess`."""
+    """The text of `data`: by its declared charset when that is known and fits, else by `guess`.
+
+    What can be read as UTF-8 is UTF-8, whatever it is called: no other text of some length can.
+    """
     codec = codec_name(charset) if charset else None
     if codec is None:
         return guess(data)
+    if codec not in ("ascii", "utf_8") and not data.isascii():
+        text = _utf8(data)
+        if text is not None and len(data) - len(text) >= _SURELY:
+            return text
     if codec in ("ascii", "utf_8", "cp1252"):
         return _decode_common(data, codec)
     try:
@@ -96,6 +107,8 @@ def decode(data: bytes, charset: str = "") -> str:
             return data.decode("cp950")
         except UnicodeError:
             codec = "big5hkscs"
+    elif codec == "iso2022_jp_ext" and b"\x1b$" in data:
+        return _decode_jis(data)
     text = data.decode(codec, "replace")
     if text.count("\ufffd") * 10 > len(text):  # not what it says: perhaps UTF-8
         try:
@@ -119,13 +132,42 @@ def _decode_common(data: bytes, codec: str) -> str:
     return guess(data)
 
 
-def guess(data: bytes) -> str:
-    """The text of octets without a declared charset: UTF-8, else GB18030 if it looks so, else by statistics."""
+def _decode_jis(data: bytes) -> str:
+    """ISO-2022-JP as Windows writes it, with characters of its own such as ①, or cut off."""
+    pieces = _ESCAPES.split(data)
+    texts = [pieces[0].decode("cp932", "replace")]
+    for escape, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        if escape == b"(I":  # half-width katakana
+            piece = bytes([octet | 0x80 if octet > 0x20 else octet for octet in piece])
+        elif escape[0] == 36:  # $
+            piece = _JIS_PAIR.sub(_to_shift_jis, piece)
+        texts.append(piece.decode("cp932", "replace"))
+    return "".join(texts)
+
+
+def _to_shift_jis(pair: re.Match[bytes]) -> bytes:
+    row, cell = pair.group()
+    if row & 1:
+        cell += 0x1F if cell < 0x60 else 0x20
+    else:
+        cell += 0x7E
+    return bytes(((row + 1 >> 1) + (0x70 if row < 0x5F else 0xB0), cell))
+
+
+def _utf8(data: bytes) -> str | None:
+    """The text of UTF-8 that may be cut within a character at the end; None when it is none."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start > len(data) - 4 and len(data) > 64:  # cut within a character at the end
-            return data.decode("utf-8", "replace")
+        cut = error.start > len(data) - 4 and len(data) > 64
+        return data.decode("utf-8", "replace") if cut else None
+
+
+def guess(data: bytes) -> str:
+    """The text of octets without a declared charset: UTF-8, else GB18030 if it looks so, else by statistics."""
+    text = _utf8(data)
+    if text is not None:
+        return text
     sample = data[:GUESS_OCTETS]
     if looks_gb18030(sample):
         return data.decode("gb18030", "replace")

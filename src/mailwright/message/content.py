@@ -21,10 +21,16 @@ _PADDING: Final = re.compile(rb"(?<![ \t])[ \t]++(?=\r?(?:\n|\Z))")
 # Whether there is such, found quickly, as it begins with a line end.
 _PADDED: Final = re.compile(rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))")
 _UU_BEGIN: Final = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
-_META: Final = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([A-Za-z0-9_:.-]+)", re.IGNORECASE)
-_BREAKS: Final = re.compile(
-    r"<(?=(?:[bB][rR]|[pP]|[dD][iI][vV]|[tT][rRdDhH]|[lL][iI]|[hH][1-6rR]|[tT]able|TABLE|blockquote)[\s/>])"
+# It cannot be UTF-16 where it can be read, whatever it says.
+_META: Final = re.compile(
+    rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?(?!utf-?16|unicode)([A-Za-z0-9_:.-]+)", re.IGNORECASE
 )
+_BREAKS: Final = re.compile(
+    r"<(?=/?(?:[bB][rR]|[pP]|[pP][rR][eE]|[dD][iI][vV]|[dD][dDlLtT]|[tT][rRdDhH]|[uUoO][lL]|[lL][iI]|[hH][1-6rR]|[tT]able|TABLE"
+    r"|blockquote|center|section|article|header|footer|address|option)[\s/>])"
+)
+# A soft line break, but of the line that begins a signature; and lines that are quoted, which stay as they are.
+_FLOWED: Final = re.compile(r"(^>.*\n)|(?<!^--) \r?\n(?!>|-- \r?$) ?", re.MULTILINE)
 _TAG: Final = re.compile(r"<[^<>]*>")
 _TAG_NAME: Final = re.compile(r"<(/?)([a-zA-Z]+[0-9]?)")
 _VOID: Final = frozenset(("br", "img", "hr", "input", "meta", "link", "area", "base", "col", "source", "wbr"))
@@ -97,7 +103,10 @@ def _uudecode(raw: bytes) -> bytes:
 
 
 def part_text(part: Part, source: bytes | mmap.mmap, limit: int) -> str:
-    """The text of a text part, of at most `limit` octets of its encoded body; HTML as it is. Never raises."""
+    """The text of a text part, of at most `limit` octets of its encoded body; HTML as it is. Never raises.
+
+    Lines that were broken where no space is are whole again (RFC 3676 4.1, DelSp): mostly Chinese and Japanese.
+    """
     raw = source[part.body_start : min(part.end, part.body_start + limit)]
     with suppress(UnknownEncoding):
         raw = decode_octets(raw, part.encoding)
@@ -106,7 +115,8 @@ def part_text(part: Part, source: bytes | mmap.mmap, limit: int) -> str:
         match = _META.search(raw, 0, 2048)
         if match is not None:
             declared = match.group(1).decode("ascii")
-    return charset.decode(raw, declared)
+    text = charset.decode(raw, declared)
+    return _FLOWED.sub(r"\1", text) if ("delsp", "yes") in part.raw_params else text
 
 
 def html_to_text(html: str) -> str:

@@ -19,8 +19,8 @@ _ZONES: Final = {
 
 _TIME: Final = rb"(\d{1,2}+)[:.](\d{1,2}+)(?:[:.](\d{1,2}+)(?:[.,]\d++)?)?(?:\s*+([AaPp])\.?+[Mm]\b\.?+)?"
 _USUAL: Final = re.compile(
-    rb"\s*+(?:[A-Za-z]++\.?+\s*+,?+\s*+)?(\d{1,2}+)[\s.-]++([A-Za-z]{3})[a-z]*+\.?,?[\s.-]++(\d{2,4}+)[\s,]++"
-    rb"(?:at\s++)?" + _TIME + rb"(?:\s*+([+-])(\d{2})(\d{2})(?!\d))?"
+    rb"\s*+(?:[A-Za-z\x80-\xff]++\.?+\s*+,?+\s*+)?(\d{1,2}+)[\s.-]++([A-Za-z]{3})[a-z]*+\.?,?[\s.-]++(\d{2,4}+)(?![\d.:])"
+    rb"(?:[\s,]++(?:at\s++)?" + _TIME + rb")?(?:\s*+([+-])(\d{2})(\d{2})(?!\d))?"
 )
 _ASCTIME: Final = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s+)?([A-Za-z]{3})[a-z]*\.?\s+(\d{1,2}),?\s+(?:(\d{4})\s+)?" + _TIME
@@ -29,9 +29,9 @@ _ISO: Final = re.compile(
     rb"\s*(?:[A-Za-z]{3,9},?\s+)?(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T\s]+" + _TIME + rb")?"
 )
 _OFFSET: Final = re.compile(
-    rb"\s*(?:GMT|UTC|UT)?\s*([+-])\s*(\d{2}):?(\d{2})(?!\d)|\s*\(?([A-Za-z]{1,5})(?![A-Za-z])"
+    rb"\s*(?:GMT|UTC|UT)?\s*([+-])\s*(\d{1,2})(?::?(\d{2}))?(?!\d)|\s*\(?([A-Za-z]{1,5})(?![A-Za-z])"
 )
-_YEAR: Final = re.compile(rb"\b(\d{4})\b")
+_YEAR: Final = re.compile(rb"(?<![\d+-])(\d{4})\b")
 _PAREN: Final = 40
 _COLON: Final = 58
 _COMMENT: Final = re.compile(rb"\([^()]*\)")
@@ -41,7 +41,8 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
     """(seconds since the epoch, zone in minutes east) of a Date field's value; None when it says no date.
 
     Beside RFC 5322 with its obsolete forms it takes what senders write: long names, missing seconds or zones (UTC),
-    ISO 8601, asctime, `GMT+0100`, 12-hour clocks. A leap second counts as the second before.
+    ISO 8601, asctime, `GMT+0100`, 12-hour clocks. A leap second counts as the second before. A time
+    that is missing or cannot be is midnight (RFC 5256 2.2).
     """
     raw = raw[:256]
     if _PAREN in raw and _COLON in raw:
@@ -55,7 +56,7 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
     if match is not None:
         year, month, day, hour, minute, second, half = match.groups()
         zone = _zone(raw, match.end())
-        return _date(int(year), int(month), day, hour or b"0", minute or b"0", second, half, zone)
+        return _date(int(year), int(month), day, hour, minute, second, half, zone)
     match = _ASCTIME.match(raw)
     if match is None:
         return None
@@ -63,7 +64,7 @@ def parse_date(raw: bytes) -> tuple[int, int] | None:
     end = match.end()
     if year is None:
         later = _YEAR.search(raw, end)
-        if later is None or raw[later.start() - 1 : later.start()] in (b"+", b"-"):
+        if later is None:
             return None
         year = later.group(1)
         raw = raw[: later.start()] + raw[later.end() :]
@@ -79,15 +80,18 @@ def _year(digits: bytes) -> int:
 
 
 def _date(
-    year: int, month: int, day: bytes, hour: bytes, minute: bytes, second: bytes | None, half: bytes | None, zone: int
+    year: int, month: int, day: bytes, hour: bytes | None, minute: bytes | None, second: bytes | None,
+    half: bytes | None, zone: int,
 ) -> tuple[int, int] | None:  # fmt: skip
-    hours = int(hour)
+    hours = int(hour or b"0")
     if half is not None and 1 <= hours <= 12:
         hours = hours % 12 + (12 if half in b"pP" else 0)
     days = _days(year, month, int(day))
-    minutes, seconds = int(minute), min(int(second or b"0"), 59)
-    if days is None or hours > 24 or minutes > 59 or (hours == 24 and (minutes or seconds)):
+    minutes, seconds = int(minute or b"0"), min(int(second or b"0"), 59)
+    if days is None:
         return None
+    if hours > 24 or minutes > 59 or (hours == 24 and (minutes or seconds)):
+        hours = minutes = seconds = 0
     return ((days * 24 + hours) * 60 + minutes - zone) * 60 + seconds, zone
 
 
@@ -110,7 +114,7 @@ def _zone(raw: bytes, at: int) -> int:
     sign, hours, minutes, name = match.groups()
     if sign is None:
         return _ZONES.get(name.upper(), 0)  # unknown and military letters mean -0000 (RFC 5322 4.3)
-    return _minutes(sign, hours, minutes)
+    return _minutes(sign, hours, minutes or b"0")
 
 
 def _minutes(sign: bytes, hours: bytes, minutes: bytes) -> int:

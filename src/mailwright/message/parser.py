@@ -302,7 +302,7 @@ def _read_fields(block: bytes, at: int, body_start: int) -> tuple[dict[bytes, by
         if NO_NAME in name:  # perhaps only white space before the colon
             name = before.rstrip(b" \t").translate(AS_NAME)
         if not name or NO_NAME in name:
-            if junk < 0 and line not in (b"", b"\r"):
+            if junk < 0 and line.strip(b"\r"):
                 junk = number - 1
             continue
         junk = -1

@@ -22,6 +22,7 @@ _ATTRIBUTION: Final = re.compile(
 _INVISIBLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u180e\u200b\u200e\u200f\u2060-\u2064\ufeff\x00-\x08\x0e-\x1f\x7f]+"
 )
+_FLAG_LETTERS: Final = "".join([chr(code) for code in range(0x1F1E6, 0x1F200)])  # two of them are a flag
 _LONE_JOINER: Final = re.compile("(?<!\\S)[\u200c\u200d]+(?!\\S)")
 
 
@@ -115,20 +116,23 @@ def _cut(text: str) -> str:
     if len(text) <= MAX_PREVIEW:
         return text
     end = MAX_PREVIEW
-    while end > MAX_PREVIEW - 32 and _joins(text[end - 1], text[end]):
+    while end > MAX_PREVIEW - 32 and _joins(text, end):
         end -= 1
     return text[:end].rstrip()
 
 
-def _joins(before: str, after: str) -> bool:
+def _joins(text: str, end: int) -> bool:
+    before, after = text[end - 1], text[end]
     if after < "\u0300":
         return False
+    if after in _FLAG_LETTERS:
+        return (end - len(text[:end].rstrip(_FLAG_LETTERS))) % 2 == 1
     return (
         before == "\u200d"
         or after == "\u200d"
         or "\ufe00" <= after <= "\ufe0f"
         or "\U0001f3fb" <= after <= "\U0001f3ff"
-        or ("\U0001f1e6" <= after <= "\U0001f1ff" and "\U0001f1e6" <= before <= "\U0001f1ff")
+        or "\u1160" <= after <= "\u11ff"  # the vowel or the last consonant of a Korean syllable
         or unicodedata.category(after) in ("Mn", "Me", "Mc")
     )
 

@@ -9,15 +9,13 @@ from typing import Final, NamedTuple
 from mailwright.message.address import parse_addresses
 from mailwright.message.content import UnknownEncoding, decoded_part, html_to_text, part_text
 from mailwright.message.document import MAX_DOCUMENT, SIGNATURE, document_text
-from mailwright.message.header import decode_header
+from mailwright.message.header import decode_header, iterate_fields
 from mailwright.message.parsed import ParsedMessage
 from mailwright.message.part import Part
 
 _WITH_ADDRESSES: Final = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
 _SIGNATURE_BASE64: Final = b"UEsDB"
-MAX_HEADER_TEXT: Final = 64 * 1024  # characters of all header values together
-
-
+MAX_HEADER_TEXT: Final = 64 * 1024  # octets of the header of a message within, and of all MIME headers
 MAX_PDF: Final = 16 * 1024 * 1024  # octets of an attached PDF
 _MAX_PDFS: Final = 10  # of one message
 _PDF: Final = (b"%PDF-", b"JVBERi0")  # how a PDF begins, and how it does in base64
@@ -47,16 +45,11 @@ class SearchText(NamedTuple):
 def search_text(parsed: ParsedMessage, source: bytes | mmap.mmap, limit_bytes: int) -> SearchText:
     """All of a message that can be found as text; of its parts at most `limit_bytes` octets as encoded."""
     header = parsed.header
-    headers: list[tuple[str, str]] = []
-    room = MAX_HEADER_TEXT
-    base = parsed.root.header_start
-    for field in parsed.headers:
-        value = _field_text(field.name, header[field.value_start - base : field.value_end - base][:room])
-        headers.append((field.name.decode("ascii"), value))
-        room -= len(value)
-        if room <= 0:
-            break
-    headers += [("", text) for text in _of_parts(parsed, source, room)]
+    headers = [
+        (field.name.decode("ascii"), _field_text(field.name, header[field.value_start : field.value_end]))
+        for field in parsed.headers
+    ]
+    headers += [("", text) for text in _of_parts(parsed, source)]
     get = parsed.fields.get
     return SearchText(
         decode_header(get(b"from", b"")),
@@ -75,11 +68,23 @@ def _field_text(name: bytes, raw: bytes) -> str:
     text = decode_header(raw)
     if b"(" not in raw or name not in _WITH_ADDRESSES:
         return text
-    return " ".join([text, *[spec for one in parse_addresses(raw) if (spec := one.addr_spec) not in text]])
+    return " ".join([text, *[one.addr_spec for one in parse_addresses(raw)]])
 
 
-def _of_parts(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> Iterator[str]:
+def _block_text(block: bytes) -> str:
+    """A header as text, a line for each field."""
+    fields = iterate_fields(block)
+    return "\n".join(
+        [
+            f"{field.raw_name.decode('ascii')}: {decode_header(block[field.value_start : field.value_end])}"
+            for field in fields
+        ]
+    )
+
+
+def _of_parts(parsed: ParsedMessage, source: bytes | mmap.mmap) -> Iterator[str]:
     """The MIME headers below the message's own, with the decoded names of files: TEXT finds them (RFC 9051 6.4.4)."""
+    room = MAX_HEADER_TEXT
     inner = {id(parsed.root)}  # those that are searched as a header, or as body
     for part in parsed.root.walk():
         if room <= 0:
@@ -88,7 +93,7 @@ def _of_parts(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> It
             inner.update(id(child) for child in part.children)
         text = ""
         if id(part) not in inner:
-            text = decode_header(source[part.header_start : min(part.body_start, part.header_start + room)])
+            text = _block_text(source[part.header_start : min(part.body_start, part.header_start + room)])
         if (name := part.filename) not in text:
             text = f"{text} {name[:room]}"
         room -= len(text)
@@ -99,7 +104,8 @@ def _of_parts(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> It
 def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:
     texts: list[str] = []
     for part in parsed.root.walk():
-        if part.type == "text" and part.end > part.body_start:
+        # RFC 3501 6.4.4: what is of the type MESSAGE is searched too, such as delivery reports.
+        if (part.type == "text" or (part.type == "message" and not part.children)) and part.size:
             text = part_text(part, source, room)
             room -= part.size
             texts.append(html_to_text(text) if part.subtype == "html" else text)
@@ -111,7 +117,7 @@ def _body(parsed: ParsedMessage, source: bytes | mmap.mmap, room: int) -> str:
         ):  # the header of an attached message is text of this one
             nested = part.children[0]
             size = min(nested.body_start - nested.header_start, room, MAX_HEADER_TEXT)
-            texts.append(decode_header(source[nested.header_start : nested.header_start + size]))
+            texts.append(_block_text(source[nested.header_start : nested.header_start + size]))
             room -= size
         if room <= 0:
             break

@@ -54,10 +54,10 @@ def summarize(parsed: ParsedMessage) -> Summary:
 
 
 def _sort_key(raw: bytes | None) -> str:
-    """The local part of the first address, upper-case, as RFC 5256 3 compares it."""
+    """The local part of the first address, or the name of its group, upper-case, as RFC 5256 3 compares it."""
     if raw is None:
         return ""
-    for _, _, local, domain in parse_raw(raw):
-        if local is not None and domain is not None:
+    for _, _, local, _ in parse_raw(raw):
+        if local is not None:
             return decode_word(local).upper()[:_SORT_KEY]
     return ""
