@@ -309,8 +309,9 @@ def sweep(tx: Transaction, now: float, rules: Rules, report: Reporter | None = N
     """
     ended = end_leases(tx, now)
     rows = tx.all(
-        "SELECT message, n, address, orcpt, notify, attempts, warned, last_status, last_reply, last_host"
-        " FROM queue_recipients WHERE held = 0 AND deadline_at <= ? AND owner = '' ORDER BY deadline_at LIMIT ?",
+        "SELECT message, n, address, orcpt, notify, attempts, warned, last_status, last_reply, last_host"  # noqa: S608
+        " FROM queue_recipients WHERE held = 0 AND deadline_at <= ? AND owner = ''"
+        f" ORDER BY deadline_at LIMIT ?{tx.dialect.skip_locked}",  # what another one sweeps or tries is his
         now,
         limit,
     )
