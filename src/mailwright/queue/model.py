@@ -14,7 +14,7 @@ from mailwright.queue.planner import RETRY, Claim, Lane
 from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
 from mailwright.queue.values import Message, Outcome, Recipient, Result
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import Presence, Transaction
 from mailwright.store.db.insert import select
 from mailwright.store.errors import StoreError
 
@@ -180,6 +180,11 @@ def release_leases(
             )
     lanes.touch(tx, ((Lane(*row), now) for row in rows))
     return len(rows)
+
+
+def end_leases_of(tx: Transaction, owner: str, presence: Presence, now: float) -> int:
+    """Take back what a process holds, if it is dead; how many recipients."""
+    return release_leases(tx, owner, now) if presence.bury(tx, owner) else 0
 
 
 def release_all_leases(tx: Transaction, now: float) -> int:
