@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _NAME: Final = "mailwright presence"  # in pg_stat_activity
 _HEARTBEAT: Final = 5.0  # seconds between two looks whether the lock is still ours
 _RETRY: Final = 1.0  # seconds until a lock that was lost is taken again
-_ABSENT: Final = 30.0  # seconds without a lock after which a process is dead: who lives has taken it again
+_ABSENT: Final = 20.0  # seconds without a lock after which a process is dead: who lives has taken it again
 
 # A process that only the network parts from the server lives. So the server takes its lock no sooner than leases end.
 _LONG_LIVED: Final = b"SET tcp_keepalives_idle = 900; SET tcp_user_timeout = 0"
