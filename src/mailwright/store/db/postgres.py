@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors as pg
@@ -53,6 +53,11 @@ _KEEPALIVE_THERE = (
 _NO_LIMITS = (
     b"SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
     b" ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
+# A row if servers of any version are at work on this database: by the connections that they have besides the pool.
+SERVED: Final = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name IN ('mailwright notify', 'mailwright presence') LIMIT 1"
 )
 _OVER_LIMIT = (
     "57014",
@@ -243,7 +248,12 @@ class PostgresDatabase:
             with self._pool.connection() as connection:
                 connection.execute(_NO_LIMITS)
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-                schema.migrate(PostgresTransaction(connection, self.blobs))
+                tx = PostgresTransaction(connection, self.blobs)
+                if schema.is_older(tx) and tx.one(SERVED):
+                    raise StoreBusy(
+                        "a server of an older version runs on this database; stop all of them first"
+                    )
+                schema.migrate(tx)
         except (psycopg.Error, PoolTimeout) as error:
             raise _as_store_error(error) from error
 
