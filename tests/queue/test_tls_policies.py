@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import gzip
 import json
@@ -121,6 +122,7 @@ class Reporting:
         return ()
 
     async def post(self, url: str, data: bytes) -> bool:
+        await asyncio.sleep(0.01)
         self.posted.append((url, data))
         return self.accepts
 
@@ -164,6 +166,17 @@ async def test_a_report_by_https_and_by_mail_when_that_fails() -> None:
     place.note_some()
     place.clock.advance(DAY)
     assert await place.tls.send() == 1
+    assert len(place.mails) == 1
+
+
+async def test_two_processes_mail_a_report_once() -> None:
+    place = Reporting(b"v=TLSRPTv1; rua=https://report.b.example/tls,mailto:tls@b.example")
+    place.note_some()
+    await place.tls.flush()
+    place.accepts = False
+    place.clock.advance(DAY)
+    await asyncio.gather(place.tls.send(), place.tls.send())
+    assert len(place.posted) == 2, "both were at it"
     assert len(place.mails) == 1
 
 

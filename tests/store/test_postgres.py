@@ -13,8 +13,9 @@ from support.postgres import PostgresServer
 
 from mailwright.store import mailboxes
 from mailwright.store.blobs.database import DatabaseBlobs
+from mailwright.store.db.advisory import AccountLocks
 from mailwright.store.db.api import Transaction
-from mailwright.store.db.postgres import PostgresDatabase
+from mailwright.store.db.postgres import _MIGRATION_LOCK, PostgresDatabase
 from mailwright.store.errors import StoreFailed, TemporaryFailure
 
 CUT = (
@@ -133,3 +134,80 @@ async def test_who_is_gone_without_a_word_is_noticed_on_both_sides(db: PostgresD
         options = connection.info.get_parameters()
     assert options["tcp_user_timeout"] == "30000"
     assert options["keepalives_idle"] == "30"
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("statement_timeout", "statement_timeout"),
+        ("transaction_timeout", "statement_timeout"),
+        ("lock_timeout", "hold the same rows"),
+    ],
+)
+async def test_what_takes_longer_than_the_server_allows_is_told_at_once(
+    db: PostgresDatabase, dsn: str, limit: str, message: str
+) -> None:
+    tries = 0
+
+    def run(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        tx.one("SELECT pg_advisory_xact_lock(1)")
+
+    with psycopg.connect(dsn) as other:
+        other.execute("SET LOCAL transaction_timeout = 0")
+        other.execute("SELECT pg_advisory_xact_lock(1)")
+        limit_all(dsn, limit, "200ms")
+        await db.read(lambda tx: tx.one("SELECT 1"))
+        with pytest.raises(TemporaryFailure, match=message):
+            await db.write(run)
+    assert tries == 1
+
+
+async def test_who_is_idle_for_too_long_in_a_transaction_is_told(db: PostgresDatabase, dsn: str) -> None:
+    tries = 0
+
+    def run(tx: Transaction) -> None:
+        nonlocal tries
+        tries += 1
+        tx.one("SELECT 1")
+        time.sleep(0.5)
+        tx.one("SELECT 1")
+
+    limit_all(dsn, "idle_in_transaction_session_timeout", "100ms")
+    await db.read(lambda tx: tx.one("SELECT 1"))
+    with pytest.raises(StoreFailed, match="idle-in-transaction"):
+        await db.write(run)
+    assert tries == 1
+
+
+async def test_a_migration_takes_its_time(dsn: str) -> None:
+    for limit in ("statement_timeout", "lock_timeout", "transaction_timeout"):
+        limit_all(dsn, limit, "100ms")
+    database = PostgresDatabase(dsn, DatabaseBlobs())
+    with psycopg.connect(dsn) as other:  # another process is at it
+        other.execute("SET LOCAL transaction_timeout = 0")
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        start = asyncio.create_task(database.start())
+        await asyncio.sleep(0.5)
+        assert not start.done()
+    await start
+    await database.close()
+
+
+async def test_a_maildrop_stays_locked_however_long_its_session_is_silent(dsn: str) -> None:
+    limit_all(dsn, "idle_session_timeout", "100ms")
+    one, other = AccountLocks(dsn), AccountLocks(dsn)
+    lock = await one.acquire(1)
+    assert lock is not None
+    await asyncio.sleep(0.5)
+    assert await other.acquire(1) is None
+    await one.close()
+    await other.close()
+
+
+def limit_all(dsn: str, limit: str, value: str) -> None:
+    """From now on for all sessions."""
+    name = dsn.partition("?")[0].rpartition("/")[2]
+    ask(dsn, f"ALTER DATABASE \"{name}\" SET {limit} = '{value}'")
+    ask(dsn, CUT.replace("pid <>", "state = 'idle' AND pid <>"))

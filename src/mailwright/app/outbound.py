@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from mailwright.app.storage import presence
 from mailwright.base.clock import Clock
 from mailwright.config import Config
 from mailwright.config import Route as RouteConfig
@@ -115,6 +116,7 @@ class Outbound:
             often=self._often,
             trace_for=queue.keep_traces,
             hooks=hooks,
+            presence=presence(config),
         )
 
     def _transport(

@@ -9,7 +9,7 @@ from mailwright.config import Config
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.blobs.disk import DiskBlobs
-from mailwright.store.db.api import Database
+from mailwright.store.db.api import Database, Presence
 from mailwright.store.errors import StoreError
 from mailwright.store.notify.api import Notifier
 from mailwright.store.notify.file import FileNotifier
@@ -29,6 +29,15 @@ def account_locks(config: Config) -> AccountLocks | None:
     from mailwright.store.db.advisory import AccountLocks
 
     return AccountLocks(config.database)
+
+
+def presence(config: Config) -> Presence | None:
+    """Of the processes on the store; None where there is one process only."""
+    if not config.is_postgres:
+        return None
+    from mailwright.store.db.presence import PostgresPresence
+
+    return PostgresPresence(config.database)
 
 
 def check_whole(config: Config) -> None:

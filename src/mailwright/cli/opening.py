@@ -40,7 +40,7 @@ async def open_store(config: Config) -> AsyncIterator[Store]:
 def _leave_to_older_server(config: Config) -> None:
     """Raises StoreBusy where this version would change the schema below a running server that knows only the old one.
 
-    Over PostgreSQL nobody can tell which servers run.
+    Over PostgreSQL the store itself refuses that.
     """
     import apsw
 

@@ -50,7 +50,9 @@ def restore(config: Config, source: Path, yes: bool) -> None:
             fail(
                 "the backup and the configuration do not keep message bodies the same way; see [store] blobs"
             )
-        if not config.is_postgres:
+        if config.is_postgres:
+            _refuse_if_served(config.database)
+        else:
             verify_sqlite(source / SQLITE, source / "blobs", content=False)
             _check_version(source / SQLITE)
         if not yes:
@@ -185,6 +187,21 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _refuse_if_served(dsn: str) -> None:
+    """Servers elsewhere, on other data folders, would go on with what they remember of the mail that was there."""
+    import psycopg
+
+    from mailwright.store.db.postgres import SERVED
+
+    try:
+        with psycopg.connect(dsn) as connection:
+            served = connection.execute(SERVED.encode()).fetchone()
+    except psycopg.Error as error:
+        fail(f"the database server does not answer ({error}); check that it runs and its DSN")
+    if served:
+        fail("a server runs on this database, perhaps on another machine; stop all of them first")
 
 
 def _replace_postgres(config: Config, source: Path) -> None:

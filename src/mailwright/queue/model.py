@@ -14,7 +14,7 @@ from mailwright.queue.planner import RETRY, Claim, Lane
 from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
 from mailwright.queue.values import Message, Outcome, Recipient, Result
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import Presence, Transaction
 from mailwright.store.db.insert import select
 from mailwright.store.errors import StoreError
 
@@ -182,6 +182,11 @@ def release_leases(
     return len(rows)
 
 
+def end_leases_of(tx: Transaction, owner: str, presence: Presence, now: float) -> int:
+    """Take back what a process holds, if it is dead; how many recipients."""
+    return release_leases(tx, owner, now) if presence.bury(tx, owner) else 0
+
+
 def release_all_leases(tx: Transaction, now: float) -> int:
     """Give back what anybody holds: right only where no other process works on this queue."""
     owners = tx.all("SELECT DISTINCT owner FROM queue_recipients WHERE owner <> ''")
@@ -309,8 +314,9 @@ def sweep(tx: Transaction, now: float, rules: Rules, report: Reporter | None = N
     """
     ended = end_leases(tx, now)
     rows = tx.all(
-        "SELECT message, n, address, orcpt, notify, attempts, warned, last_status, last_reply, last_host"
-        " FROM queue_recipients WHERE held = 0 AND deadline_at <= ? AND owner = '' ORDER BY deadline_at LIMIT ?",
+        "SELECT message, n, address, orcpt, notify, attempts, warned, last_status, last_reply, last_host"  # noqa: S608
+        " FROM queue_recipients WHERE held = 0 AND deadline_at <= ? AND owner = ''"
+        f" ORDER BY deadline_at LIMIT ?{tx.dialect.skip_locked}",  # what another one sweeps or tries is his
         now,
         limit,
     )

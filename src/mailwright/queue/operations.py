@@ -191,10 +191,12 @@ def _pick(
     tx: Transaction, selection: Selection, limit: int, extra: str = "", *more: Value
 ) -> list[tuple[int, int, Lane, str]]:
     where, params = selection.where()
+    # Until we commit, nobody begins an attempt of what is picked; where one began just now, it is not.
+    held = tx.dialect.for_update and f"{tx.dialect.for_update} OF r"
     rows = tx.all(
         "SELECT r.message, r.n, r.tier, r.account, r.destination, r.address FROM queue_recipients r"  # noqa: S608
         f" JOIN queue_messages m ON m.id = r.message WHERE {where} AND r.owner = ''{extra}"
-        " ORDER BY r.message, r.n LIMIT ?",
+        f" ORDER BY r.message, r.n LIMIT ?{held}",
         *params,
         *more,
         limit,

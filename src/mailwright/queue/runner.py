@@ -20,7 +20,7 @@ from mailwright.queue.model import Claimed, Finding, Reporter, Rules
 from mailwright.queue.planner import FRESH, RETRY, Lane, Limits, Planner, Start, Work
 from mailwright.queue.recorder import Recorder
 from mailwright.queue.values import NewMessage
-from mailwright.store.db.api import Database, Transaction
+from mailwright.store.db.api import Database, Presence, Transaction
 from mailwright.store.errors import StoreError, TemporaryFailure
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Runner:
         trace_for: float = trace.KEPT_FOR,
         hooks: Hooks | None = None,
         owner: str = "",
+        presence: Presence | None = None,
     ) -> None:
         self._db = db
         self._transport = transport
@@ -64,7 +65,8 @@ class Runner:
         self._daily = daily
         self._often = often
         self._trace_for = trace_for
-        self._owner = owner or secrets.token_hex(8)
+        self._presence = presence
+        self._owner = presence.name if presence is not None else owner or secrets.token_hex(8)
         self.planner = Planner(limits or Limits())
         self._claimed: dict[int, Claimed] = {}  # waits here
         self._busy: dict[int, Claimed] = {}  # is being delivered
@@ -77,6 +79,7 @@ class Runner:
         self._tasks: list[asyncio.Task[None]] = []
         self._swept_at = 0.0
         self._extended_at = 0.0
+        self._session = 0  # in which the leases were last extended
         self._only_retries = False
 
     # From outside
@@ -86,6 +89,8 @@ class Runner:
         self._swept_at = self._extended_at = self._clock.now()
         if self._db.dialect.name == "sqlite":  # the file has one process only
             await self._db.write(model.release_all_leases, self._clock.now())
+        if self._presence is not None:
+            await self._presence.start(self.wake)
         self._tasks = [
             asyncio.create_task(self._run(), name="queue"),
             asyncio.create_task(self._recorder.run(), name="queue-results"),
@@ -99,7 +104,7 @@ class Runner:
 
     def lease(self, message: NewMessage) -> Lease | None:
         """Under which a new message may be queued that can be sent at once; give `queued` what comes of it."""
-        if self._stopping or not self._tasks:
+        if self._stopping or not self._tasks or not self._is_present():
             return None
         counts: dict[str, int] = {}
         for recipient in message.recipients:
@@ -139,6 +144,8 @@ class Runner:
             task.cancel()
         with contextlib.suppress(StoreError):
             await self._db.write(model.release_leases, self._owner, self._clock.now())
+        if self._presence is not None:
+            await self._presence.stop()
         await self._transport.close()
 
     @property
@@ -192,21 +199,26 @@ class Runner:
     async def _keep_leases(self) -> None:
         """Before anything is claimed, so that no slow chore and no clock set forward has us try twice what we hold."""
         now = self._clock.now()
-        if 0.0 <= now - self._extended_at < LEASE / 3:
+        session = 0 if self._presence is None else self._presence.session
+        if 0.0 <= now - self._extended_at < LEASE / 3 and session == self._session:
             return
         await self._extend_leases()
-        self._extended_at = now
+        self._extended_at, self._session = now, session
+
+    def _is_present(self) -> bool:
+        """The others know that we live, and what we know of is ours."""
+        return self._presence is None or 0 < self._presence.session == self._session
 
     async def _hold(self) -> None:
         """Wait while what is claimed may be another's: the store is out of reach, so leases end."""
-        while self._clock.now() - self._extended_at >= LEASE:
+        while self._clock.now() - self._extended_at >= LEASE or not self._is_present():
             self._woken.set()
             await asyncio.sleep(_PAUSE)
 
     async def _claim(self) -> int:
         """Claim what fits in memory; how many messages."""
         planner = self.planner
-        if planner.room() == 0:
+        if planner.room() == 0 or not self._is_present():
             return 0
         full_destinations, full_accounts = planner.full_destinations(), planner.full_accounts()
         self._fresh = bool(full_destinations or full_accounts)
@@ -234,12 +246,24 @@ class Runner:
         now = self._clock.now()
         if now - self._swept_at < SWEEP:
             return 0
-        swept = await self._db.write(model.sweep, now, self._rules, self._report)
+        swept = await self._take_from_the_dead(now)
+        swept += await self._db.write(model.sweep, now, self._rules, self._report)
         if swept:
             self._fresh = True  # reports may have been queued
         else:
             self._swept_at = now
         return swept
+
+    async def _take_from_the_dead(self, now: float) -> int:
+        """Take back what processes had claimed that were killed; how many recipients."""
+        presence, taken = self._presence, 0
+        if presence is not None:
+            for owner in await self._db.read(presence.gone):
+                count = await self._db.write(model.end_leases_of, owner, presence, now)
+                if count:
+                    log.warning("another process has died; %d recipients that it was to try are free", count)
+                taken += count
+        return taken
 
     # Couriers
 

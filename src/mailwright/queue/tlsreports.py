@@ -115,12 +115,13 @@ class TLSReports:
         return bool(addresses)
 
     def _mail(self, tx: Transaction, made: report.Report, addresses: list[str], now: float) -> None:
+        if not mark_reported(tx, int(made.start // DAY), made.domain, now):
+            return  # another process has sent it meanwhile
         content = report.to_mail(
             made, self._origin.postmaster, addresses, int(now), made.report_id, f"=_{secrets.token_hex(12)}"
         )
         for address in addresses:
             self._reports.send(tx, address, content, now, made.report_id)
-        mark_reported(tx, int(made.start // DAY), made.domain, now)
 
 
 def keep_counts(tx: Transaction, counts: Counter[tuple[int, AppliedPolicy, SessionResult | None]]) -> None:
@@ -167,13 +168,15 @@ def read_results(tx: Transaction, day: int, domain: str) -> list[SessionResult]:
     return found
 
 
-def mark_reported(tx: Transaction, day: int, domain: str, now: float) -> None:
-    """This day of this domain is done."""
-    tx.run(
-        "INSERT INTO tls_reports (day, domain, at) VALUES (?, ?, ?) ON CONFLICT (day, domain) DO NOTHING",
-        day,
-        domain,
-        now,
+def mark_reported(tx: Transaction, day: int, domain: str, now: float) -> bool:
+    """This day of this domain is done; False: it was before."""
+    return bool(
+        tx.run(
+            "INSERT INTO tls_reports (day, domain, at) VALUES (?, ?, ?) ON CONFLICT (day, domain) DO NOTHING",
+            day,
+            domain,
+            now,
+        )
     )
 
 

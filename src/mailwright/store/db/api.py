@@ -133,3 +133,29 @@ class Database(Protocol):
     async def close(self) -> None:
         """Finish what waits, then close."""
         ...
+
+
+class Presence(Protocol):
+    """That this process lives, as far as the others on the database know, and which of them do not."""
+
+    name: str
+    session: int  # another one each time the others begin to know; 0 while they do not
+
+    async def start(self, on_taken: Callable[[], None]) -> None:
+        """Let the others know; `on_taken` is called when a session begins."""
+        ...
+
+    async def stop(self) -> None:
+        """Let the others know that it is over."""
+        ...
+
+    def gone(self, tx: Transaction) -> list[str]:
+        """The processes that are dead for all one knows; `bury` makes sure. A store operation."""
+        ...
+
+    def bury(self, tx: Transaction, name: str) -> bool:
+        """Forget a process; whether it is proved to be dead. A store operation.
+
+        One that lives after all begins no session before its transaction has ended.
+        """
+        ...

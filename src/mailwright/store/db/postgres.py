@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import errors as pg
@@ -36,7 +36,8 @@ LoneConnection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 # A server that is gone without a word, with its machine, is noticed within a minute; and so are we, by the server: it
-# gives to others what we held.
+# gives to others what we held. Who only waits is not forgotten, so no idle_session_timeout must end what it holds;
+# older servers do not know that setting.
 _KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -45,8 +46,24 @@ _KEEPALIVE: dict[str, Any] = {
 }
 _KEEPALIVE_THERE = (
     b"SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
-    b" SET tcp_user_timeout = 30000"
+    b" SET tcp_user_timeout = 30000;"
+    b" SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
 )
+# Limits to what a statement or a transaction may take; what a migration takes depends on how much mail there is.
+_NO_LIMITS = (
+    b"SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
+    b" ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"
+)
+# A row if servers of any version are at work on this database: by the connections that they have besides the pool.
+SERVED: Final = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name IN ('mailwright notify', 'mailwright presence') LIMIT 1"
+)
+_OVER_LIMIT = (
+    "57014",
+    "25P03",
+    "25P04",
+)  # the statement, what was idle within a transaction, the transaction
 
 
 async def connect_alone(dsn: str, name: str) -> LoneConnection:
@@ -229,8 +246,14 @@ class PostgresDatabase:
         try:
             self._pool.open()
             with self._pool.connection() as connection:
+                connection.execute(_NO_LIMITS)
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
-                schema.migrate(PostgresTransaction(connection, self.blobs))
+                tx = PostgresTransaction(connection, self.blobs)
+                if schema.is_older(tx) and tx.one(SERVED):
+                    raise StoreBusy(
+                        "a server of an older version runs on this database; stop all of them first"
+                    )
+                schema.migrate(tx)
         except (psycopg.Error, PoolTimeout) as error:
             raise _as_store_error(error) from error
 
@@ -255,11 +278,11 @@ class _Lost(Exception):
 
 @contextlib.contextmanager
 def _before_commit(connection: _Connection) -> Iterator[None]:
-    """Raises _Lost when the connection breaks within the block."""
+    """Raises _Lost when the connection breaks within the block, unless it would break at the same place again."""
     try:
         yield
     except psycopg.Error as error:
-        if connection.broken:
+        if connection.broken and error.sqlstate not in _OVER_LIMIT:
             raise _Lost(error) from error
         raise
 
@@ -270,6 +293,13 @@ def _as_store_error(error: Exception) -> Exception:
     if isinstance(error, pg.ReadOnlySqlTransaction):
         return StoreFailed(
             f"the database server takes no writes ({error}); see that its DSN leads to the primary"
+        )
+    if isinstance(error, pg.LockNotAvailable):
+        return StoreBusy(f"other writers hold the same rows ({error}); try again")
+    if isinstance(error, psycopg.Error) and error.sqlstate in _OVER_LIMIT:
+        return StoreFailed(
+            f"the database server broke this off ({error}); see what limits its role or database sets, such as"
+            " statement_timeout, and set them higher"
         )
     if isinstance(error, psycopg.InternalError):
         return StoreFailed(f"the database server met an error of its own ({error}); its log says more")

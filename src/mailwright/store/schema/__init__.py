@@ -35,12 +35,24 @@ class SchemaTooNew(StoreError):
     """The database was written by a newer Mailwright."""
 
 
+_VERSIONS: Final = (
+    "CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, name TEXT NOT NULL)"
+)
+
+
+def is_older(tx: Transaction) -> bool:
+    """Whether there is a schema that `migrate` would change."""
+    tx.run(_VERSIONS)
+    row = tx.one("SELECT max(version) FROM schema_versions")
+    return row is not None and row[0] is not None and row[0] < newest()
+
+
 def migrate(tx: Transaction) -> list[str]:
     """Bring the schema up to date; the names of the migrations that ran.
 
     Raises SchemaTooNew when the database knows migrations that this version does not.
     """
-    tx.run("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY, name TEXT NOT NULL)")
+    tx.run(_VERSIONS)
     known = dict(_migrations())
     done = {int(version) for (version,) in tx.all("SELECT version FROM schema_versions")}
     unknown = sorted(done - {number for number, _ in known})
