@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from array import array
 from pathlib import Path
 
 import pytest
 from support.accounts import new_account
+from support.apart import started
 
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import read_contents
@@ -32,10 +32,6 @@ KINDS = (
     b"Subject: %d\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n",
     b"Subject: %d\r\nContent-Transfer-Encoding: x-own\r\n\r\nwho knows\r\n",
 )
-
-
-def who(tx: Transaction) -> int:
-    return os.getpid()
 
 
 def fill(tx: Transaction, account: int, inbox: int) -> None:
@@ -74,10 +70,8 @@ async def test_another_process_reads_the_same(
         await db.write(fill, account, inbox)
         plan = Plan(list(parse_fetch(Lexer(b"1:* " + asked)).attributes), recents, since)
         runs, slices = [Run(1, array("I", range(1, COUNT + 1)))], []
+        await started(db)
         for read in (db.read, db.read_apart):
-            async with asyncio.timeout(30):
-                while read == db.read_apart and await read(who) == os.getpid():
-                    await asyncio.sleep(0.01)
             slices.append(await read(read_contents, (account, inbox), runs, plan))
         here, there = slices
         assert there == here

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from support.accounts import new_account
+from support.apart import content, die, names, octets, reader, sleep, started
 
 from mailwright.store import arrivals, learning, mailboxes
 from mailwright.store.blobs.api import BlobStore
@@ -25,31 +24,6 @@ from mailwright.store.errors import NotFound
 from mailwright.store.incoming import prepare_small
 
 NOW = 1_700_000_000
-
-
-def reader(tx: Transaction) -> int:
-    """Which process reads."""
-    assert tx.one("SELECT 1") == (1,)
-    return os.getpid()
-
-
-def octets(tx: Transaction, number: int, size: int) -> bytes:
-    return bytes([number]) * size
-
-
-def content(tx: Transaction, blob: int) -> bytes:
-    return tx.blobs.read_whole(tx, blob)
-
-
-def die(tx: Transaction, server: int) -> str:
-    if os.getpid() == server:
-        return "the server did it"
-    os.kill(os.getpid(), signal.SIGKILL)
-    return "never"
-
-
-def sleep(tx: Transaction, seconds: float) -> None:
-    time.sleep(seconds)
 
 
 @pytest.fixture(params=["database", "files"])
@@ -71,14 +45,6 @@ async def _opened(
     await database.start()
     yield database
     await database.close()
-
-
-async def started(db: SQLiteDatabase, other_than: int = 0) -> int:
-    """The id of a process that reads."""
-    async with asyncio.timeout(30):
-        while (pid := await db.read_apart(reader)) in (os.getpid(), other_than):
-            await asyncio.sleep(0.01)
-    return pid
 
 
 async def gone(pid: int) -> None:
@@ -128,15 +94,11 @@ async def test_what_is_committed_is_seen(db: SQLiteDatabase) -> None:
     await started(db)
     for number in range(20):
         await db.write(_put, f"n{number}")
-        assert len(await db.read_apart(_names)) == number + 1
+        assert len(await db.read_apart(names)) == number + 1
 
 
 def _put(tx: Transaction, name: str) -> None:
     tx.run("INSERT INTO settings (name, value) VALUES (?, ?)", name, b"")
-
-
-def _names(tx: Transaction) -> list[str]:
-    return [name for (name,) in tx.all("SELECT name FROM settings")]
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, ROOM - 100, ROOM, 3 * ROOM])
@@ -199,7 +161,9 @@ async def test_they_end_when_the_server_is_killed(tmp_path: Path) -> None:
     script = (
         "import asyncio, os, sys\nfrom pathlib import Path\n"
         "os.sched_getaffinity = lambda pid: {0, 1}\n"
-        f"from {__name__} import SQLiteDatabase, DatabaseBlobs, started\n"
+        "from support.apart import started\n"
+        "from mailwright.store.blobs.database import DatabaseBlobs\n"
+        "from mailwright.store.db.sqlite import SQLiteDatabase\n"
         "async def main():\n"
         "    db = SQLiteDatabase(Path(sys.argv[1]), DatabaseBlobs())\n"
         "    await db.start()\n"
