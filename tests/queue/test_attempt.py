@@ -236,6 +236,26 @@ async def test_a_connection_is_used_again_also_by_another_carrier() -> None:
         assert peer.lines[-1] == "QUIT"
 
 
+async def test_a_connection_stays_until_the_peer_has_said_goodbye() -> None:
+    """RFC 5321 4.1.1.10."""
+    ended: list[bytes | str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"554 5.3.2 no mail here\r\n")
+        ended.append(await reader.readline())
+        await asyncio.sleep(0.2)
+        ended.append(str(reader.at_eof()))
+        writer.write(b"221 2.0.0 bye\r\n")
+        ended.append(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        done = await Net(zone(), server.sockets[0].getsockname()[1]).send()
+        await asyncio.sleep(0.1)
+    assert outcomes(done) == [("failed", "greeting", "5.3.2")]
+    assert ended == [b"QUIT\r\n", "False", b""]
+
+
 async def test_two_domains_of_one_host_share_connections() -> None:
     async with Peer() as peer:
         net = Net(zone(**{"c.example": {"MX": ["5 mx.b.example"]}}), peer.port)
