@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from support.peer import EXTENSIONS, Authority, Peer
+from support.peer import EXTENSIONS, Authority, Peer, Taken
 from support.queues import CONTENT
 from support.simulation import InlineDatabase
 
@@ -338,6 +339,47 @@ async def test_what_was_taken_before_a_421_is_not_sent_again() -> None:
         done = await net.send(*two)  # over the same connection, in two transactions
     assert [result.outcome for result in done.results] == [Outcome.SENT, Outcome.DEFERRED]
     assert [taken.recipients for taken in peer.taken[1:]] == [["RCPT TO:<u1@b.example>"]]
+
+
+MOODS = (b"421 bye\r\n", b"450 later\r\n", b"452 4.5.3 too many\r\n", b"550 never\r\n", b"250 what\r\n", b"")
+GOOD = (Outcome.SENT, Outcome.RELAYED)
+
+
+@pytest.mark.parametrize("seed", range(150))
+async def test_who_got_what_is_what_the_peer_says_whatever_it_says(seed: int) -> None:
+    """Each message only to its own recipients, each of them told as it was, and none twice."""
+    dice = random.Random(seed)
+    said: list[tuple[Taken, bytes]] = []
+    rudeness = dice.choice((0.0, 0.02, 0.1, 0.25))
+
+    def moody(line: str) -> bytes | None:
+        return dice.choice(MOODS) if dice.random() < rudeness else None
+
+    def final(taken: Taken) -> bytes:
+        mood = moody("")
+        if mood == b"":
+            raise ConnectionError("the peer has gone")
+        said.append((taken, mood or b"250 kept\r\n"))
+        return said[-1][1]
+
+    keywords = ("PIPELINING", "CHUNKING", "DSN", f"LIMITS RCPTMAX={dice.randint(1, 3)}")
+    offers = tuple(keyword for keyword in keywords if dice.random() < 0.6)
+    replies: Any = dict.fromkeys(("MAIL", "RCPT", "DATA"), moody)
+    async with asyncio.timeout(20), Peer(offers, replies=replies, final=final) as peer:
+        carrier = Net(zone(), peer.port).transport.carrier("b.example")
+        mails = [
+            claimed(*(f"{n}.{k}@b.example" for k in range(dice.randint(1, 5))), content=b"a: %d\r\n\r\n" % n)
+            for n in range(6)
+        ]
+        for now, ahead in zip(mails, [*mails[1:], None], strict=True):
+            begin = len(said)
+            results = (await carrier.deliver(now, ahead)).results
+            for recipient, result in zip(now.recipients, results, strict=True):
+                line = f"RCPT TO:<{recipient.address}>"
+                kept = [t for t, reply in said[begin:] if line in t.recipients and reply.startswith(b"250")]
+                assert len(kept) == (result.outcome in GOOD), (line, result)
+                assert all(taken.content == now.message.content for taken in kept)
+        carrier.close()
 
 
 async def test_mailmax_is_kept() -> None:
