@@ -41,9 +41,10 @@ async def results(content: bytes, resolver: MockResolver) -> dict[str, str]:
     return {found.domain: found.result for found in await verifier.verify(resolver, NOW)}
 
 
-async def test_our_broken_signature_is_replaced(tmp_path: Path) -> None:
+@pytest.mark.parametrize("front", [b"", b"Delivered-To: an-alias@example.org\r\n"])
+async def test_our_broken_signature_is_replaced(tmp_path: Path, front: bytes) -> None:
     keys, resolver = ring(tmp_path)
-    signed = keys.sign_message(MESSAGE, NOW) + MESSAGE
+    signed = front + keys.sign_message(MESSAGE, NOW) + MESSAGE
     converted = to_7bit(signed)
     assert converted != signed
     again = keys.sign_again(converted, NOW)

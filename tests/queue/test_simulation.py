@@ -249,6 +249,26 @@ def test_chores_that_take_long_let_no_lease_end() -> None:
     assert set(world.taken.values()) == {1}
 
 
+def test_what_is_due_daily_waits_until_the_night_is_over() -> None:
+    """At midnight all the world sends its reports, and other processes have not told what they counted."""
+    clock = VirtualClock()
+    times: list[float] = []
+
+    async def daily() -> None:
+        times.append(clock.now())
+
+    async def main() -> None:
+        runner = new_runner(InlineDatabase(), World(1), RULES, LIMITS, clock=clock, daily=daily)
+        await runner.start()
+        await asyncio.sleep(2.5 * DAY)
+        await runner.stop()
+
+    run(main)
+    started, *nights = times
+    assert started - START < HOUR
+    assert [int(at % DAY // HOUR) for at in nights] == [4, 4]
+
+
 # To four destinations, until a process has noticed that it is cut off.
 ON_ITS_WAY = 2 * 4 * LIMITS.per_destination
 

@@ -64,11 +64,14 @@ class Taken:
 
 @dataclass
 class Peer:
-    """`replies` maps the beginning of a command line to the reply, '' to none, or a function of the line."""
+    """`replies` maps the beginning of a command line to the reply, '' to none, or a function of the line.
+
+    Where that gives None, the reply is the usual one.
+    """
 
     extensions: tuple[str, ...] = EXTENSIONS
     greeting: bytes = b"220 mx.b.example ESMTP\r\n"
-    replies: dict[str, bytes | Callable[[str], bytes]] = field(default_factory=dict)
+    replies: dict[str, bytes | Callable[[str], bytes | None]] = field(default_factory=dict)
     context: ssl.SSLContext | None = None
     final: bytes | Callable[[Taken], bytes] = b"250 2.0.0 kept\r\n"
     lose_after_dot: bool = False
@@ -124,12 +127,14 @@ class Peer:
         while line := (await reader.line()).decode().rstrip("\r\n"):
             self.lines.append(line)
             verb = line.partition(" ")[0].upper()
-            scripted = self._scripted(line)
+            scripted = self._scripted(line) if mail or verb != "RCPT" else b"503 5.5.1 MAIL first\r\n"
             if scripted is not None:
                 writer.write(scripted)
                 if scripted.startswith(b"421") or not scripted:
                     return
-                if verb == "RCPT" and scripted.startswith(b"250"):
+                if verb == "MAIL":
+                    mail, recipients = line if scripted.startswith(b"250") else "", []
+                elif verb == "RCPT" and scripted.startswith(b"250"):
                     recipients.append(line)
                 continue
             if verb in ("EHLO", "LHLO"):
@@ -155,6 +160,9 @@ class Peer:
                     content = await self._read_content(reader)
                 else:
                     content = await self._read_chunks(reader, writer, line)
+                    if not recipients:
+                        writer.write(b"503 5.5.1 no valid recipients\r\n")
+                        continue
                 taken = Taken(mail, recipients, content, tls, number)
                 self.taken.append(taken)
                 if self.lose_after_dot:

@@ -135,13 +135,13 @@ class SMTPTransport:
             whole = await self._db.read(_read_whole, message.blob)
         if message.body == "8BITMIME" and whole.isascii():  # it may have eight bits, and has none
             return Body(len(whole), whole, "7BIT")
-        converted = await asyncio.to_thread(self._convert, whole, message.account != 0)
+        converted = await asyncio.to_thread(self._convert, whole)
         return Body(len(converted), converted, "7BIT")
 
-    def _convert(self, content: bytes, ours: bool) -> bytes:
+    def _convert(self, content: bytes) -> bytes:
         converted = to_7bit(content)
-        # Our own signature over the body is broken now: `sign` makes it anew; that of a stranger it leaves.
-        return self._sign_again(converted) if ours and self._sign_again is not None else converted
+        # Our own signature over the body is broken now: this makes it anew, and leaves that of a stranger.
+        return self._sign_again(converted) if self._sign_again is not None else converted
 
 
 class _Courier:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 LEASE: Final = 900.0  # seconds; kept up while we live
 LOOK: Final = 30.0  # seconds between looks at the database when nobody wakes us
 CHORES: Final = 300.0  # seconds between two rounds of housekeeping
+# Seconds after midnight UTC: all processes have told what they counted until then, and the rush is over (RFC 8460 4.1).
+DAILY_AT: Final = 4 * 3600.0
 SWEEP: Final = 15.0  # seconds between looks for what is late or has expired
 _PORTION: Final = 0.05  # between claims of what was tried before, while new mail is on its way
 _PAUSE: Final = 1.0  # after a look that found nothing to claim though something is due
@@ -36,8 +38,8 @@ _PAUSE: Final = 1.0  # after a look that found nothing to claim though something
 class Runner:
     """Runs until `stop`. `wake` it after a commit that enqueued, released or rerouted something.
 
-    `roll` gives random numbers in [0, 1). `often` is awaited every five minutes and `daily` once a day, for what
-    else has to be done.
+    `roll` gives random numbers in [0, 1). `often` is awaited every five minutes and `daily` once a day, in the
+    hour of DAILY_AT or soon after the start, for what else has to be done.
     """
 
     def __init__(
@@ -336,7 +338,7 @@ class Runner:
                 if self._often is not None:
                     await self._often()
                     self.wake()  # it may have queued something
-                today = int(self._clock.now() // 86_400)
+                today = int((self._clock.now() - DAILY_AT) // 86_400)
                 if today != day:
                     day = today
                     await self._purge()

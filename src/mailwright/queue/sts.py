@@ -27,7 +27,6 @@ from mailwright.store.db.api import Database, Transaction
 
 MEMORY: Final = 2000  # domains
 RECENT: Final = 300.0  # seconds in which a domain is not looked at again
-AFTER_FAILURE: Final = 300.0
 
 Fetch = Callable[[str], Awaitable[bytes]]
 

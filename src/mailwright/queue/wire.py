@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import Final
 
@@ -125,12 +126,14 @@ class Wire:
         return lines
 
     async def close(self) -> None:
-        """Say goodbye if that still makes sense, without waiting long for the answer."""
+        """Say goodbye if that still makes sense, and wait a moment for the answer (RFC 5321 4.1.1.10)."""
         if self.is_lost:
             self.stream.abort()
             return
         self.is_lost = True
-        self.stream.write(self.machine.quit())
+        self.send(self.machine.quit())
+        with contextlib.suppress(Lost):
+            await self.reply(QUIT_TIMEOUT)
         await self.stream.close()
 
     def abort(self) -> None:
