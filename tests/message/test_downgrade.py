@@ -44,6 +44,11 @@ def test_what_is_ascii_stays_octet_for_octet() -> None:
             [("", "a@example.org"), ("Zoë, the other", "zoe@example.org"), ("b@müller.example", INVALID)],
         ),
         ("Freunde und Bekannte ü: x@example.org;", [("", "x@example.org")]),
+        ("Zoë, Ann <a@example.org>", [("Zoë", ""), ("Ann", "a@example.org")]),
+        (
+            '"a b"@example.org, ü <"c\\"d"@example.org>, "e@f"@example.org',
+            [("", "a b@example.org"), ("ü", 'c"d@example.org'), ("", "e@f@example.org")],
+        ),
     ],
 )
 def test_addresses(text: str, names: list[tuple[str, str]]) -> None:

@@ -15,6 +15,7 @@ MAX_LINE: Final = 998  # octets without CRLF, RFC 5322 2.1.1
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+")
+_LOCAL: Final = re.compile(r'[^\s"(),:;<>@\[\\\]]*|".*"')  # in quotes already: as SMTP writes it
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -31,14 +32,20 @@ def address_header(name: str, addresses: Sequence[Address]) -> bytes:
 def format_address(address: Address) -> str:
     """`Name <local@domain>` with the quoting and encoded-words that it needs."""
     name = _UNSAFE.sub(" ", address.name).strip()
-    spec = _UNSAFE.sub("", address.addr_spec).replace("<", "").replace(">", "")
+    local = address.local if _LOCAL.fullmatch(address.local) is not None else _quoted(address.local)
+    domain = address.domain.replace("<", "").replace(">", "")
+    spec = _UNSAFE.sub("", f"{local}@{domain}" if domain else local)
     if not name:
         return spec
     if not name.isascii() or "=?" in name:
         name = " ".join(encoded_words(name, 20))
     elif _ATOMS.fullmatch(name) is None:
-        name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return f"{name} <{spec}>"
+        name = _quoted(name)
+    return f"{name} <{spec}>" if spec else name
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def content_type(kind: str, params: Sequence[tuple[str, str]] = ()) -> bytes:
@@ -61,7 +68,7 @@ def _param(name: str, value: str) -> str:
     if _TOKEN.fullmatch(value) is not None:
         return f"{name}={value}"
     if value.isascii():
-        return f'{name}="' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return f"{name}={_quoted(value)}"
     octets = value.encode("utf-8", "replace")
     return f"{name}*=utf-8''" + "".join(
         [chr(o) if chr(o).isalnum() and o < 128 else f"%{o:02X}" for o in octets]
