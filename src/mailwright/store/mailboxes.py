@@ -47,8 +47,8 @@ def normal_name(name: str) -> str:
     for level in levels:
         if not level:
             raise InvalidName("a mailbox's name has an empty level ('//')")
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
-        raise InvalidName("a mailbox's name holds a control character")
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in name):  # RFC 6855 3
+        raise InvalidName("a mailbox's name holds a control character, or ends a line")
     if levels[0].casefold() == "inbox":
         levels[0] = "INBOX"
     return "/".join(levels)
