@@ -21,9 +21,8 @@ DEFAULTS: tuple[tuple[str, str | None], ...] = (
 ROLES = frozenset({"all", "archive", "drafts", "flagged", "important", "junk", "sent", "trash"})  # RFC 6154 2
 
 _COLUMNS = (
-    "m.id, m.name, m.role, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes,"
-    " s.name IS NOT NULL"
-    " FROM mailboxes m LEFT JOIN subscriptions s ON s.account = m.account AND s.name = m.name"
+    "m.id, m.name, m.role, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes"
+    " FROM mailboxes m"
 )
 
 
