@@ -19,7 +19,8 @@ async def names(db: Database, account: int) -> list[str]:
 async def test_a_new_account_has_the_usual_mailboxes(db: Database, account: int) -> None:
     boxes = await db.read(mailboxes.list_mailboxes, account)
     assert {(box.name, box.role) for box in boxes} == set(mailboxes.DEFAULTS)
-    assert all(box.subscribed and box.uidnext == 1 and box.messages == 0 for box in boxes)
+    assert all(box.uidnext == 1 and box.messages == 0 for box in boxes)
+    assert await db.read(mailboxes.list_subscriptions, account) == [box.name for box in boxes]
     assert len({box.uidvalidity for box in boxes}) == len(boxes)
 
 

@@ -33,9 +33,7 @@ _MAX_IDENTIFIER: Final = 400  # characters
 _SEEN: Final = int(Flag.SEEN)
 _DELETED: Final = int(Flag.DELETED)
 _WRITTEN: Final = int(Flag.ANSWERED | Flag.FLAGGED | Flag.DRAFT)
-_MAILBOX = (
-    "m.id, m.name, NULL, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes, 0"
-)
+_MAILBOX = "m.id, m.name, NULL, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes"
 
 
 class InvalidIdentifier(StoreError):

@@ -21,9 +21,8 @@ DEFAULTS: tuple[tuple[str, str | None], ...] = (
 ROLES = frozenset({"all", "archive", "drafts", "flagged", "important", "junk", "sent", "trash"})  # RFC 6154 2
 
 _COLUMNS = (
-    "m.id, m.name, m.role, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes,"
-    " s.name IS NOT NULL"
-    " FROM mailboxes m LEFT JOIN subscriptions s ON s.account = m.account AND s.name = m.name"
+    "m.id, m.name, m.role, m.uidvalidity, m.uidnext, m.modseq, m.messages, m.unseen, m.deleted, m.bytes"
+    " FROM mailboxes m"
 )
 
 
@@ -47,8 +46,8 @@ def normal_name(name: str) -> str:
     for level in levels:
         if not level:
             raise InvalidName("a mailbox's name has an empty level ('//')")
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
-        raise InvalidName("a mailbox's name holds a control character")
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in name):  # RFC 6855 3
+        raise InvalidName("a mailbox's name holds a control character, or ends a line")
     if levels[0].casefold() == "inbox":
         levels[0] = "INBOX"
     return "/".join(levels)

@@ -55,7 +55,6 @@ class Mailbox:
     unseen: int
     deleted: int
     bytes: int
-    subscribed: bool | int  # 0 or 1 from SQLite
 
 
 class Place(NamedTuple):

@@ -25,8 +25,6 @@ from mailwright.store.model import Mailbox
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_SELECTED = frozenset({"SELECTED", "SELECTED-DELAYED"})
-
 
 class Target(NamedTuple):
     """A mailbox to be searched, by the name that the client knows."""
@@ -45,24 +43,26 @@ async def run(session: Session, command: Command) -> Reply:
     args: MultisearchArgs = command.args
     selected = session.open_mailbox() if session.selected is not None else None
     kinds = {source.kind for source in args.sources}
-    if kinds & _SELECTED and selected is None:
-        raise Bad("No mailbox is selected")
+    returns = args.search.returns
+    updating = returns is not None and "UPDATE" in returns.names
+    if selected is None and ("SELECTED" in kinds or updating):
+        raise Bad("No mailbox is selected")  # RFC 7377 2.2
     check_charset(session, args.search)
-    if not kinds <= _SELECTED:
+    if kinds != {"SELECTED"}:
         _check(args.search)
     targets = await session.service.store.read(find_targets, session.account_id, args.sources)
     others = [target for target in targets if selected is None or target.key != selected.key]
-    if selected is not None and (kinds & _SELECTED or len(others) < len(targets)):
+    if selected is not None and ("SELECTED" in kinds or len(others) < len(targets)):
         found = await search(session, selected, command, args.search)
-        if args.search.returns is not None and "SAVE" in args.search.returns.names:
-            save(selected, found.uids, args.search.returns)
+        if returns is not None and "SAVE" in returns.names:
+            save(selected, found.uids, returns)
         name = await session.service.store.read(acl.name_of, session.account_id, *selected.key)
         _write(session, command, found, name, selected.uidvalidity)
     for target in others:
         found = await _find(session, command, target)
         _write(session, command, found, target.name, target.mailbox.uidvalidity)
         await session.drain()
-    if args.search.returns is not None and "UPDATE" in args.search.returns.names:
+    if updating:
         session.write(refusal(command.tag, "Results of several mailboxes are not kept up to date"))
     return Reply("ESEARCH completed")
 
@@ -105,7 +105,7 @@ def read_last_uid(tx: Transaction, key: Key) -> int:
 
 def find_targets(tx: Transaction, account: int, sources: tuple[Source, ...]) -> list[Target]:
     """The mailboxes that are meant and may be read, each once; names of none are passed over (RFC 7377 2.2)."""
-    if all(source.kind in _SELECTED for source in sources):
+    if all(source.kind == "SELECTED" for source in sources):
         return []
     own = {box.name: Target((account, box.id), box.name, box) for box in list_mailboxes(tx, account)}
     known = own | {

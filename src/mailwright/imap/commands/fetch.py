@@ -63,7 +63,9 @@ async def run(session: Session, command: Command) -> Reply:
         raise Bad("PARTIAL is for UID FETCH")
     selected = session.open_mailbox()
     changed = await _changed(session, selected, args)
-    runs = await find_messages(session, args.numbers, command.uid, changed)
+    # RFC 9394 3.4: PARTIAL chooses among all messages, and CHANGEDSINCE among those.
+    within = changed if args.partial is None else None
+    runs = await find_messages(session, args.numbers, command.uid, within)
     if args.partial is not None:
         check_limit(session, abs(args.partial[1] - args.partial[0]) + 1)
         runs = window_of_runs(runs, args.partial)

@@ -66,16 +66,20 @@ def list_response(
     info = sorted(args.selection & {"SUBSCRIBED", "SPECIAL-USE"})
     subscribed = "SUBSCRIBED" in (args.returns | args.selection)
     missing = "\\NonExistent" if args.extended else "\\Noselect"
+    detailed = args.status or args.metadata or "MYRIGHTS" in args.returns
     output = []
     for name in tree.names:
         if (name not in chosen and name not in levels) or not matches(name):
             continue
-        mailbox = tree.mailboxes.get(name)
+        mailbox, shared = tree.mailboxes.get(name), tree.shared.get(name)
         attributes = tree.attributes(name, missing=missing, subscribed=subscribed)
+        if args.status and shared is not None and "r" not in shared.rights:
+            attributes.append("\\Noselect")  # RFC 5819 2
         children = info if name in above else ()
         output.append(responses.listing(name, attributes, "LIST", children, utf8=args.utf8))
-        if mailbox is not None and (args.status or args.metadata or "MYRIGHTS" in args.returns):
-            access = tree.shared.get(name) or Access(account, mailbox, RIGHTS, name)
+        # RFC 5819 3: of a level that is only shown for what is below it nothing more is told.
+        if detailed and mailbox is not None and name in chosen:
+            access = shared or Access(account, mailbox, RIGHTS, name)
             if selected is not None:
                 access = selected.as_known(access)
             output.append(_details(tx, account, access, args, service))

@@ -74,8 +74,9 @@ def _keyword(key: keys.HasKeyword, candidate: Candidate) -> bool:
 
 
 def _age(key: keys.Age, candidate: Candidate) -> bool:
-    young = bool(candidate.row[5] >= candidate.plan.now - key.seconds)
-    return young is key.younger
+    then: int = candidate.plan.now - key.seconds
+    date: int = candidate.row[5]
+    return date >= then if key.younger else date <= then
 
 
 def _size(key: keys.Size, candidate: Candidate) -> bool:

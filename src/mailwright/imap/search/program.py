@@ -180,7 +180,7 @@ def _leaf(key: keys.Key, now: int) -> Sql | None:
     if isinstance(key, keys.Size):
         return Sql(f"m.size {key.order} ?", (key.octets,), True)
     if isinstance(key, keys.Age):
-        return Sql(f"p.internal_date {'>=' if key.younger else '<'} ?", (now - key.seconds,))
+        return Sql(f"p.internal_date {'>=' if key.younger else '<='} ?", (now - key.seconds,))
     if isinstance(key, keys.ModifiedSince):
         return Sql("p.modseq >= ?", (key.modseq,))
     if isinstance(key, keys.OnDay):

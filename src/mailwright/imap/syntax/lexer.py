@@ -110,6 +110,8 @@ class Lexer:
         if quoted is not None:
             self.pos = quoted.end()
             value = quoted.group(1)
+            if self.utf8:
+                _check_utf8(value)
             return _ESCAPE.sub(rb"\1", value) if b"\\" in value else value
         literal = _LITERAL.match(self.text, self.pos)
         if literal is None:
@@ -165,3 +167,11 @@ class Lexer:
             return None
         self.pos = found.end()
         return found.group()
+
+
+def _check_utf8(quoted: bytes) -> None:
+    """RFC 6855 3: once UTF-8 is agreed upon, a quoted string holds nothing else."""
+    try:
+        quoted.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadSyntax("a quoted string is in UTF-8") from None

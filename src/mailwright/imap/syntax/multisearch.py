@@ -46,6 +46,8 @@ def _parse_sources(lexer: Lexer) -> list[Source]:
         if lexer.peek() == 40:
             raise BadSyntax("There are no scope options")  # RFC 7377 2.2 has none of its own
         sources.append(parse_source(lexer))
+        if sources[-1].kind == "SELECTED-DELAYED":
+            raise BadSyntax("SELECTED-DELAYED is for NOTIFY alone")  # RFC 7377 2.2
         count += 1 + len(sources[-1].names)
         if count > MAX_SOURCES:
             raise BadSyntax(f"At most {MAX_SOURCES} mailboxes", "NO", "LIMIT")

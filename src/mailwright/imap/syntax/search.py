@@ -121,7 +121,7 @@ class Size(Key):
 
 @dataclass(frozen=True)
 class Age(Key):
-    """RFC 5032: the internal date lies within the last so many seconds (YOUNGER), or does not (OLDER)."""
+    """RFC 5032 2: the internal date is at least (YOUNGER) or at most (OLDER) the time so many seconds ago."""
 
     younger: bool
     seconds: int
