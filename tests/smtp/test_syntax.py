@@ -65,7 +65,7 @@ def fault(line: str | bytes) -> Reply:
         ("MAIL FROM:<alice@[IPv6:2001:DB8:0::1]>", Path("alice", "[IPv6:2001:db8::1]")),
         ("MAIL FROM:<alice@example.org.>", Path("alice", "example.org")),
         ("MAIL FROM:<alice@my_host>", Path("alice", "my_host")),
-        ("MAIL FROM:<" + "a" * 128 + "@example.org>", Path("a" * 128, "example.org")),
+        ("MAIL FROM:<" + "a" * 242 + "@example.org>", Path("a" * 242, "example.org")),
     ],
 )
 def test_reverse_paths(line: str, path: Path) -> None:
@@ -116,7 +116,7 @@ def test_forward_paths(line: str, path: Path) -> None:
         ("MAIL FROM:<a@[IPv6:192.0.2.1]>", 553, "5.1.7"),
         ("MAIL FROM:<a@[IPv6:fe80::1%eth0]>", 553, "5.1.7"),
         ("MAIL FROM:<a@[Tag:x]>", 553, "5.1.7"),
-        ("MAIL FROM:<" + "a" * 129 + "@example.org>", 501, "5.1.0"),
+        ("MAIL FROM:<" + "a" * 243 + "@example.org>", 501, "5.1.0"),
         ("MAIL FROM:<a@" + "example." * 40 + "org>", 501, "5.1.0"),
         ("MAIL FROM:<ü@example.org>", 553, "5.6.7"),
         ("RCPT TO:<>", 553, "5.1.3"),

@@ -121,7 +121,7 @@ def _describe(session: Session, selected: Selected, opened: Opened) -> bytes:
 
 async def _listing(session: Session, asked: str, name: str) -> bytes:
     """The LIST response of RFC 9051 6.3.2, with the name that the client gave where it is called otherwise."""
-    attributes = await session.service.store.read(read_attributes, session.account_id, name)
+    attributes = await session.service.store.read_briefly(read_attributes, session.account_id, name)
     return responses.listing(name, attributes, utf8=True, old_name="" if asked == name else asked)
 
 

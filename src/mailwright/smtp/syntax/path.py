@@ -12,9 +12,9 @@ from mailwright.smtp import replies
 from mailwright.smtp.replies import Reply
 
 MAX_PATH: Final = 256  # octets with the angle brackets, RFC 5321 4.5.3.1.3
-# RFC 5321 4.5.3.1.1 says 64, and 4.5.3.1 to impose no limit where one can: the reverse-paths of lists (VERP)
-# and of forwarders (SRS) outgrow it every day.
-MAX_LOCAL: Final = 128
+# The path's alone. RFC 5321 4.5.3.1.1 says 64, and 4.5.3.1 to impose no limit where one can: the reverse-paths of
+# lists (VERP) and of forwarders (SRS) outgrow it every day.
+MAX_LOCAL: Final = MAX_PATH - 2
 MAX_DOMAIN: Final = 255  # RFC 5321 4.5.3.1.2
 
 _ATEXT: Final = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
@@ -84,9 +84,9 @@ def parse_path(text: str, sender: bool) -> tuple[Path, str]:
     """
     match = _SIMPLE.match(text)
     if match is not None:
-        domain = match[2]
-        if len(domain) <= MAX_DOMAIN and match.end() <= MAX_PATH + 2:
-            return Path(match[1], domain.lower()), text[match.end() :]
+        local, domain = match[1], match[2]
+        if len(domain) <= MAX_DOMAIN and len(local) + len(domain) < MAX_LOCAL:
+            return Path(local, domain.lower()), text[match.end() :]
     text = text.lstrip(" ")
     match = (_BRACKETED if text.startswith("<") else _UNBRACKETED).match(text)
     if match is None:
@@ -116,8 +116,6 @@ def parse_mailbox(text: str, sender: bool = False) -> Path:
             )
     if not at or not local:
         raise PathFault(replies.bad_mailbox(sender, "The address needs the form user@example.org"))
-    if len(local.encode(errors="replace")) > MAX_LOCAL:
-        raise PathFault(replies.PATH_TOO_LONG)
     return Path(local, parse_domain(domain, sender))
 
 
