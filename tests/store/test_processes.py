@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -134,6 +136,46 @@ async def test_a_process_that_dies_loses_nothing(
     assert results == ["the server did it"] * 3
     assert await started(db, other_than=pid) != os.getpid()
     assert "ended by itself" in caplog.text
+
+
+async def test_a_process_that_is_stopped_keeps_nobody_waiting(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_RETRY", 0.0)
+    pid = await started(db)
+    monkeypatch.setattr(processes, "_PATIENCE", 0.2)
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*(db.read_apart(reader) for _ in range(3)))
+    await gone(pid)
+    monkeypatch.setattr(processes, "_PATIENCE", 10.0)
+    os.kill(await started(db, other_than=pid), signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        await db.close()
+
+
+async def test_a_process_that_hangs_while_it_starts_keeps_nobody_waiting(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = (
+        sys.executable,
+        "-c",
+        f"import os; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); os.kill(os.getpid(), 19)",
+    )
+    monkeypatch.setattr(processes, "_COMMAND", command)
+    async with asyncio.timeout(10):
+        while not (tmp_path / "pid").exists():
+            assert await db.read_apart(reader) == os.getpid()
+            await asyncio.sleep(0.01)
+        await db.close()
+    await gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_what_cannot_be_asked_is_nobody_elses_answer(db: SQLiteDatabase) -> None:
+    pid = await started(db)
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        await db.read_apart(lambda tx: 1)
+    assert await db.read_apart(reader) == pid
 
 
 async def test_another_one_starts_when_one_is_busy(db: SQLiteDatabase) -> None:

@@ -7,6 +7,7 @@ place in the memory we share that its call names, as long as there is room; the 
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import pickle
 import signal
@@ -29,7 +30,11 @@ def main() -> None:
     """Answer until the server closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the server decides when to stop
     shared = mmap.mmap(int(sys.argv[1]), PLACES * ROOM)
-    with socket.socket(fileno=0) as connection, connection.makefile("rwb") as stream:
+    with (
+        contextlib.suppress(ConnectionError),  # nobody is left to read for
+        socket.socket(fileno=0) as connection,
+        connection.makefile("rwb") as stream,
+    ):
         _serve(stream, shared)
 
 

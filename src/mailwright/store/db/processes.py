@@ -29,7 +29,7 @@ _MOST: Final = 4  # processes
 _IDLE: Final = 60.0  # seconds without work, after which one is ended
 _RETRY: Final = 60.0  # seconds after which another one is started when one could not be
 _LATE: Final = 0.02  # seconds; what has been asked for so long ago takes long
-_PATIENCE: Final = 5.0  # seconds for one that is to end
+_PATIENCE: Final = 10.0  # seconds for an answer: one that is silent for longer hangs, or was stopped
 # Results are large, and come and go: else their memory would be given back to the system each time.
 _MALLOC: Final = {
     "MALLOC_TRIM_THRESHOLD_": str(16 * 1024 * 1024),
@@ -66,7 +66,7 @@ class Processes:
             child = self._find()
             if child is not None:
                 with contextlib.suppress(_NotDone):
-                    result = await child.ask((operation, args, kwargs))
+                    result = await _ask(child, (operation, args, kwargs))
                     return result
             result = await self._read_here(operation, *args, **kwargs)
             return result
@@ -78,7 +78,9 @@ class Processes:
         self._count = 0
         if self._sweep is not None:
             self._sweep.cancel()
-        await asyncio.gather(*self._starts)
+        for start in self._starts:
+            start.cancel()
+        await asyncio.gather(*self._starts, return_exceptions=True)
         await asyncio.gather(*[child.end() for child in self._children])
 
     def _find(self) -> _Child | None:
@@ -97,7 +99,10 @@ class Processes:
         if len(living) < len(self._children):
             self._children = living
             self._again_at = asyncio.get_running_loop().time() + _RETRY
-            log.warning("a process that read has ended by itself; see whether the system is short of memory")
+            log.warning(
+                "a process that read has ended by itself, or did not answer: threads read instead for a while;"
+                " see whether the system is short of memory"
+            )
 
     def _start_another(self) -> None:
         loop = asyncio.get_running_loop()
@@ -124,7 +129,7 @@ class Processes:
             child for child in self._children if not child.waiting and loop.time() - child.used_at >= _IDLE
         ]
         for child in idle:
-            child.hang_up()
+            child.kill()
         self._children = [child for child in self._children if child not in idle]
         self._sweep = loop.call_later(_IDLE, self._end_idle) if self._children else None
 
@@ -151,10 +156,24 @@ async def _start(opening: object) -> _Child:
     finally:
         its.close()
         os.close(memory)
-    await asyncio.get_running_loop().create_unix_connection(lambda: child, sock=ours)
-    await child.ask(opening)
+    try:
+        await asyncio.get_running_loop().create_unix_connection(lambda: child, sock=ours)
+        await _ask(child, opening)
+    except BaseException:
+        child.kill()
+        raise
     child.ready = True
     return child
+
+
+async def _ask(child: _Child, call: object) -> Any:
+    """What the process answers. Raises _NotDone; when it does not answer, it is ended."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await child.ask(call)
+    except TimeoutError:
+        child.kill()
+        raise _NotDone from None
 
 
 class _Child(asyncio.BufferedProtocol):
@@ -180,10 +199,10 @@ class _Child(asyncio.BufferedProtocol):
         if self._transport is None:
             future.set_exception(_NotDone())
             return future
+        data = pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
         place = self._places.pop() if self._places else PLACES
         self.waiting.append((future, place))
         self.used_at = loop.time()
-        data = pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
         self._transport.write(b"%c%b%b" % (place, len(data).to_bytes(LENGTH, "big"), data))
         return future
 
@@ -192,22 +211,18 @@ class _Child(asyncio.BufferedProtocol):
         """Whether it has been silent for long, though it was asked."""
         return bool(self.waiting) and asyncio.get_running_loop().time() - self.used_at > _LATE
 
-    def hang_up(self) -> None:
-        """Let it end."""
+    def kill(self) -> None:
+        """End it, whatever it does: it changes nothing, and may have been stopped."""
         self.ready = False
         if self._transport is not None:
             self._transport.abort()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def end(self) -> None:
-        """Let it end, and wait until it has."""
-        self.hang_up()
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await self._process.wait()
+        """End it, and wait until it has."""
+        self.kill()
+        await self._process.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
