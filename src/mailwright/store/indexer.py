@@ -16,7 +16,7 @@ from mailwright.store.store import Store
 log = logging.getLogger(__name__)
 
 _BATCH = 64  # messages read, made ready and written at a time
-_BATCH_OCTETS = 1024 * 1024
+_BATCH_OCTETS = 1024 * 1024  # a batch ends once it is this large
 _RETRY = 10.0  # seconds after which a store that could not be read is tried again
 _PAUSE = 0.5  # seconds in which new mail gathers to a batch; what is not indexed is found all the same
 
@@ -78,9 +78,8 @@ class Indexer:
         preparing = self._prepare(account)
         try:
             while (batch := await preparing) is not None:
-                preparing = self._prepare(
-                    account, batch.messages[-1].indexed.message
-                )  # while this one is written
+                # While this one is written.
+                preparing = self._prepare(account, batch.messages[-1].indexed.message)
                 ready = [
                     await self._with_documents(one) if one.pdfs else one.indexed for one in batch.messages
                 ]

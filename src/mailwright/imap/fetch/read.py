@@ -28,8 +28,8 @@ from mailwright.store.reading import (
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
 # Where the messages themselves are sent; what finds no room is read again.
-CONTENT_OCTETS: Final = 512 * 1024
-CONTENT_ROWS: Final = 100
+CONTENT_OCTETS: Final = 384 * 1024
+CONTENT_ROWS: Final = 75
 _SHORT: Final = 4  # messages; of shorter runs many are read
 _TOGETHER: Final = 50  # at a time
 
