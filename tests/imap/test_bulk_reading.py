@@ -12,15 +12,17 @@ from support.accounts import new_account, prepared
 
 from mailwright.imap.fetch.lines import lie_close
 from mailwright.imap.fetch.plan import Plan
-from mailwright.imap.fetch.read import read_lines, read_slice
+from mailwright.imap.fetch.read import CONTENT_OCTETS, read_contents, read_lines, read_slice
 from mailwright.imap.search.program import Plan as SearchPlan
 from mailwright.imap.search.program import make_plan, prepare
 from mailwright.imap.search.rows import decide, read_block, read_packed, start
 from mailwright.imap.syntax import search as keys
-from mailwright.imap.syntax.fetch import Attribute
+from mailwright.imap.syntax.fetch import Attribute, parse_fetch
+from mailwright.imap.syntax.lexer import Lexer
 from mailwright.imap.view import Pool, Run, View
 from mailwright.store import arrivals, messages, reading
 from mailwright.store.db.api import Database, Transaction
+from mailwright.store.incoming import prepare_small
 from mailwright.store.mailboxes import find_mailbox
 
 NOW = 1_700_000_000
@@ -192,3 +194,26 @@ def _search_rows(tx: Transaction, key: tuple[int, int], plan: SearchPlan) -> lis
         found += [row[0] for row in rows]
         last = block.last
     return found[::-1]
+
+
+@pytest.mark.parametrize("sections", [1, 2])
+@pytest.mark.parametrize("size", [4_000, 90_000, 200_000, 250_000])
+async def test_a_slice_of_bodies_holds_no_more_than_it_may(db: Database, size: int, sections: int) -> None:
+    account = await db.write(new_account, "ann@example.org")
+    inbox = (await db.read(find_mailbox, account, "INBOX")).id
+    text = [b"Subject: %d\r\n\r\n" % n + b"x" * size for n in range(9)]
+    made = [arrivals.Arrival(prepare_small(db.blobs, one)) for one in text]
+    await db.write(arrivals.add_all, account, inbox, made, now=NOW)
+    plan = Plan(
+        list(parse_fetch(Lexer(b"1:* (BODY.PEEK[]%b)" % (b" BODY.PEEK[TEXT]" * (sections - 1)))).attributes)
+    )
+    uids, seen = array("I", range(1, 10)), 0
+    while seen < len(uids):
+        found = await db.read(read_contents, (account, inbox), [Run(1 + seen, uids[seen:])], plan)
+        held = sum(len(piece) for piece in found.pieces if isinstance(piece, bytes))
+        assert held - 100 * found.covered <= max(CONTENT_OCTETS, (size + 20) * sections)
+        assert not found.missing
+        room = CONTENT_OCTETS // ((size + 14) * sections)
+        assert found.covered == min(max(room, 1), len(uids) - seen)
+        seen += found.covered
+    assert seen == len(uids)

@@ -42,7 +42,7 @@ from mailwright.store.flags import store_flags
 if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
-_AHEAD: Final = 2  # slices that are read while one is sent: with that less than 2 MiB, a message more in each
+_AHEAD: Final = 3  # slices that are read while one is sent: with that less than 2 MB are held
 _SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
 _FEW_CONTENTS: Final = 2  # messages that are read briefly: they may be of some size
 UID = Attribute("UID", b"UID")

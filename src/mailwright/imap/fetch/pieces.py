@@ -41,9 +41,9 @@ def joined(pieces: Iterable[Unjoined]) -> list[Piece]:
     found: list[Piece] = []
     waiting: list[bytes | memoryview] = []
     for piece in pieces:
-        if not isinstance(piece, Later):
+        if isinstance(piece, bytes | memoryview):
             waiting.append(piece)
-            continue
-        found += (b"".join(waiting), piece)
-        waiting = []
+        else:
+            found += (b"".join(waiting), piece)
+            waiting = []
     return [*found, b"".join(waiting)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from mailwright.imap.fetch.binary import decode_now, find_encoded, measure
 from mailwright.imap.fetch.lines import write_lines
-from mailwright.imap.fetch.pieces import SLICE_OCTETS, Later, Piece, Remote, Slice, Unjoined, joined
+from mailwright.imap.fetch.pieces import SLICE_OCTETS, Piece, Remote, Slice, Unjoined, joined
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.sections import MAX_HEADER, Span, choose_fields, cut, locate
 from mailwright.imap.syntax.fetch import Attribute, Section
@@ -27,11 +30,12 @@ from mailwright.store.reading import (
 )
 
 SLICE_ROWS: Final = 1000  # messages in one slice at most
-# Where the messages themselves are sent; what finds no room is read again.
-CONTENT_OCTETS: Final = 384 * 1024
-CONTENT_ROWS: Final = 75
+# Where the messages themselves are sent. A slice is larger only with one message's share of memory alone.
+CONTENT_OCTETS: Final = 480 * 1024
+CONTENT_ROWS: Final = 100
 _SHORT: Final = 4  # messages; of shorter runs many are read
 _TOGETHER: Final = 50  # at a time
+_SHARE: Final = 2 * CHUNK  # octets that may be held for one message
 
 
 def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice:
@@ -92,21 +96,23 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
     for run in runs:
         rows = _read_rows(tx, key, [run], plan)
         numbers, chosen = plan.select([run], rows)
+        contents, octets = _that_fit(tx, plan, chosen, octets)
+        passed, here = len(run.uids), len(rows)
+        if len(contents) < len(chosen):
+            stop = chosen[len(contents)][0]
+            passed = bisect_left(run.uids, stop)
+            here = bisect_left(rows, stop, key=itemgetter(0))
+            numbers, chosen = islice(numbers, len(contents)), chosen[: len(contents)]
+        _read_together(tx, plan, contents)
         keywords |= plan.keywords(chosen)
-        heads = plan.render(numbers, chosen)
-        for head, row, content in zip(heads, chosen, _read_small(tx, plan, chosen), strict=True):
-            message = _contents(tx, plan, content)
+        for head, content in zip(plan.render(numbers, chosen), contents, strict=True):
             pieces.append(head)
-            pieces.extend(message)
-            octets += sum([len(piece) for piece in message if not isinstance(piece, Later)])
+            pieces.extend(_contents(tx, plan, content))
             undecodable |= content.undecodable
-            if octets >= CONTENT_OCTETS:
-                passed = [uid for uid in run.uids if uid <= row[0]]
-                here = [other for other in rows if other[0] <= row[0]]
-                covered, found = covered + len(passed), found + len(here)
-                return Slice(joined(pieces), covered, found < covered, keywords, undecodable)
-        covered += len(run.uids)
-        found += len(rows)
+        covered += passed
+        found += here
+        if passed < len(run.uids):
+            break
     return Slice(joined(pieces), covered, found < covered, keywords, undecodable)
 
 
@@ -125,13 +131,14 @@ def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) ->
 class _Content:
     """One message's octets, read when they are asked for, or their first ones; `root` as far as the plan needs it."""
 
-    __slots__ = ("_given", "_tx", "blob", "pieces", "root", "size", "undecodable")
+    __slots__ = ("_given", "_tx", "blob", "needed", "pieces", "root", "size", "undecodable")
 
     def __init__(self, tx: Transaction, blob: int, size: int, root: Part | None) -> None:
         self._tx = tx
         self.blob = blob
         self.size = size
         self.root = root
+        self.needed = 0  # of its octets, the first ones
         self.pieces: Pieces | None = None
         self.undecodable = False  # a part of it could not be decoded
         self._given = 0
@@ -153,24 +160,22 @@ class _Content:
     def has_room(self, size: int) -> bool:
         """Whether so many octets more may be held for this message."""
         self._given += size
-        return self._given <= 2 * CHUNK and size <= CHUNK
+        return self._given <= _SHARE and size <= CHUNK
 
 
-def _read_small(tx: Transaction, plan: Plan, rows: Sequence[Row]) -> Iterator[_Content]:
-    """Each message, the small ones read many together, but no more than a slice has room for."""
-    waiting: list[_Content] = []
-    stops: list[int] = []  # of each of these the octets that are needed; 0 of what is large
-    octets = 0
+def _that_fit(tx: Transaction, plan: Plan, rows: Sequence[Row], octets: int) -> tuple[list[_Content], int]:
+    """The first messages of rows for which a slice that holds so many octets has room, and what it holds then."""
+    contents: list[_Content] = []
     for row in rows:
         blob, size, record = plan.content_columns(row)
         content = _Content(tx, blob, size, _root(plan, record))
-        waiting.append(content)
-        stops.append(_needed(plan, content) if size <= CHUNK else 0)
-        octets += size if stops[-1] else 0
-        if octets >= CONTENT_OCTETS:
-            yield from _read_together(tx, waiting, stops)
-            waiting, stops, octets = [], [], 0
-    yield from _read_together(tx, waiting, stops)
+        needed = content.needed = _needed(plan, content)
+        wanted = min(needed * len(plan.contents), _SHARE)
+        if octets and octets + wanted > CONTENT_OCTETS:
+            break
+        contents.append(content)
+        octets += wanted
+    return contents, octets
 
 
 def _root(plan: Plan, record: bytes) -> Part | None:
@@ -180,26 +185,29 @@ def _root(plan: Plan, record: bytes) -> Part | None:
 
 
 def _needed(plan: Plan, content: _Content) -> int:
-    """How many of a message's octets the plan's contents lie in; BINARY reads its own."""
+    """How many of a message's octets the plan's contents lie in."""
+    if content.root is None:
+        return content.size
     needed = 0
     for attribute in plan.contents:
         section = attribute.section
-        if section is None or attribute.name != "BODY[]":
-            continue
-        span = (0, content.size) if content.root is None else locate(content.root, content.size, section)
+        assert section is not None
+        span = locate(content.root, content.size, section)
         if span is not None:
             needed = max(needed, span[1] if section.fields else cut(span, section.partial)[1])
     return needed
 
 
-def _read_together(tx: Transaction, waiting: list[_Content], stops: list[int]) -> list[_Content]:
-    small = [content for content, stop in zip(waiting, stops, strict=True) if stop]
-    beginnings = [stop for stop in stops if stop]
-    whole = beginnings == [content.size for content in small]
-    found = tx.blobs.read_each(tx, [content.blob for content in small], None if whole else beginnings)
+def _read_together(tx: Transaction, plan: Plan, contents: Sequence[_Content]) -> None:
+    """Read the small ones; BINARY reads its own."""
+    if all(attribute.name != "BODY[]" for attribute in plan.contents):
+        return
+    small = [content for content in contents if content.needed and content.size <= CHUNK]
+    stops = [content.needed for content in small]
+    whole = all(content.needed == content.size for content in small)
+    found = tx.blobs.read_each(tx, [content.blob for content in small], None if whole else stops)
     for content, pieces in zip(small, found, strict=True):
         content.pieces = pieces
-    return waiting
 
 
 def _contents(tx: Transaction, plan: Plan, content: _Content) -> list[Unjoined]:

@@ -158,16 +158,18 @@ class Codec:
         frames: dict[int, list[int]] = {}  # by their dictionary, where those lie that need one
         try:
             for place, stored in enumerate(column):
-                if stored[:1] in (_ZSTD, _SHORT):
+                method = stored[0]
+                if method == _ZSTD[0] or method == _SHORT[0]:
                     frames.setdefault(stored[1], []).append(place)
             for number, places in frames.items():
                 unpacked = self._decompressor_of_many(tx, number)([_MAGIC + column[n][2:] for n in places])
                 for place, octets in zip(places, unpacked, strict=True):
-                    short = column[place][:1] == _SHORT
                     wanted = None if stops is None else stops[place]
-                    contents[place] = (
-                        encodings.restore(octets, wanted) if short else (memoryview(octets)[:wanted],)
-                    )
+                    if column[place][0] == _SHORT[0]:
+                        contents[place] = encodings.restore(octets, wanted)
+                    else:
+                        whole = memoryview(octets)
+                        contents[place] = (whole if wanted is None else whole[:wanted],)
         except (zstandard.ZstdError, msgspec.MsgspecError, ValueError, IndexError, MemoryError):
             contents = [()] * len(column)  # one at a time, which tells what is damaged
         return [pieces or (self.unpack(tx, stored),) for pieces, stored in zip(contents, column, strict=True)]
