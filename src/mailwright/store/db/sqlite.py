@@ -64,6 +64,7 @@ class SQLiteDatabase(SQLiteFile):
         self._waiting: list[Job] = []
         self._busy = False  # the thread has the connection
         self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
+        self._taken = threading.Semaphore(0)  # work, by the thread
         self._gatherer: Gatherer[Job] = Gatherer(self._take)
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._checkpointer = Checkpointer(lambda: self.connect(apsw.SQLITE_OPEN_READWRITE))
@@ -152,6 +153,8 @@ class SQLiteDatabase(SQLiteFile):
         del self._waiting[: len(jobs)]
         self._busy = True
         self._work.put((jobs, self._begin(jobs) if brief else partial(self._transactions.run, jobs)))
+        # A busy loop would keep the interpreter for the rest of its turn, and the disk would wait for it.
+        self._taken.acquire()
 
     def _begin(self, jobs: list[Job]) -> Callable[[], Changed]:
         """Run brief jobs here and now; what is left to do."""
@@ -227,6 +230,7 @@ class SQLiteDatabase(SQLiteFile):
     def _write_loop(self) -> None:
         assert self._connection is not None
         while (work := self._work.get()) is not None:
+            self._taken.release()
             jobs, run = work
             changed = run()
             due = self._checkpointer.due
