@@ -20,6 +20,7 @@ from mailwright.cli.exits import Exit
     ("command", "code", "told"),
     [
         ("domain dns not..domain", Exit.FAILED, "'not..domain' is not a domain name"),
+        ("domain add 192.0.2.1", Exit.FAILED, "'192.0.2.1' is an address, not a domain"),
         ("queue list --id 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
         ("queue list --limit 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
         ("queue follow 99999999999999999999", Exit.USAGE, "is no number from 1 to"),
@@ -112,6 +113,22 @@ def test_what_cannot_be_written_is_told_once(mailwright: Shell) -> None:
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (Exit.TEMPORARY, "", 1)
     assert done.stderr.startswith("mailwright: the d")  # disk, be it full or broken
+
+
+@pytest.mark.parametrize("command", ["--help", "domain --help", "version"])
+def test_output_that_finds_no_room_is_told(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*mailwright_command(), *command.split()],
+            env={**os.environ, **source_path()},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (Exit.TEMPORARY, 1)
+    assert done.stderr.startswith("mailwright: the disk is full")
 
 
 def test_a_terminal_without_the_letters_shows_their_numbers(mailwright: Shell) -> None:

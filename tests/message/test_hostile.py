@@ -49,6 +49,8 @@ HOSTILE = {
     "open encoded-words": fill(b"Subject: ", b"=?a?Q?x"),
     "encoded-words": fill(b"Subject: ", b"=?a?Q?x?="),
     "comments": fill(b"From: ", b"("),
+    "comments in a value": fill(b"Content-Type: a/b; x=y", b"()"),
+    "comments that may go on": fill(b"Content-Disposition: a; x=y", b"() "),
     "quotes": fill(b"From: ", b'"'),
     "commas": fill(b"From: ", b","),
     "quoted pairs": fill(b'From: "', b"\\"),

@@ -196,6 +196,22 @@ def test_transfer_encodings(raw: str, encoding: str) -> None:
     assert check(f"Content-Transfer-Encoding: {raw}\n\nx".encode()).root.encoding == encoding
 
 
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("report (1).pdf", "report (1).pdf"),
+        ("copy (2) (final) of it.txt", "copy (2) (final) of it.txt"),
+        ("\u62a5\u544a(1).pdf; size=4", "\u62a5\u544a(1).pdf"),
+        ("pic.png (a comment)", "pic.png"),
+        ("pic.png (one) (two); size=4", "pic.png"),
+        ("(a comment) pic.png", "pic.png"),
+        ('"a (1).pdf" (a comment)', "a (1).pdf"),
+    ],
+)
+def test_parentheses_in_a_name_without_quotes_are_no_comment(value: str, name: str) -> None:
+    assert check(f"Content-Disposition: attachment; filename={value}\n\nx".encode()).root.filename == name
+
+
 def test_all_that_a_part_says_of_itself() -> None:
     root = check(
         b'Content-Type: image/PNG (a; comment); Name="a \\"b\\".png"\r\n'

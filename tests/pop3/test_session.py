@@ -248,6 +248,16 @@ async def test_a_store_that_cannot_be_read(house: Pop3House) -> None:
         assert (await say(stream, b"NOOP")) == b"+OK"
 
 
+async def test_an_error_of_the_servers_own_is_told_and_undoes_the_login(house: Pop3House) -> None:
+    house.directory.broken = True
+    stream = secure()
+    async with house.session(stream):
+        assert (await log_in(stream)).startswith(b"-ERR [SYS/PERM] The server met an error of its own")
+        assert await stream.line() == b""
+    house.directory.broken = False
+    assert (await house.talk(secure(), *LOGIN, b"QUIT"))[2].startswith(b"+OK")
+
+
 async def test_an_account_without_inbox_is_not_left_locked(house: Pop3House) -> None:
     await house.store.write(lambda tx: tx.run("DELETE FROM mailboxes"))
     for _ in range(2):

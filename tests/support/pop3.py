@@ -37,6 +37,7 @@ class Directory:
         self.account = account
         self.failures: list[str] = []
         self.denied: Denied | None = None
+        self.broken = False  # it raises what nobody expects, when the maildrop is locked already
 
     async def verify_password(self, username: str, password: str, peer: str) -> Account | Denied:
         if self.denied is not None:
@@ -58,6 +59,8 @@ class Directory:
         self.failures.append(username)
 
     def watch(self, account: Account, ended: Callable[[Ended], None]) -> Callable[[], None]:
+        if self.broken:
+            raise RuntimeError("a defect")
         return lambda: None
 
 

@@ -73,6 +73,16 @@ class Root(click.Group):
                 raise click.UsageError(f"{error.message} Did you mean '{near}'?", ctx) from error
             raise
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # of `--help`, which is written here
+            sys.exit(_tell(error))
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -85,10 +95,9 @@ class Root(click.Group):
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
         except Exception as error:
-            code = _exit_code(error)
+            code = _tell(error)
             if code is None:
                 raise
-            say(f"mailwright: {_text(error)}" if code != Exit.CONFIG else str(error), error=True)
             ctx.exit(code)
 
 
@@ -113,6 +122,14 @@ def _near(word: str) -> str | None:
     import difflib
 
     return next(iter(difflib.get_close_matches(word, COMMANDS, n=1)), None)
+
+
+def _tell(error: Exception) -> Exit | None:
+    """Say what is wrong; the code for it. None, and nothing is said: it is a defect of ours."""
+    code = _exit_code(error)
+    if code is not None:
+        say(f"mailwright: {_text(error)}" if code != Exit.CONFIG else str(error), error=True)
+    return code
 
 
 def _text(error: Exception) -> str:

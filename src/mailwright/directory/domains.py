@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailwright.base.domain import InvalidDomain, to_ascii
+from mailwright.base.domain import InvalidDomain, is_address, to_ascii
 from mailwright.directory.errors import AlreadyExists, DomainInUse, InvalidAddress, NotFound
 from mailwright.store.db.api import Transaction
 
@@ -10,6 +10,8 @@ from mailwright.store.db.api import Transaction
 def add_domain(tx: Transaction, name: str, *, now: int) -> str:
     """Make a domain ours; its A-label form. Raises InvalidAddress, AlreadyExists."""
     domain = _normal(name)
+    if is_address(domain):  # RFC 5321 4.1.3: mail for an address comes as name@[192.0.2.1]
+        raise InvalidAddress(f"{name!r} is an address, not a domain; mail is for names such as example.org")
     added = tx.run("INSERT INTO domains (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING", domain, now)
     if not added:
         raise AlreadyExists(f"the domain {domain} is there already")

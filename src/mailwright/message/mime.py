@@ -22,6 +22,9 @@ _PARAM: Final = re.compile(
 )
 _QUOTED: Final = re.compile(rb"\\(.)", re.DOTALL)
 _COMMENT: Final = re.compile(rb"\"(?:[^\"\\]|\\.)*+\"|\((?:[^()\\]|\\.)*+\)", re.DOTALL)
+_NEAR: Final = 200  # octets of a value without quotes
+_IN_VALUE: Final = re.compile(rb"=[ \t]*+[^\s;=\"()][^;=\"]*+\Z")
+_GOES_ON: Final = re.compile(rb"(?:[ \t]*+\([^()]*+\))*+[ \t]*+[^\s;(]")
 _SECTION: Final = re.compile(r"^([^*]+)(?:\*(\d{1,4}))?(\*)?$")
 _ENCODINGS: Final = {
     "8-bit": "8bit", "7-bit": "7bit", "8bits": "8bit", "7bits": "7bit", "base-64": "base64", "base_64": "base64",
@@ -85,9 +88,17 @@ def parse_encoding(raw: bytes) -> str:
 
 
 def _without_comments(raw: bytes) -> bytes:
-    if _PAREN not in raw:
-        return raw
-    return _COMMENT.sub(lambda found: b" " if found.group()[0] == _PAREN else found.group(), raw)
+    return _COMMENT.sub(_without_comment, raw) if _PAREN in raw else raw
+
+
+def _without_comment(found: re.Match[bytes]) -> bytes:
+    """A space for a comment; `(1)` in `filename=report (1).pdf`, which lacks its quotes, is none and stays."""
+    text, start, stop = found.string, found.start(), found.end()
+    if text[start] == _PAREN:
+        inside = _IN_VALUE.search(text, max(0, start - _NEAR), start)
+        if not (inside and _GOES_ON.match(text, stop, stop + _NEAR)):
+            return b" "
+    return found.group()
 
 
 def _text(raw: bytes) -> str:

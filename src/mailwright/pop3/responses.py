@@ -77,6 +77,7 @@ NEEDS_UTF8: Final = err(
 )
 GOODBYE: Final = ok("Goodbye")
 NOT_REMOVED: Final = err("The store failed, so no message was removed; try again later", TEMPORARY)
+OWN_ERROR: Final = err("The server met an error of its own; its log says more", PERMANENT)
 
 # The end
 TOO_MANY_ERRORS: Final = err("Too many errors; closing")

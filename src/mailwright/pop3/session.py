@@ -25,19 +25,23 @@ log = logging.getLogger(__name__)
 _REPLIES: Final = 64 * 1024  # octets of replies that are kept together before they are sent
 
 
-class _HungUp(Exception):
+class _Over(Exception):
+    """The session ends here."""
+
+
+class _HungUp(_Over):
     """The client ended its input where a response was due."""
 
 
-class _Silence(Exception):
+class _Silence(_Over):
     """Nothing came for too long."""
 
 
-class _ShutDown(Exception):
+class _ShutDown(_Over):
     """The server ends, and the client waits for nothing."""
 
 
-class _LoginEnded(Exception):
+class _LoginEnded(_Over):
     """The client's login holds no longer."""
 
 
@@ -54,6 +58,7 @@ class Pop3Session:
         "_maildrop",
         "_pending",
         "_replies",
+        "_said",
         "_shutting_down",
         "_unwatch_login",
         "closing",
@@ -86,6 +91,7 @@ class Pop3Session:
         self._ended: Ended | None = None
         self._unwatch_login: Callable[[], None] | None = None
         self._deadline = 0.0
+        self._said = 0  # octets
 
     async def run(self) -> None:
         """Serve the client until either side ends the connection.
@@ -150,7 +156,17 @@ class Pop3Session:
             self._bad += 1
             fresh = self.state == State.AUTHORIZATION
             return responses.LOG_IN_FIRST if fresh else responses.LOGGED_IN_ALREADY
-        return await row.run(self, command)
+        said, state = self._said, self.state
+        try:
+            return await row.run(self, command)
+        except (ConnectionError, TimeoutError, _Over):
+            raise
+        except Exception:
+            if self._said > said:  # more would be taken for the rest of what is being sent
+                raise
+            log.exception("%s of %s failed", command.name, self.stream.peer)
+            self.closing = state == State.AUTHORIZATION  # half a login is undone at the end
+            return responses.OWN_ERROR
 
     # Reading and writing
 
@@ -158,6 +174,7 @@ class Pop3Session:
         """Send with the next `flush`."""
         self._replies.append(data)
         self._pending += len(data)
+        self._said += len(data)
 
     async def flush(self) -> None:
         """Send what is written, at the pace of the client."""
