@@ -186,13 +186,13 @@ def _root(plan: Plan, record: bytes) -> Part | None:
 
 def _needed(plan: Plan, content: _Content) -> int:
     """How many of a message's octets the plan's contents lie in."""
-    if content.root is None:
+    if plan.whole:
         return content.size
     needed = 0
     for attribute in plan.contents:
         section = attribute.section
         assert section is not None
-        span = locate(content.root, content.size, section)
+        span = (0, content.size) if content.root is None else locate(content.root, content.size, section)
         if span is not None:
             needed = max(needed, span[1] if section.fields else cut(span, section.partial)[1])
     return needed
