@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tracemalloc
+from array import array
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -19,10 +20,15 @@ from support.streams import TLS, MemoryStream
 from imap.house import NOW, Directory, sample
 from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
+from mailwright.imap.fetch.pieces import Remote
+from mailwright.imap.fetch.plan import Plan
+from mailwright.imap.fetch.read import read_contents
 from mailwright.imap.journal import read_heard
 from mailwright.imap.selected import read_news_and_uids
 from mailwright.imap.service import Service
 from mailwright.imap.session import Session
+from mailwright.imap.syntax.fetch import Attribute, Section
+from mailwright.imap.view import Run
 from mailwright.sasl.api import Account
 from mailwright.store.arrivals import add
 from mailwright.store.db.api import Transaction
@@ -151,6 +157,19 @@ async def test_many_messages_to_a_slow_client_stay_bounded(home: Home) -> None:
     assert stream.most_unread < MEGABYTE
     stream.lose()
     await session
+
+
+async def test_messages_that_are_read_as_the_client_takes_them_share_a_slice(home: Home) -> None:
+    incoming = home.store.incoming()
+    await incoming.write(b"Subject: long\r\n\r\n" + b"y" * MEGABYTE)
+    inbox = await home.store.read(find_mailbox, home.account, "INBOX")
+    prepared = await incoming.finish()
+    for _ in range(3):
+        await home.store.write(add, home.account, inbox.id, prepared, now=NOW)
+    plan = Plan([Attribute("BODY[]", b"BODY[]", Section())])
+    key, runs = (home.account, inbox.id), [Run(1, array("I", [1, 2, 3]))]
+    found = await home.store.read(read_contents, key, runs, plan)
+    assert (found.covered, [type(piece) for piece in found.pieces]) == (3, [bytes, Remote] * 3 + [bytes])
 
 
 async def test_a_slow_client_that_takes_nothing_ties_up_no_memory(home: Home) -> None:

@@ -171,6 +171,8 @@ def _that_fit(tx: Transaction, plan: Plan, rows: Sequence[Row], octets: int) -> 
         content = _Content(tx, blob, size, _root(plan, record))
         needed = content.needed = _needed(plan, content)
         wanted = min(needed * len(plan.contents), _SHARE)
+        if plan.whole and size > CHUNK:  # it is read as the client takes it
+            wanted = 0
         if octets and octets + wanted > CONTENT_OCTETS:
             break
         contents.append(content)

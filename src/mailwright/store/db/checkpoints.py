@@ -15,9 +15,7 @@ import apsw
 
 log = logging.getLogger(__name__)
 
-_PAGES = (
-    8_000  # of the log (32 MiB), from which on it is copied back: each time, commits share the disk with that
-)
+_PAGES = 8_000  # of the log, from which on it is copied back: commits share the disk with that
 _FEW = 100  # pages left, which the writer copies in a moment
 _FEW_WAIT = 0.01  # seconds that it waits for readers, then
 _MOST = 24_000  # pages from which on the writer waits for a whole checkpoint, so that the log stays bounded
