@@ -36,10 +36,10 @@ class House:
         )
         self.store = store
         self.asked = 0
-        self._read = store.db.read_briefly
-        store.db.read_briefly = self.read_briefly  # type: ignore[method-assign]
+        self._read = store.db.look_up
+        store.db.look_up = self.look_up  # type: ignore[method-assign]
 
-    async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         self.asked += 1
         return await self._read(operation, *args, **kwargs)
 

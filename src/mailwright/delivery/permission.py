@@ -38,7 +38,7 @@ class Permissions:
         key = (account, "from", address)
         if self._is_known(key):
             return None
-        left = await self._store.read_briefly(
+        left = await self._store.look_up(
             _may_send, account, address, self._clock.now(), self._separator, self._limits
         )
         if isinstance(left, int):
@@ -48,7 +48,7 @@ class Permissions:
 
     async def is_own(self, account: int, address: str) -> bool:
         """Whether an address belongs to the account."""
-        return await self._store.read_briefly(may_send_as, account, address, self._separator)
+        return await self._store.look_up(may_send_as, account, address, self._separator)
 
     def may_send_to(self, account: int, address: str) -> bool:
         """Whether it is remembered that `check_recipient` has nothing against it."""
@@ -59,7 +59,7 @@ class Permissions:
         key = (account, "to", address)
         if self._is_known(key):
             return None
-        found = await self._store.read_briefly(read_suppression, account, address, self._clock.now())
+        found = await self._store.look_up(read_suppression, account, address, self._clock.now())
         if found is not None:
             return replies.suppressed(found.reason)
         self._remember(key, _REMEMBERED)

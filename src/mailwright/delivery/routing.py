@@ -125,7 +125,7 @@ class Router:
 
     async def _ask(self, address: str) -> Route:
         try:
-            resolution, room = await self._store.read_briefly(_look_up, address, self._separator, self._is_us)
+            resolution, room = await self._store.look_up(_look_up, address, self._separator, self._is_us)
             route = Route(resolution, local=True, room=room)
         except NotLocal:
             return Route(Resolution((), (_quoted(address),)))

@@ -94,7 +94,7 @@ class DirectoryAuthenticator:
 
     async def _read(self, username: str) -> tuple[DirectoryAccount | None, list[Credential]]:
         try:
-            return await self._store.read_briefly(read_credentials, username)
+            return await self._store.look_up(read_credentials, username)
         except (NotFound, InvalidAddress):
             return None, []
 

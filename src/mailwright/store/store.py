@@ -62,6 +62,10 @@ class Store:
         """See `Database.read_briefly`."""
         return self.db.read_briefly(operation, *args, **kwargs)
 
+    def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """See `Database.look_up`."""
+        return self.db.look_up(operation, *args, **kwargs)
+
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """See `Database.glance`."""
         return self.db.glance(operation, *args, **kwargs)

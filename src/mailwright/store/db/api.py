@@ -111,8 +111,13 @@ class Database(Protocol):
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `read`, for an operation that reads about `FEW` rows, or half a megaoctet, at most.
 
-        It may be run in the event loop itself, as long as it does not wait there.
+        It may be run in the event loop itself, as long as it does not wait there. While many ask at once, those who
+        write wait for those who read.
         """
+        ...
+
+    async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read_briefly`, for what a login or a delivery has to know: nobody waits for it."""
         ...
 
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
@@ -101,6 +101,7 @@ class SQLiteFile:
         self._connections: list[apsw.Connection] = []  # those that read
         self._own: apsw.Connection | None = None  # the event loop's
         self._allowance = Allowance()
+        self._reads = 0  # brief ones so far, but for what was looked up
 
     async def start_reading(self) -> None:
         """Read from now on: the file is there. Raises TemporaryFailure."""
@@ -130,7 +131,13 @@ class SQLiteFile:
         except apsw.Error as error:
             raise as_store_error(error) from error
 
-    async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def read_briefly(
+        self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]:
+        self._reads += 1
+        return self.look_up(operation, *args, **kwargs)
+
+    async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._own is not None and self._allowance.granted():
             try:
                 return self._read(self._own, operation, *args, **kwargs)

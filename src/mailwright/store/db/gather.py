@@ -1,55 +1,131 @@
-"""Gathers what one turn of the event loop, or some turns of a busy one, hand on together."""
+"""When the jobs that wait share a transaction, and when they are answered.
+
+A commit has its price however little it keeps, so what some turns of a busy event loop bring shares one. And while many
+clients ask at once, those who read go before those who write, whom a disk keeps waiting anyway: jobs are gathered, and
+answered one by one, as the reads leave time for it. So the event loop's queue stays short, and most commands wait for
+next to nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final
 
-Item = TypeVar("Item")
+from mailwright.store.db.jobs import Job
 
 _GATHER: Final = 0.002  # seconds for which a busy event loop may gather what shares a commit
 _REST: Final = 0.0001  # seconds; a turn of the event loop that took less had nothing else to do
+_LATELY: Final = 0.02  # seconds since somebody read: others will
+_PATIENCE: Final = 0.25  # seconds for which jobs, and answers, wait for those who read at most
+_GROUP: Final = 32  # jobs that begin together while others read
 
 
-class Gatherer(Generic[Item]):
-    """Hands over at once when the loop has nothing else to do; while it works, nobody is kept waiting by it.
+class Gatherer:
+    """Hands jobs over at once, and answers them, when the loop has nothing else to do. Only for the event loop.
 
-    A commit has its price however little it keeps, so what some turns of a busy loop bring shares one.
+    However many read, a lone job waits for `_GATHER` at most, and each one more lets them go first for as long again.
+    So it is with answers.
     """
 
-    def __init__(self, hand_over: Callable[[list[Item]], None]) -> None:
+    def __init__(
+        self, hand_over: Callable[[list[Job]], None], busy: Callable[[], bool], reads: Callable[[], int]
+    ) -> None:
+        """`busy`: what was handed over is not committed yet. `reads`: how many brief reads there were so far."""
         self._hand_over = hand_over
-        self._items: list[Item] = []
-        self._since = 0.0
+        self._busy = busy
+        self._reads = reads
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._jobs: deque[tuple[float, Job]] = deque()  # with the time when each came
+        self._done: deque[tuple[float, Job]] = deque()  # with the time until which the answer may wait
+        self._seen = 0  # reads
+        self._read_at = 0.0
+        self._turning = False
         self._turned = 0.0  # when the last turn of the loop began
         self._hurried = False
 
-    def add(self, item: Item, loop: asyncio.AbstractEventLoop) -> None:
-        """Only from the event loop."""
-        if not self._items:
-            loop.call_soon(self._begin, loop)
-        self._items.append(item)
+    def add(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
+        """Have this job handed over."""
+        self._loop = loop
+        self._jobs.append((time.monotonic(), job))
+        self._start()
+
+    def answer(self, jobs: list[Job]) -> None:
+        """Tell those who wait that their jobs are done."""
+        now = time.monotonic()
+        due = self._done[-1][0] if self._done else now
+        for job in jobs:
+            due = min(due + _GATHER, now + _PATIENCE)
+            self._done.append((due, job))
+        if self._others_read(now):
+            self._start()
+        else:
+            self._answer_all()
+
+    def freed(self) -> None:
+        """It is no longer busy."""
+        self._start()
 
     def hurry(self) -> None:
-        """Hand over what there is, and gather no more."""
+        """Hand over what there is, answer what is done, and gather no more."""
         self._hurried = True
-        self._flush()
+        self._flush(len(self._jobs))
+        self._answer_all()
 
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._since = self._turned = time.monotonic()
-        loop.call_soon(self._turn, loop)
+    def _others_read(self, now: float) -> bool:
+        return now - self._read_at < _LATELY and not self._hurried
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start(self) -> None:
+        if not self._turning and (self._done or self._jobs) and self._loop is not None:
+            self._turning = True
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        assert self._loop is not None
+        self._seen = self._reads()
+        self._turned = time.monotonic()
+        self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        assert self._loop is not None
         now = time.monotonic()
-        if self._hurried or now - self._turned < _REST or now - self._since > _GATHER:
-            self._flush()
+        rested = now - self._turned < _REST
+        self._turned = now
+        reads = self._reads()
+        if reads != self._seen:
+            self._seen, self._read_at = reads, now
+        if self._others_read(now):
+            self._yield_to_readers(now, rested)
+            self._turning = bool(self._done) or (bool(self._jobs) and not self._busy())
         else:
-            self._turned = now
-            loop.call_soon(self._turn, loop)
+            self._answer_all()
+            if self._jobs and (rested or self._hurried or now - self._jobs[0][0] > _GATHER):
+                self._flush(len(self._jobs))
+            self._turning = bool(self._jobs)
+        if self._turning:
+            self._loop.call_soon(self._turn)
 
-    def _flush(self) -> None:
-        if self._items:
-            items, self._items = self._items, []
-            self._hand_over(items)
+    def _yield_to_readers(self, now: float, rested: bool) -> None:
+        if self._done and (rested or now > self._done[0][0]):
+            self._answer()
+            rested = False
+        if self._jobs and not self._busy():
+            waited, patience = now - self._jobs[0][0], min(len(self._jobs) * _GATHER, _PATIENCE)
+            if rested or waited > patience:
+                self._flush(_GROUP)
+
+    def _flush(self, count: int) -> None:
+        jobs = [self._jobs.popleft()[1] for _ in range(min(count, len(self._jobs)))]
+        if jobs:
+            self._hand_over(jobs)
+
+    def _answer_all(self) -> None:
+        while self._done:
+            self._answer()
+
+    def _answer(self) -> None:
+        _, job = self._done.popleft()
+        if not job.future.done():  # else whoever waited has gone; the write stands
+            job.fulfil()

@@ -196,6 +196,9 @@ class PostgresDatabase:
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(operation, *args, **kwargs)
 
+    async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.read(operation, *args, **kwargs)
+
     def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         return None
 

@@ -65,7 +65,7 @@ class SQLiteDatabase(SQLiteFile):
         self._busy = False  # the thread has the connection
         self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
         self._taken = threading.Semaphore(0)  # work, by the thread
-        self._gatherer: Gatherer[Job] = Gatherer(self._take)
+        self._gatherer = Gatherer(self._take, lambda: self._busy, lambda: self._reads)
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._checkpointer = Checkpointer(lambda: self.connect(apsw.SQLITE_OPEN_READWRITE))
         self._closing = False
@@ -166,9 +166,7 @@ class SQLiteDatabase(SQLiteFile):
 
     def _deliver(self, jobs: list[Job], changed: Changed, free: bool) -> None:
         try:
-            for job in jobs:
-                if not job.future.done():  # else whoever waited has gone; the write stands
-                    job.fulfil()
+            self._gatherer.answer(jobs)
             if self._on_change is not None:
                 for account, modseq in changed.items():
                     self._on_change(account, modseq)
@@ -181,6 +179,7 @@ class SQLiteDatabase(SQLiteFile):
         self._busy = False
         if self._look_due:
             self._look_for_others()
+        self._gatherer.freed()
         if self._waiting:
             self._next()
         elif self._closing:
