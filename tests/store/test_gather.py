@@ -26,9 +26,13 @@ class House:
         self.gatherer = Gatherer(self.begun.append, lambda: self.busy, lambda: self.reads)
         self.real = asyncio.new_event_loop()
         self._soon: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self._later: list[tuple[float, Callable[..., None]]] = []
 
     def call_soon(self, function: Callable[..., None], *args: object) -> None:
         self._soon.append((function, args))
+
+    def call_later(self, delay: float, function: Callable[..., None]) -> None:
+        self._later.append((self.now + delay, function))
 
     def monotonic(self) -> float:
         return self.now
@@ -41,6 +45,10 @@ class House:
 
     def turn(self, seconds: float = 0.0, reads: int = 0) -> None:
         """One turn, in which others did so much."""
+        for due, function in self._later.copy():
+            if due <= self.now:
+                self._later.remove((due, function))
+                self._soon.append((function, ()))
         soon, self._soon = self._soon, []
         for function, args in soon:
             function(*args)
@@ -90,6 +98,31 @@ def test_a_loop_with_other_work_gathers_for_a_while(house: House) -> None:
     assert not house.begun
     house.turn_until(lambda: bool(house.begun), 0.5 * _MILLISECOND, reads=0)
     assert house.begun == [first + second]
+
+
+def test_what_comes_in_crowds_begins_a_millisecond_apart(house: House) -> None:
+    for number in range(8):
+        house.write(5)
+        house.turn_until(lambda: len(house.begun) > number, 0.00001, reads=0)  # noqa: B023
+    crowd = len(house.begun)
+    house.write(5)
+    house.turn(0.00001)
+    house.turn(0.00001)
+    assert len(house.begun) == crowd
+    assert house.resting  # it waits for a timer
+    more = house.write(5)
+    began = house.now
+    house.turn_until(lambda: len(house.begun) > crowd, 0.00001, reads=0)
+    assert 0.0009 < house.now - began < 0.0011
+    assert house.begun[-1][5:] == more
+
+
+def test_whoever_writes_alone_waits_for_no_crowd(house: House) -> None:
+    for number in range(8):
+        house.write()
+        house.turn()
+        house.turn()
+        assert len(house.begun) == number + 1
 
 
 def test_those_who_read_go_before_those_who_write(house: House) -> None:

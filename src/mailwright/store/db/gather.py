@@ -1,9 +1,12 @@
 """When the jobs that wait share a transaction, and when they are answered.
 
-A commit has its price however little it keeps, so what some turns of a busy event loop bring shares one. And while many
-clients ask at once, those who read go before those who write, whom a disk keeps waiting anyway: jobs are gathered, and
-answered one by one, as the reads leave time for it. So the event loop's queue stays short, and most commands wait for
-next to nothing.
+A commit has its price however little it keeps, so what some turns of a busy event loop bring shares one; and where jobs
+come in crowds, a transaction begins a millisecond after the last one, since more of them would keep the loop so busy that
+all wait longer than that.
+
+While many clients ask at once, those who read go before those who write, whom a disk keeps waiting anyway: jobs are
+gathered, and answered one by one, as the reads leave time for it. So the event loop's queue stays short, and most
+commands wait for next to nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from mailwright.store.db.jobs import Job
 
 _GATHER: Final = 0.002  # seconds for which a busy event loop may gather what shares a commit
 _REST: Final = 0.0001  # seconds; a turn of the event loop that took less had nothing else to do
+_PACE: Final = 0.001  # seconds between the beginnings of two transactions, when jobs come in crowds
+_CROWD: Final = 2.0  # jobs that usually begin together: more are a crowd
 _LATELY: Final = 0.02  # seconds since somebody read: others will
 _PATIENCE: Final = 0.25  # seconds for which jobs, and answers, wait for those who read at most
 _GROUP: Final = 32  # jobs that begin together while others read
@@ -42,6 +47,8 @@ class Gatherer:
         self._done: deque[tuple[float, Job]] = deque()  # with the time until which the answer may wait
         self._seen = 0  # reads
         self._read_at = 0.0
+        self._usual = 1.0  # jobs that begin together
+        self._due = 0.0  # when the next may
         self._turning = False
         self._turned = 0.0  # when the last turn of the loop began
         self._hurried = False
@@ -96,18 +103,24 @@ class Gatherer:
         reads = self._reads()
         if reads != self._seen:
             self._seen, self._read_at = reads, now
-        if self._others_read(now):
-            self._yield_to_readers(now, rested)
-            self._turning = bool(self._done) or (bool(self._jobs) and not self._busy())
-        else:
-            self._answer_all()
-            if self._jobs and (rested or self._hurried or now - self._jobs[0][0] > _GATHER):
-                self._flush(len(self._jobs))
-            self._turning = bool(self._jobs)
+        others = self._others_read(now)
+        self._turning = self._yield_to_readers(now, rested) if others else self._gather(now, rested)
         if self._turning:
             self._loop.call_soon(self._turn)
 
-    def _yield_to_readers(self, now: float, rested: bool) -> None:
+    def _gather(self, now: float, rested: bool) -> bool:
+        """Hand over when it is time; whether to look again in the next turn."""
+        assert self._loop is not None
+        self._answer_all()
+        if self._jobs and rested and now < self._due and not self._hurried:
+            self._loop.call_later(self._due - now, self._start)
+            return False
+        if self._jobs and (rested or self._hurried or now - self._jobs[0][0] > _GATHER):
+            self._flush(len(self._jobs))
+        return bool(self._jobs)
+
+    def _yield_to_readers(self, now: float, rested: bool) -> bool:
+        """As `_gather`, while others read."""
         if self._done and (rested or now > self._done[0][0]):
             self._answer()
             rested = False
@@ -115,10 +128,13 @@ class Gatherer:
             waited, patience = now - self._jobs[0][0], min(len(self._jobs) * _GATHER, _PATIENCE)
             if rested or waited > patience:
                 self._flush(_GROUP)
+        return bool(self._done) or (bool(self._jobs) and not self._busy())
 
     def _flush(self, count: int) -> None:
         jobs = [self._jobs.popleft()[1] for _ in range(min(count, len(self._jobs)))]
         if jobs:
+            self._usual += (len(jobs) - self._usual) / 8
+            self._due = time.monotonic() + (_PACE if self._usual > _CROWD else 0.0)
             self._hand_over(jobs)
 
     def _answer_all(self) -> None:
