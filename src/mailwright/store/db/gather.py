@@ -1,8 +1,8 @@
 """When the jobs that wait share a transaction, and when they are answered.
 
 A commit has its price however little it keeps, so what some turns of a busy event loop bring shares one; and where jobs
-come in crowds, a transaction begins a millisecond after the last one, since more of them would keep the loop so busy that
-all wait longer than that.
+come in crowds, a transaction begins a millisecond after the last one, since more of them would keep the loop so busy
+that all wait longer than that.
 
 While many clients ask at once, those who read go before those who write, whom a disk keeps waiting anyway: jobs are
 gathered, and answered one by one, as the reads leave time for it. So the event loop's queue stays short, and most
