@@ -22,7 +22,7 @@ from mailwright.base.clock import ManualClock
 from mailwright.base.limits import Limits
 from mailwright.imap.fetch.pieces import Remote
 from mailwright.imap.fetch.plan import Plan
-from mailwright.imap.fetch.read import read_contents
+from mailwright.imap.fetch.read import read_contents, read_slice
 from mailwright.imap.journal import read_heard
 from mailwright.imap.selected import read_news_and_uids
 from mailwright.imap.service import Service
@@ -261,6 +261,37 @@ async def test_what_was_done_is_told_though_the_news_cannot_be_read(
     stream.feed(b"c NOOP\r\n")
     assert await stream.line() == b"* 1 EXISTS"
     await reply(stream, b"c")
+    stream.lose()
+    await session
+
+
+@pytest.mark.parametrize("pressed", [False, True])
+async def test_a_page_is_read_elsewhere_when_many_clients_ask_at_once(
+    pressed: bool, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = await home.store.read(find_mailbox, home.account, "INBOX")
+    for number in range(12):
+        incoming = home.store.incoming()
+        await incoming.write(sample(number))
+        await home.store.write(add, home.account, inbox.id, await incoming.finish(), now=NOW)
+    monkeypatch.setattr(type(home.store.db), "pressed", pressed)
+    read, apart = home.store.db.read_apart, []
+
+    async def note(work: object, *args: object) -> object:
+        apart.append(work)
+        return await read(work, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(home.store.db, "read_apart", note)
+    stream, session = home.connect()
+    await stream.line()
+    stream.feed(b"a SELECT INBOX\r\n")
+    await reply(stream, b"a")
+    stream.feed(b"b FETCH 1:12 (UID ENVELOPE)\r\nc FETCH 1:12 (UID FLAGS)\r\nd FETCH 1:3 (UID ENVELOPE)\r\n")
+    for number in range(1, 13):
+        assert (await stream.line()).startswith(b"* %d FETCH (UID %d ENVELOPE (" % (number, number))
+    assert await reply(stream, b"b") == b"b OK FETCH completed"
+    await reply(stream, b"d")
+    assert apart == [read_slice] * pressed
     stream.lose()
     await session
 

@@ -143,6 +143,17 @@ def test_however_many_write_they_wait_for_a_quarter_of_a_second(house: House) ->
     assert 0.25 < took < 0.30
 
 
+def test_jobs_that_pile_up_behind_readers_press(house: House) -> None:
+    house.write(7)
+    house.turn_until(lambda: house.gatherer._others_read(house.now), _MILLISECOND, reads=1)
+    assert not house.gatherer.pressed
+    house.write(1)
+    assert house.gatherer.pressed
+    house.busy = True
+    house.turn(1.0)
+    assert not house.gatherer.pressed  # for nobody reads any more
+
+
 def test_when_the_readers_rest_writers_go_on(house: House) -> None:
     house.write(100)
     for _ in range(50):

@@ -62,6 +62,11 @@ class Store:
         """See `Database.read_briefly`."""
         return self.db.read_briefly(operation, *args, **kwargs)
 
+    @property
+    def pressed(self) -> bool:
+        """See `Database.pressed`."""
+        return self.db.pressed
+
     def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.look_up`."""
         return self.db.look_up(operation, *args, **kwargs)

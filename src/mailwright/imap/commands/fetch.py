@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _AHEAD: Final = 3  # slices that are read while one is sent: with that less than 2 MB are held
 _SLOW: Final = 0.01  # seconds that a client may take for a slice before no more is read ahead for it
 _FEW_CONTENTS: Final = 2  # messages that are read briefly: they may be of some size
+_PAGE: Final = 10  # messages whose envelopes are read elsewhere when the event loop has too much to do
 UID = Attribute("UID", b"UID")
 FLAGS = Attribute("FLAGS", b"FLAGS")
 MODSEQ = Attribute("MODSEQ", b"MODSEQ")
@@ -196,7 +197,7 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
     store, clock = session.service.store, asyncio.get_running_loop().time
     ask, count = store.read, count_of(runs)
     if count <= (_FEW_CONTENTS if plan.contents else FEW):
-        ask = store.read_briefly
+        ask = store.read_apart if count > _PAGE and plan.joined and store.pressed else store.read_briefly
     elif plan.contents and count > CONTENT_ROWS:
         ask = store.read_apart
     slices = _Ahead(lambda runs: ask(read, selected.key, runs, plan), _batches(runs, size))

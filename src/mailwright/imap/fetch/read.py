@@ -117,12 +117,12 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
 
 
 def _read_rows(tx: Transaction, key: Key, portion: Sequence[Run], plan: Plan) -> list[Row]:
-    if plan.contents and len(portion) == 1 and NUMBERS.issuperset(plan.columns):
-        uids = portion[0].uids
+    uids = portion[0].uids
+    if plan.contents and len(portion) == 1 and len(uids) > _SHORT and NUMBERS.issuperset(plan.columns):
         return read_numbers(tx, *key, uids[0], uids[-1], plan.columns)
     columns = ", ".join(plan.columns)
     if len(portion) == 1:
-        read, uids = read_joined if plan.joined else read_columns, portion[0].uids
+        read = read_joined if plan.joined else read_columns
         return list(read(tx, *key, uids[0], uids[-1], columns))
     read_some = read_some_joined if plan.joined else read_some_columns
     return list(read_some(tx, *key, [uid for run in portion for uid in run.uids], columns))

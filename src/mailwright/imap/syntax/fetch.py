@@ -15,6 +15,11 @@ MAX_FIELD_LISTS: Final = (
 )
 MAX_PART_DEPTH: Final = 100
 
+# Clients ask for the same again and again: what was parsed to the end of a command is remembered.
+_LONGEST: Final = 200  # octets of it
+_REMEMBERED: Final = 200
+_known: Final[dict[bytes, tuple[Attribute, ...]]] = {}
+
 _NAME: Final = re.compile(rb"[A-Za-z0-9.]+")
 _PART: Final = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*")
 _SECTION_TEXT: Final = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
@@ -82,7 +87,16 @@ class FetchArgs(NamedTuple):
 def parse_fetch(lexer: Lexer) -> FetchArgs:
     numbers = parse_sequence_set(lexer)
     lexer.space()
+    rest = lexer.text[lexer.pos : lexer.pos + _LONGEST + 1]
+    known = _known.get(rest)
+    if known is not None:
+        lexer.pos += len(rest)
+        return FetchArgs(numbers, known)
     attributes = _parse_attributes(lexer)
+    if lexer.at_end() and len(rest) <= _LONGEST:
+        if len(_known) >= _REMEMBERED:
+            _known.clear()
+        _known[rest] = attributes
     args = FetchArgs(numbers, attributes)
     if lexer.peek() == 32 and lexer.pos + 1 < len(lexer.text):
         lexer.space()

@@ -116,6 +116,11 @@ class Database(Protocol):
         """
         ...
 
+    @property
+    def pressed(self) -> bool:
+        """Whether so many ask at once that the event loop should leave to others what they can do."""
+        ...
+
     async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `read_briefly`, for what a login or a delivery has to know: nobody waits for it."""
         ...

@@ -21,11 +21,13 @@ from mailwright.store.db.jobs import Job
 
 _GATHER: Final = 0.002  # seconds for which a busy event loop may gather what shares a commit
 _REST: Final = 0.0001  # seconds; a turn of the event loop that took less had nothing else to do
+_IDLE: Final = 0.00004  # seconds; in a turn that took less nobody asked for anything
 _PACE: Final = 0.001  # seconds between the beginnings of two transactions, when jobs come in crowds
 _CROWD: Final = 2.0  # jobs that usually begin together: more are a crowd
 _LATELY: Final = 0.02  # seconds since somebody read: others will
 _PATIENCE: Final = 0.25  # seconds for which jobs, and answers, wait for those who read at most
 _GROUP: Final = 32  # jobs that begin together while others read
+_PRESSED: Final = 8  # jobs that wait while others read
 
 
 class Gatherer:
@@ -52,6 +54,11 @@ class Gatherer:
         self._turning = False
         self._turned = 0.0  # when the last turn of the loop began
         self._hurried = False
+
+    @property
+    def pressed(self) -> bool:
+        """Whether jobs pile up behind those who read."""
+        return len(self._jobs) >= _PRESSED and self._others_read(time.monotonic())
 
     def add(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         """Have this job handed over."""
@@ -98,13 +105,14 @@ class Gatherer:
     def _turn(self) -> None:
         assert self._loop is not None
         now = time.monotonic()
-        rested = now - self._turned < _REST
-        self._turned = now
+        took, self._turned = now - self._turned, now
         reads = self._reads()
         if reads != self._seen:
             self._seen, self._read_at = reads, now
         others = self._others_read(now)
-        self._turning = self._yield_to_readers(now, rested) if others else self._gather(now, rested)
+        self._turning = (
+            self._yield_to_readers(now, took < _IDLE) if others else self._gather(now, took < _REST)
+        )
         if self._turning:
             self._loop.call_soon(self._turn)
 
@@ -119,14 +127,14 @@ class Gatherer:
             self._flush(len(self._jobs))
         return bool(self._jobs)
 
-    def _yield_to_readers(self, now: float, rested: bool) -> bool:
+    def _yield_to_readers(self, now: float, idle: bool) -> bool:
         """As `_gather`, while others read."""
-        if self._done and (rested or now > self._done[0][0]):
+        if self._done and (idle or now > self._done[0][0]):
             self._answer()
-            rested = False
+            idle = False
         if self._jobs and not self._busy():
             waited, patience = now - self._jobs[0][0], min(len(self._jobs) * _GATHER, _PATIENCE)
-            if rested or waited > patience:
+            if idle or waited > patience:
                 self._flush(_GROUP)
         return bool(self._done) or (bool(self._jobs) and not self._busy())
 

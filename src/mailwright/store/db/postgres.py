@@ -196,6 +196,10 @@ class PostgresDatabase:
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(operation, *args, **kwargs)
 
+    @property
+    def pressed(self) -> bool:
+        return False
+
     async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(operation, *args, **kwargs)
 

@@ -114,6 +114,10 @@ class SQLiteDatabase(SQLiteFile):
         read = self.read if self._processes is None else self._processes.read
         return await read(operation, *args, **kwargs)
 
+    @property
+    def pressed(self) -> bool:
+        return self._gatherer.pressed
+
     def _new_future(self) -> asyncio.Future[Any]:
         if self._closing or self._loop is None:
             raise _closed()
