@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from support.accounts import new_account
@@ -27,10 +28,6 @@ def message(number: int) -> bytes:
         b"Date: Mon, 05 Jan 2026 08:21:31 +0000\r\nMessage-ID: <%d@example.org>\r\n\r\n"
         b"Dear Alice,\r\nthis is what came of number %d, as every morning.\r\nKind regards, Robin\r\n"
     ) % (number % 9, number, number, number)
-
-
-async def off_loop(function: object, *args: object) -> object:
-    return function(*args)  # type: ignore[operator]
 
 
 def add(tx: Transaction, account: int, box: int, first: int, last: int) -> None:
@@ -58,7 +55,7 @@ async def learn(learner: Learner) -> None:
 
 async def test_a_dictionary_is_learned_and_used(db: Database, account: int) -> None:
     box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-    learner = Learner(db, db.blobs, off_loop)
+    learner = Learner(db, db.blobs)
     await learner.start()
     await db.write(add, account, box, 0, FIRST - 1)
     await learn(learner)
@@ -82,14 +79,19 @@ async def test_a_dictionary_is_learned_and_used(db: Database, account: int) -> N
     assert await db.read(check_blobs, 10) == []
 
 
-async def test_mail_that_comes_meanwhile_is_no_reason_to_learn_another(db: Database, account: int) -> None:
-    async def busily(function: object, *args: object) -> object:
+async def test_mail_that_comes_meanwhile_is_no_reason_to_learn_another(
+    db: Database, account: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = db.read_unhurried
+
+    async def busily(operation: Any, *args: Any) -> object:
         for number in range(FIRST):
             db.blobs.codec.look_at(message(number))
-        return await off_loop(function, *args)
+        return await read(operation, *args)
 
+    monkeypatch.setattr(db, "read_unhurried", busily)
     box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-    learner = Learner(db, db.blobs, busily)
+    learner = Learner(db, db.blobs)
     await learner.start()
     await db.write(add, account, box, 0, FIRST + 1)
     await learn(learner)
@@ -105,7 +107,7 @@ async def test_another_is_learned_when_there_is_much_more_mail(
 ) -> None:
     monkeypatch.setattr(learning, "GROWTH", 2)
     box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-    learner = Learner(db, db.blobs, off_loop)
+    learner = Learner(db, db.blobs)
     await learner.start()
     for start in (0, FIRST, 2 * FIRST):
         await db.write(add, account, box, start, start + FIRST)
@@ -122,7 +124,7 @@ async def test_mail_that_comes_all_at_once_is_learned_from_before_it_is_kept(
     db: Database, account: int
 ) -> None:
     box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-    learner = Learner(db, db.blobs, off_loop)
+    learner = Learner(db, db.blobs)
     await learner.start()
     coming = [arrivals.Arrival(prepare_small(db.blobs, message(number))) for number in range(FIRST)]
     await learn(learner)
@@ -144,7 +146,7 @@ async def test_a_restarted_store_goes_on_with_what_was_learned(
         await db.start()
         account = account or await db.write(new_account, "a@example.org")
         box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-        learner = Learner(db, db.blobs, off_loop)
+        learner = Learner(db, db.blobs)
         await learner.start()
         await db.write(add, account, box, start, start + 100)
         await learn(learner)
@@ -160,10 +162,10 @@ async def test_what_cannot_be_learned_does_no_harm(
 ) -> None:
     assert train([]) is train([b"one"]) is None
     box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-    learner = Learner(db, db.blobs, off_loop)
+    learner = Learner(db, db.blobs)
     await db.write(add, account, box, 0, FIRST)
     with monkeypatch.context() as patched:
-        patched.setattr(learning, "train", lambda samples: None)
+        patched.setattr(db, "read_unhurried", AsyncMock(return_value=None))
         await learn(learner)
     assert await db.read(dictionaries.read_newest) is None
 
@@ -182,7 +184,7 @@ async def test_mail_comes_in_though_a_dictionary_is_damaged(db: Database, accoun
     await db.write(dictionaries.keep, b"a dictionary", 300, 1_700_000_000)
     await db.write(lambda tx: tx.run("UPDATE dictionaries SET data = ?", b"another"))
     box = (await db.read(mailboxes.find_mailbox, account, "INBOX")).id
-    learner = Learner(db, db.blobs, off_loop)
+    learner = Learner(db, db.blobs)
     await learner.start()
     await db.write(add, account, box, 0, 3)
     assert [row[-1] for row in await db.read(read_back, account, box)] == [

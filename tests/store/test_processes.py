@@ -70,7 +70,7 @@ async def test_mail_is_read_wherever_it_is_kept_and_whatever_packs_it(
 
         first = await db.write(_add, account, inbox, 1)
         assert (await db.read_apart(content, first)).startswith(b"Subject: 1\r\n")
-        learner = learning.Learner(db, blobs, _off_loop)
+        learner = learning.Learner(db, blobs)
         blobs.codec.samples = [b"Subject: %d\r\n\r\nHello, it is %d.\r\n" % (n, n) for n in range(128)]
         learner.notice()
         await learner.close()
@@ -88,8 +88,12 @@ def _add(tx: Transaction, account: int, inbox: int, number: int) -> int:
     return int(row[0])
 
 
-async def _off_loop(function: object, *args: object) -> object:
-    return function(*args)  # type: ignore[operator]
+async def test_what_nobody_waits_for_is_read_by_another_process_from_the_first_time_on(
+    db: SQLiteDatabase,
+) -> None:
+    first = await db.read_unhurried(reader)
+    assert first != os.getpid()
+    assert await db.read_unhurried(reader) == first
 
 
 async def test_what_is_committed_is_seen(db: SQLiteDatabase) -> None:

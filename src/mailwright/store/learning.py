@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import zstandard
 
@@ -36,10 +36,9 @@ _GRAIN: Final = 8  # octets that make two fragments alike
 class Learner:
     """Has the blob store's codec pack with the newest dictionary, and learns another when it is time."""
 
-    def __init__(self, db: Database, blobs: BlobStore, off_loop: Callable[..., Awaitable[Any]]) -> None:
+    def __init__(self, db: Database, blobs: BlobStore) -> None:
         self._db = db
         self._blobs = blobs
-        self._off_loop = off_loop
         self._at = FIRST
         self._task: asyncio.Task[None] | None = None
 
@@ -77,9 +76,8 @@ class Learner:
             await self._adopt_newest()  # another process may have learned it
             if self._at > blobs * 2:
                 return
-            if len(contents) < FIRST:
-                contents = await self._db.read(read_samples)
-            data = await self._off_loop(train, contents)
+            # Elsewhere, since it would keep the interpreter for many milliseconds at a time.
+            data = await self._db.read_unhurried(learn, contents if len(contents) >= FIRST else [])
             if data is not None:
                 number = await self._db.write(dictionaries.keep, data, blobs, int(time.time()))
                 codec.adopt(number, data)  # durable now
@@ -88,6 +86,11 @@ class Learner:
             log.warning("no dictionary was learned, mail takes more room than it could: %s", error)
         except Exception:
             log.exception("no dictionary was learned; it will be tried again when there is more mail")
+
+
+def learn(tx: Transaction, contents: Sequence[bytes]) -> bytes | None:
+    """A dictionary for mail like this, or, without any, like the newest; None when it is too little."""
+    return train(contents or read_samples(tx))
 
 
 def read_samples(tx: Transaction) -> list[bytes]:

@@ -35,7 +35,7 @@ class Store:
         self._folder = folder
         self._memory = memory_per_message
         self._workers = ThreadPoolExecutor(2, thread_name_prefix="message")
-        self._learner = Learner(db, blobs, self.off_loop)
+        self._learner = Learner(db, blobs)
 
     async def start(self) -> None:
         """Open the database and bring its schema up to date. Raises StoreError when it is not for these blobs."""

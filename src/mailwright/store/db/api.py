@@ -108,6 +108,10 @@ class Database(Protocol):
         """
         ...
 
+    async def read_unhurried(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `read_apart`, for what nobody waits for: it waits until a process is there."""
+        ...
+
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `read`, for an operation that reads about `FEW` rows, or half a megaoctet, at most.
 

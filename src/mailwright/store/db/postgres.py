@@ -193,6 +193,9 @@ class PostgresDatabase:
     async def read_apart(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(operation, *args, **kwargs)
 
+    async def read_unhurried(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.read(operation, *args, **kwargs)
+
     async def read_briefly(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(operation, *args, **kwargs)
 

@@ -73,6 +73,14 @@ class Processes:
         finally:
             self._asked -= 1
 
+    async def wait_for_one(self) -> None:
+        """Have one started unless there is one, or there can be none."""
+        self._let_go()
+        if self._count and not self._children:
+            if not self._starts:
+                self._start_another()
+            await asyncio.gather(*self._starts, return_exceptions=True)
+
     async def close(self) -> None:
         """End them all; what they are asked for is not done."""
         self._count = 0

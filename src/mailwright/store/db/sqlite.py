@@ -114,6 +114,11 @@ class SQLiteDatabase(SQLiteFile):
         read = self.read if self._processes is None else self._processes.read
         return await read(operation, *args, **kwargs)
 
+    async def read_unhurried(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._processes is not None:
+            await self._processes.wait_for_one()
+        return await self.read_apart(operation, *args, **kwargs)
+
     @property
     def pressed(self) -> bool:
         return self._gatherer.pressed
