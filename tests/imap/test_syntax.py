@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mailwright.imap.mailbox_name import InvalidName, decode_name, encode_name
 from mailwright.imap.responses import astring, search_return, string
-from mailwright.imap.syntax import search
+from mailwright.imap.syntax import fetch, search
 from mailwright.imap.syntax.dates import format_date_time, parse_date, parse_date_time
 from mailwright.imap.syntax.fetch import parse_fetch
 from mailwright.imap.syntax.flags import Flags, format_flags, parse_flag_list
@@ -324,3 +324,23 @@ class TestPrograms:
             ("ALL", "2:3,9"),
             ("MODSEQ", "77"),
         ]
+
+
+def test_attributes_of_fetch_that_are_remembered_are_those_that_were_parsed() -> None:
+    for _ in range(2):
+        for number in range(1, 500):
+            args = parse_fetch(Lexer(b"%d (UID BODY.PEEK[%d])" % (number, number)))
+            assert [one.label for one in args.attributes] == [b"UID", b"BODY[%d]" % number]
+            assert args.numbers.resolve(1000) == [(number, number)]
+    assert len(fetch._known) <= 200
+    modified = parse_fetch(Lexer(b"1 (UID) (CHANGEDSINCE 7)"))
+    assert modified.changed_since == 7
+    assert parse_fetch(Lexer(b"1 (UID)")).changed_since is None
+
+
+def test_what_is_no_utf8_is_refused_though_another_client_may_send_it() -> None:
+    text = b'1 (BODY.PEEK[HEADER.FIELDS ("\xff")])'
+    for _ in range(2):
+        parse_fetch(Lexer(text))
+        with pytest.raises(BadSyntax):
+            parse_fetch(Lexer(text, utf8=True))

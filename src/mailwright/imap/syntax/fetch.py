@@ -15,7 +15,8 @@ MAX_FIELD_LISTS: Final = (
 )
 MAX_PART_DEPTH: Final = 100
 
-# Clients ask for the same again and again: what was parsed to the end of a command is remembered.
+# Clients ask for the same again and again: what was parsed to the end of a command is remembered, for all of them. But
+# not what is no ASCII, which is right for some and wrong for others (RFC 6855 3).
 _LONGEST: Final = 200  # octets of it
 _REMEMBERED: Final = 200
 _known: Final[dict[bytes, tuple[Attribute, ...]]] = {}
@@ -93,7 +94,7 @@ def parse_fetch(lexer: Lexer) -> FetchArgs:
         lexer.pos += len(rest)
         return FetchArgs(numbers, known)
     attributes = _parse_attributes(lexer)
-    if lexer.at_end() and len(rest) <= _LONGEST:
+    if lexer.at_end() and len(rest) <= _LONGEST and rest.isascii():
         if len(_known) >= _REMEMBERED:
             _known.clear()
         _known[rest] = attributes
