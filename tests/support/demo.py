@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import select
 import shutil
 import signal
@@ -11,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,17 +140,31 @@ def source_path() -> dict[str, str]:
 
 def free_base_port() -> int:
     """A base port that leaves every service a free port, below those that the kernel hands out."""
-    start = (os.getpid() * 97 + time.monotonic_ns() // 1000) % 20_000
-    for step in range(200):
-        base = 10_000 + (start + step * 1009) % 20_000
-        if all(_is_free(base + number) for number in range(PORTS)):
-            return base
-    raise RuntimeError("no free range of ports found")
+    return _first_free(_BASE_PORTS, PORTS)
 
 
 def free_port() -> int:
-    """A port that no connection of another test is given meanwhile."""
-    return free_base_port()
+    """A port that nobody else is given, also while nothing listens there."""
+    return _first_free(_SINGLE_PORTS, 1)
+
+
+def _turns(ports: range) -> Iterator[int]:
+    """The ports of `ports` that are for this worker of pytest-xdist, one after another, from a random one on."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = ports[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) :: workers]
+    start = random.randrange(len(mine))
+    return itertools.cycle((*mine[start:], *mine[:start]))
+
+
+_BASE_PORTS = _turns(range(10_000, 20_000, PORTS))
+_SINGLE_PORTS = _turns(range(20_000, 32_000))
+
+
+def _first_free(bases: Iterator[int], count: int) -> int:
+    for base in itertools.islice(bases, 200):
+        if all(_is_free(base + number) for number in range(count)):
+            return base
+    raise RuntimeError("no free port found")
 
 
 def require(program: str, package: str) -> str:
