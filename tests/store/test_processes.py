@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.accounts import new_account
-from support.apart import content, die, names, octets, reader, sleep, started
+from support.apart import content, die, names, octets, reader, sleep, started, wait_for
 
 from mailwright.store import arrivals, learning, mailboxes
 from mailwright.store.blobs.api import BlobStore
@@ -182,12 +182,16 @@ async def test_what_cannot_be_asked_is_nobody_elses_answer(db: SQLiteDatabase) -
     assert await db.read_apart(reader) == pid
 
 
-async def test_another_one_starts_when_one_is_busy(db: SQLiteDatabase) -> None:
+async def test_another_one_starts_when_one_is_busy(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(processes, "_PATIENCE", 60.0)
     first = await started(db)
-    busy = asyncio.create_task(db.read_apart(sleep, 1.0))
+    busy = asyncio.create_task(db.read_apart(wait_for, str(tmp_path / "enough")))
     second = await started(db, other_than=first)
     assert not busy.done()
     assert len({os.getpid(), first, second}) == 3
+    (tmp_path / "enough").touch()
     await busy
 
 

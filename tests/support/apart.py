@@ -40,6 +40,12 @@ def sleep(tx: Transaction, seconds: float) -> None:
     time.sleep(seconds)
 
 
+def wait_for(tx: Transaction, path: str) -> None:
+    """Read for as long as nothing is there."""
+    while not os.path.exists(path):
+        time.sleep(0.01)
+
+
 async def started(db: SQLiteDatabase, other_than: int = 0) -> int:
     """The id of a process that reads."""
     async with asyncio.timeout(30):
