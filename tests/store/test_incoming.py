@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from support.accounts import new_account
 from support.stores import open_store
 
 from mailwright.store import arrivals, mailboxes, reading
+from mailwright.store.blobs.disk import DiskBlobs
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import StoreFailed
 from mailwright.store.store import Store
@@ -121,3 +123,26 @@ async def test_a_folder_that_is_gone_is_a_temporary_failure(store: Store, tmp_pa
     with pytest.raises(StoreFailed, match="temporary file"):
         await incoming.write(LARGE)
     incoming.close()
+
+
+async def test_the_event_loop_does_not_wait_for_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs, threads = DiskBlobs(tmp_path / "blobs"), set()
+    fsync = os.fsync
+
+    def note(file: int) -> None:
+        threads.add(threading.get_ident())
+        fsync(file)
+
+    async with open_store(tmp_path, blobs) as store:
+        monkeypatch.setattr(os, "fsync", note)
+        incoming = store.incoming()
+        await incoming.write(HEADER + b"hi\r\n")
+        prepared = await incoming.finish()
+        packed = await incoming.pack()
+        incoming.close()
+        assert threads
+        assert threading.get_ident() not in threads
+        assert packed.hash == prepared.blob.hash
+        assert await keep(store, prepared) == HEADER + b"hi\r\n"

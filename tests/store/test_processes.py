@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.accounts import new_account
-from support.apart import content, die, names, octets, reader, sleep, started, wait_for
+from support.apart import content, die, names, octets, reader, started, wait_for
 
 from mailwright.store import arrivals, learning, mailboxes
 from mailwright.store.blobs.api import BlobStore

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.postgres import PostgresDatabase
 from mailwright.store.db.sqlite import SQLiteDatabase
@@ -15,9 +16,9 @@ from mailwright.store.store import Store
 
 
 @asynccontextmanager
-async def open_store(folder: Path) -> AsyncIterator[Store]:
-    """Open a store whose database is `folder/mail.sqlite`."""
-    blobs, notify = DatabaseBlobs(), LocalNotifier()
+async def open_store(folder: Path, blobs: BlobStore | None = None) -> AsyncIterator[Store]:
+    """Open a store whose database is `folder/mail.sqlite`, with its blobs there too unless these are given."""
+    blobs, notify = blobs or DatabaseBlobs(), LocalNotifier()
     store = Store(
         SQLiteDatabase(folder / "mail.sqlite", blobs, on_change=notify.publish), blobs, notify, folder
     )

@@ -19,7 +19,7 @@ from mailwright.store.errors import StoreFailed, StoreFull
 
 T = TypeVar("T")
 
-_INLINE = 64 * 1024  # octets that are parsed in the event loop: a thread would cost more than it saves
+_INLINE = 64 * 1024  # octets that are prepared in the event loop: a thread would cost more than it saves
 _PIECE = 256 * 1024
 _OVERHEAD = 64  # octets of memory that each piece takes beside its own: a peer may send two at a time
 _FULL = (28, 122)  # ENOSPC, EDQUOT
@@ -59,7 +59,7 @@ class IncomingMessage:
         """
         if self._file is None:
             content = self._whole(head, skip)
-            if len(content) <= _INLINE and not apart:
+            if self._is_brief(content) and not apart:
                 return self._prepare(content)
             return await self._off_loop(self._prepare, content, apart)
         return await self._off_loop(self._finish_file, head, skip, self._prepare_file)
@@ -68,7 +68,7 @@ class IncomingMessage:
         """`finish` without parsing, for what only passes through."""
         if self._file is None:
             content = self._whole(head, skip)
-            if len(content) <= _INLINE:
+            if self._is_brief(content):
                 return self._pack(content)
             return await self._off_loop(self._pack, content)
         return await self._off_loop(self._finish_file, head, skip, self._pack_file)
@@ -108,6 +108,10 @@ class IncomingMessage:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _is_brief(self, content: bytes) -> bool:
+        """Whether the event loop may prepare it."""
+        return len(content) <= _INLINE and not self._blobs.waits
 
     def _whole(self, head: bytes, skip: int) -> bytes:
         content = b"".join(self._pieces)

@@ -40,6 +40,7 @@ class BlobStore(Protocol):
 
     codec: Codec
     newest: int  # the highest id that this process gave to a blob
+    waits: bool  # whether `prepare` waits for a disk, however little it is given
 
     def prepare(
         self, pieces: Iterable[bytes], size: int, write_now: WriteNow, *, apart: bool = False

@@ -57,6 +57,7 @@ class DatabaseBlobs:
     def __init__(self) -> None:
         self.codec = Codec()
         self.newest = 0
+        self.waits = False
         self._beginnings = Beginnings()
 
     def __reduce__(self) -> tuple[type[DatabaseBlobs], tuple[()]]:

@@ -31,6 +31,7 @@ class DiskBlobs:
         self._root = root
         self.codec = Codec()
         self.newest = 0
+        self.waits = True
 
     def __reduce__(self) -> tuple[type[DiskBlobs], tuple[Path]]:
         """For a process that reads: the place, not what we know of it."""
