@@ -7,7 +7,7 @@ from typing import Final
 
 from mailwright.queue.planner import FRESH, RETRY, Lane
 from mailwright.store.db.api import Row, Transaction
-from mailwright.store.db.insert import select
+from mailwright.store.db.insert import select_tuples
 
 ANY_ACCOUNT: Final = -1
 ANY_DESTINATION: Final = "*"
@@ -146,7 +146,7 @@ def _lock(tx: Transaction, lanes: Sequence[Lane]) -> None:
     keys = {(lane.tier, lane.account, lane.destination) for lane in lanes}
     keys |= {(lane.tier, lane.account, ANY_DESTINATION) for lane in lanes}
     keys |= {(lane.tier, ANY_ACCOUNT, lane.destination) for lane in lanes}
-    select(
+    select_tuples(
         tx,
         "SELECT 1 FROM queue_lanes WHERE (tier, account, destination) IN",
         sorted(keys),

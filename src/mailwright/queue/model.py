@@ -15,7 +15,7 @@ from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
 from mailwright.queue.values import Message, Outcome, Recipient, Result
 from mailwright.store.db.api import Presence, Transaction
-from mailwright.store.db.insert import select
+from mailwright.store.db.insert import select, select_tuples
 from mailwright.store.errors import StoreError
 
 GRACE: Final = 900.0  # the last attempt at the time of expiry may take so long before the sweep ends it
@@ -265,7 +265,7 @@ def _end(tx: Transaction, ended: Sequence[Notice], now: float, rules: Rules) -> 
     pairs = [(notice.message.id, recipient.n) for notice in ended for recipient, _ in notice.results]
     gone = {
         (int(message), int(n))
-        for message, n in select(
+        for message, n in select_tuples(
             tx, "DELETE FROM queue_recipients WHERE (message, n) IN", pairs, "RETURNING message, n"
         )
     }

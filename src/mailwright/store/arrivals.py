@@ -14,7 +14,7 @@ from mailwright.store import changes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.bulk import DELETED, SEEN, Counts
 from mailwright.store.db.api import Transaction, Value
-from mailwright.store.db.insert import insert, select, update
+from mailwright.store.db.insert import insert, select, select_tuples, update
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
 from mailwright.store.marks import NONE, Marks, find_marks
 from mailwright.store.model import ID_BITS, MAX_KEYWORD, MAX_KEYWORDS, Added, Place, Room, room_of
@@ -183,8 +183,8 @@ def _count_in(
         mailboxes.append((account, mailbox, modseq, len(arrivals), unseen, deleted, octets))
         arrived.append(changes.Arrived(account, modseq, mailbox, [uid + n for n in numbers], ids))
         added += [Added(mailbox, uidvalidity, uid + n, ids[n], modseq) for n in numbers]
-    update(tx, _COUNT_IN_ACCOUNT, accounts)
-    update(tx, _COUNT_IN_MAILBOX, mailboxes)
+    update(tx, _COUNT_IN_ACCOUNT, "account = {1}", accounts)
+    update(tx, _COUNT_IN_MAILBOX, "account = {1} AND id = {2}", mailboxes)
     changes.append_arrived(tx, arrived)
     return added, places
 
@@ -200,13 +200,12 @@ def _find_marks(
 
 
 _COUNT_IN_ACCOUNT = (
-    "UPDATE account_state AS s SET modseq = modseq + 1, last_id = last_id + v.column2, bytes = bytes + v.column3,"
-    " messages = messages + v.column2 FROM {} WHERE s.account = v.column1"
+    "UPDATE account_state SET modseq = modseq + 1, last_id = last_id + {2}, bytes = bytes + {3},"
+    " messages = messages + {2}"
 )
 _COUNT_IN_MAILBOX = (
-    "UPDATE mailboxes AS m SET uidnext = uidnext + v.column4, modseq = v.column3, messages = messages + v.column4,"
-    " unseen = unseen + v.column5, deleted = deleted + v.column6, bytes = bytes + v.column7 FROM {}"
-    " WHERE m.account = v.column1 AND m.id = v.column2"
+    "UPDATE mailboxes SET uidnext = uidnext + {4}, modseq = {3}, messages = messages + {4}, unseen = unseen + {5},"
+    " deleted = deleted + {6}, bytes = bytes + {7}"
 )
 
 
@@ -302,7 +301,7 @@ def find_threads(tx: Transaction, links: Sequence[bytes], messages: Sequence[int
 def _read_threads(tx: Transaction, keys: set[tuple[int, int]]) -> dict[tuple[int, int], int]:
     """The threads of those that are known of these accounts and message-ids."""
     sql = "SELECT account, message_id, thread FROM threads WHERE (account, message_id) IN"
-    return {(account, key): thread for account, key, thread in select(tx, sql, list(keys))}
+    return {(account, key): thread for account, key, thread in select_tuples(tx, sql, list(keys))}
 
 
 def check_keywords(keywords: str) -> None:

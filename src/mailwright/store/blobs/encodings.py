@@ -19,7 +19,9 @@ from typing import Final
 import msgspec
 import pybase64
 
-_FIELD: Final = b"transfer-encoding:"
+_FIELD: Final = b"ransfer-"  # however the field's name is written, but for all in capitals, as hardly any is
+_REST: Final = b"encoding:"
+_LONGEST: Final = 100  # octets in which the encoding is named
 _MAX_BODIES: Final = 200  # that are looked at in one chunk
 _MAX_LINE: Final = 996  # octets
 _LEAST: Final = 40  # octets of a body that is worth it
@@ -83,20 +85,29 @@ def _bodies(content: bytes) -> Iterator[tuple[int, int, int]]:
     if (line := _regular(content, start)) > 4 and line == _regular(content, start + line + 2):
         position = _end(content, start, line)
         yield start, position, line
-    lower = content.lower()
     for _ in range(_MAX_BODIES):
-        field = lower.find(_FIELD, position)
+        field = _find_field(content, position)
         blank = content.find(b"\r\n\r\n", field) if field >= 0 else -1
         if blank < 0:
             return
         start = position = blank + 4
-        encoding = lower[field + len(_FIELD) : blank].lstrip()
+        encoding = content[field : min(blank, field + _LONGEST)].lstrip().lower()
         if encoding.startswith(b"quoted-printable"):
             position = _end(content, start, 0)
             yield start, position, 0
         elif encoding.startswith(b"base64") and (line := _regular(content, start)):
             position = _end(content, start, line)
             yield start, position, line
+
+
+def _find_field(content: bytes, position: int) -> int:
+    """Where the value of the next Content-Transfer-Encoding begins, -1 when there is none."""
+    while (start := content.find(_FIELD, position)) >= 0:
+        position = start + len(_FIELD)
+        stop = position + len(_REST)
+        if content[position:stop].lower() == _REST:
+            return stop
+    return -1
 
 
 def _regular(content: bytes, start: int) -> int:

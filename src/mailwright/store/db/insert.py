@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import TypeVar
 
 from mailwright.store.db.api import Row, Transaction, Value
+
+Key = TypeVar("Key")
 
 _MOST = 32  # rows in one statement: each number of them is a statement of its own, of which not too many are prepared
 _MOST_KEYS = 64
@@ -18,10 +21,12 @@ def insert(tx: Transaction, into: str, rows: Sequence[Sequence[Value]], then: st
     """
     found: list[Row] = []
     start = 0
+    # To be ready to undo one statement alone SQLite copies all pages it changes; here what fails undoes the operation.
+    verb = "INSERT OR FAIL" if tx.dialect.name == "sqlite" else "INSERT"
     while start < len(rows):
         count = min(_MOST, len(rows) - start)
         values = [value for row in rows[start : start + count] for value in row]
-        statement = _statement(into, len(rows[0]), count, then)
+        statement = _statement(verb, into, len(rows[0]), count, then)
         if "RETURNING" in then:
             found += tx.all(statement, *values)
         else:
@@ -47,40 +52,67 @@ def insert_numbered(tx: Transaction, into: str, rows: Sequence[Sequence[Value]])
 
 
 @functools.lru_cache(maxsize=1024)
-def _statement(into: str, columns: int, rows: int, then: str) -> str:
+def _statement(verb: str, into: str, columns: int, rows: int, then: str) -> str:
     row = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)} {then}"  # noqa: S608
+    return f"{verb} INTO {into} VALUES {', '.join([row] * rows)} {then}"
 
 
-def update(tx: Transaction, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-    """Change rows by a statement `UPDATE ... FROM {} WHERE ...`, in which `v.column1` is the first value of one.
+def update(tx: Transaction, change: str, where: str, rows: Sequence[Sequence[Value]]) -> None:
+    """Change rows by a statement `UPDATE ... SET ...` and its condition, in which `{1}` is the first value of each.
 
-    `sql` never holds what a peer sent.
+    `change` and `where` are SQL and never hold what a peer sent.
     """
+    if tx.dialect.name == "sqlite":  # which would make a table of the values first
+        if rows:
+            tx.many(_each(change, where, len(rows[0])), rows)
+        return
     for start in range(0, len(rows), _MOST):
         part = rows[start : start + _MOST]
-        row = f"({', '.join('?' * len(part[0]))})"
-        tx.run(
-            sql.format(f"(VALUES {', '.join([row] * len(part))}) AS v"),
-            *[value for one in part for value in one],
-        )
+        values = [value for row in part for value in row]
+        tx.run(_together(change, where, len(part[0]), len(part)), *values)
 
 
-def select(tx: Transaction, sql: str, keys: Sequence[Value | Sequence[Value]], then: str = "") -> list[Row]:
-    """The rows of a statement about these keys: `sql` ends with `WHERE key IN` or `WHERE (key, key) IN`.
+@functools.lru_cache(maxsize=64)
+def _each(change: str, where: str, columns: int) -> str:
+    return f"{change} WHERE {where}".format("", *[f"?{n + 1}" for n in range(columns)])
+
+
+@functools.lru_cache(maxsize=1024)
+def _together(change: str, where: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    source = f"FROM (VALUES {', '.join([row] * rows)}) AS v"
+    return f"{change} {source} WHERE {where}".format("", *[f"v.column{n + 1}" for n in range(columns)])
+
+
+def select(tx: Transaction, sql: str, keys: Sequence[Value], then: str = "") -> list[Row]:
+    """The rows of a statement about these keys: `sql` ends with `WHERE key IN`.
 
     `sql` and `then` are SQL and never hold what a peer sent. It may be a DELETE with RETURNING in `then`.
     """
     found: list[Row] = []
     for start in range(0, len(keys), _MOST_KEYS):
-        part = list(keys[start : start + _MOST_KEYS])
-        room = 1 << (len(part) - 1).bit_length()  # few statements: the last key fills what is left
-        part += part[-1:] * (room - len(part))
-        if isinstance(part[0], Sequence) and not isinstance(part[0], str | bytes):
-            key_marks = f"({', '.join('?' * len(part[0]))})"
-            marks = f"(VALUES {', '.join([key_marks] * room)})"
-            values = [value for key in part for value in key]  # type: ignore[union-attr]
-        else:
-            marks, values = f"({', '.join('?' * room)})", part
-        found += tx.all(f"{sql} {marks} {then}", *values)
+        part = _filled(keys[start : start + _MOST_KEYS])
+        found += tx.all(f"{sql} ({', '.join('?' * len(part))}) {then}", *part)
     return found
+
+
+def select_tuples(tx: Transaction, sql: str, keys: Sequence[tuple[Value, ...]], then: str = "") -> list[Row]:
+    """As `select`, for keys of several columns: `sql` ends with `WHERE (key, key) IN`."""
+    found: list[Row] = []
+    if tx.dialect.name == "sqlite" and not then:  # which would make a table of the keys first
+        for key in dict.fromkeys(keys):
+            found += tx.all(f"{sql.removesuffix('IN')} = ({', '.join('?' * len(key))})", *key)
+        return found
+    for start in range(0, len(keys), _MOST_KEYS):
+        part = _filled(keys[start : start + _MOST_KEYS])
+        marks = f"({', '.join('?' * len(part[0]))})"
+        values = [value for key in part for value in key]
+        found += tx.all(f"{sql} (VALUES {', '.join([marks] * len(part))}) {then}", *values)
+    return found
+
+
+def _filled(keys: Sequence[Key]) -> list[Key]:
+    """As many keys as there may be in one of few statements: the last one fills what is left."""
+    filled = list(keys)
+    room = 1 << (len(filled) - 1).bit_length()
+    return filled + filled[-1:] * (room - len(filled))
