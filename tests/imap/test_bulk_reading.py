@@ -133,10 +133,10 @@ async def test_uids(db: Database, gaps: bool) -> None:
 async def test_the_first_unseen_and_keywords(db: Database, gaps: bool) -> None:
     key = await fill(db, gaps)
     places = await db.read(reading.read_range, *key)
-    unseen = [n for n, place in enumerate(reversed(places), 1) if not place.flags & 1]
+    unseen = [(place.uid, n) for n, place in enumerate(reversed(places), 1) if not place.flags & 1]
     for nth in (1, 5, len(unseen)):
         assert await db.read(reading.find_unseen, *key, nth, 1000) == unseen[nth - 1]
-    assert await db.read(reading.find_unseen, *key, 5, unseen[4] - 1) == 0
+    assert await db.read(reading.find_unseen, *key, 5, unseen[4][1] - 1) == (0, 0)
     assert await db.read(reading.read_newest_keywords, *key, 1000) == {place.keywords for place in places}
 
 

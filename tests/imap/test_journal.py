@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,10 +10,14 @@ import pytest
 from support.accounts import new_account, prepared
 from support.stores import open_store
 
+from mailwright.imap.commands.select import find_first_unseen
 from mailwright.imap.commands.status import read_box
-from mailwright.imap.journal import Box, Journal
+from mailwright.imap.journal import Box, FirstUnseen, Journal
 from mailwright.store import arrivals, mailboxes
+from mailwright.store.db.api import Transaction
 from mailwright.store.flags import store_flags
+from mailwright.store.messages import expunge
+from mailwright.store.model import Mailbox
 from mailwright.store.store import Store
 
 
@@ -122,3 +127,41 @@ async def test_many_names_are_not_all_kept(desk: Desk) -> None:
         await desk.read(f"Box{number}")
     known = [number for number in range(60) if await desk.count(f"Box{number}") is not None]
     assert known == list(range(10, 60))
+
+
+def first_unseen(tx: Transaction, account: int, name: str) -> tuple[Mailbox, FirstUnseen | None]:
+    mailbox = mailboxes.find_mailbox(tx, account, name)
+    return mailbox, find_first_unseen(tx, account, mailbox)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_the_first_unseen_message_is_known_as_long_as_it_is_that(
+    desk: Desk, stores: tuple[Store, Store], seed: int
+) -> None:
+    dice = random.Random(seed)
+    kept = 0
+    for _ in range(29):
+        await desk.add(desk.store)
+    mailbox = (await desk.read("INBOX")).access.mailbox.id
+    store = stores[1]
+    for _ in range(60):
+        now, unseen = await store.read(first_unseen, desk.account, "INBOX")
+        box = await desk.journal.box(desk.account, "INBOX")
+        assert box is not None
+        if box.unseen is None:
+            desk.journal.keep("INBOX", box._replace(unseen=unseen))
+        elif unseen is not None:
+            assert box.unseen == unseen
+            kept += 1
+        uids = dice.sample(range(1, now.uidnext), dice.randint(1, 3))
+        match dice.randrange(8):
+            case 0:
+                await desk.add(store)
+            case 1:
+                await store.write(expunge, desk.account, mailbox, uids[:1])
+            case 2:
+                await store.write(store_flags, desk.account, mailbox, range(1, now.uidnext), "add", 1)
+                await store.write(store_flags, desk.account, mailbox, uids, "remove", 1)
+            case kind:
+                await store.write(store_flags, desk.account, mailbox, uids, ("add", "remove")[kind % 2], 1)
+    assert kept > 10

@@ -13,6 +13,7 @@ from mailwright.imap.selected import News, read_news
 from mailwright.imap.view import Key
 from mailwright.store import changes
 from mailwright.store.acl import Access
+from mailwright.store.bulk import SEEN
 from mailwright.store.db.api import FEW, Transaction
 from mailwright.store.errors import NoSuchMailbox
 from mailwright.store.mailboxes import get_mailbox
@@ -32,11 +33,19 @@ _TOUCHING: Final = (Kind.FLAGS, Kind.EXPUNGED)  # what changes places that were 
 _NAMING: Final = (Kind.MAILBOX, Kind.GONE)  # what may give a name to another mailbox
 
 
+class FirstUnseen(NamedTuple):
+    """The first unseen message of a mailbox; both are 0 when it lies too far back."""
+
+    uid: int
+    number: int  # its sequence number
+
+
 class Box(NamedTuple):
-    """A mailbox as it was when its account was at `modseq`."""
+    """A mailbox as it was when its account was at `modseq`, with its first unseen message if that was looked for."""
 
     access: Access
     modseq: int
+    unseen: FirstUnseen | None = None
 
 
 class Heard(NamedTuple):
@@ -87,7 +96,10 @@ class _Log:
             if touched.get(mailbox, 0) <= box.modseq:
                 continue
             if mailbox in heard.boxes:
-                self.boxes[name] = Box(box.access._replace(mailbox=heard.boxes[mailbox]), heard.modseq)
+                unseen = box.unseen if _leaves_first_unseen(box, heard) else None
+                self.boxes[name] = Box(
+                    box.access._replace(mailbox=heard.boxes[mailbox]), heard.modseq, unseen
+                )
             else:
                 del self.boxes[name]
 
@@ -105,6 +117,28 @@ class _Log:
     def newer(self, modseq: int) -> Iterator[Change]:
         """The changes after `modseq`, the last one first."""
         return takewhile(lambda change: change.modseq > modseq, reversed(self.changes))
+
+
+def _leaves_first_unseen(box: Box, heard: Heard) -> bool:
+    """Whether the first unseen message of a mailbox is after these changes the one that it was."""
+    unseen, mailbox = box.unseen, box.access.mailbox.id
+    if unseen is None:
+        return False
+    flags = {place.uid: place.flags for number, place in heard.places if number == mailbox}
+    for change in heard.changes:
+        if change.mailbox != mailbox or change.modseq <= box.modseq or change.kind == Kind.ARRIVED:
+            continue
+        if change.kind != Kind.FLAGS or not unseen.uid:
+            return False
+        for first, last in unpack_ranges(change.uids):
+            if first > unseen.uid:
+                continue
+            if last - first >= _FEW:
+                return False
+            for uid in range(first, min(last, unseen.uid) + 1):
+                if uid not in flags or (flags[uid] & SEEN == 0) != (uid == unseen.uid):
+                    return False
+    return True
 
 
 def _octets(change: Change) -> int:

@@ -169,22 +169,27 @@ def read_newest_keywords(tx: Transaction, account: int, mailbox: int, count: int
     return {keywords for (keywords,) in rows}
 
 
-def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: int) -> int:
-    """Where the `nth` unseen place from the end stands, counted from the end; 0: not among the last `count`."""
-    newest = "(SELECT uid, flags FROM marked WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
+def find_unseen(tx: Transaction, account: int, mailbox: int, nth: int, count: int) -> tuple[int, int]:
+    """The UID of the `nth` unseen place from the end, and where it stands, counted from the end.
+
+    Both are 0 when it is not among the last `count`.
+    """
+    newest = (
+        "(SELECT uid, mark FROM places WHERE account = ? AND mailbox = ? ORDER BY uid DESC LIMIT ?) AS newest"
+    )
+    unseen = "SELECT id FROM marks WHERE account = ? AND mailbox = ? AND (flags & 1) = 0"
     row = tx.one(
-        f"SELECT uid FROM {newest} WHERE (flags & 1) = 0 ORDER BY uid DESC LIMIT 1 OFFSET ?",  # noqa: S608
-        account,
-        mailbox,
-        count,
+        f"SELECT uid FROM {newest} WHERE mark IN ({unseen}) ORDER BY uid DESC LIMIT 1 OFFSET ?",  # noqa: S608
+        *(account, mailbox, count),
+        *(account, mailbox),
         nth - 1,
     )
     if row is None:
-        return 0
-    found = tx.one(
+        return 0, 0
+    (stands,) = tx.one(
         "SELECT count(*) FROM places WHERE account = ? AND mailbox = ? AND uid >= ?", account, mailbox, row[0]
-    )
-    return int(found[0]) if found is not None else 0
+    ) or (0,)
+    return int(row[0]), int(stands)
 
 
 def read_message(tx: Transaction, message: int, columns: str) -> Row | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mailwright.imap import responses
 from mailwright.imap.commands.fetch import send_changed
 from mailwright.imap.connection import Command
-from mailwright.imap.journal import Box
+from mailwright.imap.journal import Box, FirstUnseen
 from mailwright.imap.languages import DEFAULT, translate
 from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
 from mailwright.imap.reply import Bad, Refused, Reply
@@ -40,13 +40,13 @@ def parse(lexer: Lexer) -> SelectArgs:
 
 
 class Opened(NamedTuple):
-    """What is known at once. `first_unseen` is a sequence number; 0: none, or too far back to be found."""
+    """What is known at once. `unseen` is the first such message, if there may be one."""
 
     access: Access
     modseq: int  # the owner's account's
     first_recent: int
     recent: Sequence[int]
-    first_unseen: int
+    unseen: FirstUnseen | None
     keywords: set[str]  # texts of keywords of the newest messages
     since: Since | None
 
@@ -63,17 +63,28 @@ def open_mailbox(tx: Transaction, account: int, name: str, service: Service, res
     met = set() if key in keywords else reading.read_newest_keywords(tx, *key, _LOOKED_AT)
     since = None if resync is None else read_resync(tx, access.account, mailbox, resync)
     modseq = changes.read_modseq(tx, access.account)
-    return Opened(access, modseq, first, recent, _find_first_unseen(tx, access.account, mailbox), met, since)
+    return Opened(access, modseq, first, recent, find_first_unseen(tx, access.account, mailbox), met, since)
 
 
-def _find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> int:
-    """The sequence number of the first unseen message; 0 when it lies before the newest."""
-    if mailbox.unseen == mailbox.messages:
-        return min(1, mailbox.messages)
-    if not 0 < mailbox.unseen <= _LOOKED_AT:
-        return 0
-    place = reading.find_unseen(tx, account, mailbox.id, mailbox.unseen, _LOOKED_AT)
-    return mailbox.messages - place + 1 if place else 0
+def find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> FirstUnseen | None:
+    """The first unseen message; None when all are like it, or too many."""
+    if not _must_look(mailbox):
+        return None
+    uid, place = reading.find_unseen(tx, account, mailbox.id, mailbox.unseen, _LOOKED_AT)
+    return FirstUnseen(uid, mailbox.messages - place + 1 if place else 0)
+
+
+def _must_look(mailbox: Mailbox) -> bool:
+    """Whether the first unseen message is to be looked for, and may be found among the newest."""
+    return 0 < mailbox.unseen <= _LOOKED_AT and mailbox.unseen < mailbox.messages
+
+
+def _unseen_number(opened: Opened) -> int:
+    """The sequence number of the first unseen message; 0: there is none, or it lies before the newest."""
+    mailbox = opened.access.mailbox
+    if opened.unseen is not None:
+        return opened.unseen.number
+    return 1 if mailbox.unseen == mailbox.messages > 0 else 0
 
 
 async def run(session: Session, command: Command) -> Reply:
@@ -112,8 +123,9 @@ def _describe(session: Session, selected: Selected, opened: Opened) -> bytes:
     output += responses.exists(mailbox.messages)
     if not session.rev2:
         output += responses.recent(selected.recent_count)
-        if opened.first_unseen and "UIDONLY" not in session.enabled:
-            output += session.untagged("OK", "The first unseen message", f"UNSEEN {opened.first_unseen}")
+        first = _unseen_number(opened)
+        if first and "UIDONLY" not in session.enabled:
+            output += session.untagged("OK", "The first unseen message", f"UNSEEN {first}")
     name = mailbox_id(opened.access.account, mailbox.id).encode("ascii")
     numbers = (mailbox.uidvalidity, mailbox.uidnext, name, mailbox.modseq)
     return output + _numbers_template(session.language, session.utf8) % numbers
@@ -153,7 +165,7 @@ async def _open(session: Session, args: SelectArgs) -> Opened:
     if opened is None:
         read = service.store.read_briefly if args.resync is None else service.store.read
         opened = await read(open_mailbox, account, name, service, args.resync)
-        service.journal.keep(name, Box(opened.access, opened.modseq))
+        service.journal.keep(name, Box(opened.access, opened.modseq, opened.unseen))
     return opened
 
 
@@ -163,11 +175,10 @@ def _recall(service: Service, box: Box) -> Opened | None:
     mailbox, key = access.mailbox, (access.account, access.mailbox.id)
     if key not in service.keywords or not service.recents.all_claimed(key, mailbox.uidnext):
         return None
-    all_unseen = mailbox.unseen == mailbox.messages
-    if not all_unseen and 0 < mailbox.unseen <= _LOOKED_AT:
+    if _must_look(mailbox) and box.unseen is None:
         return None
-    first_unseen = min(1, mailbox.messages) if all_unseen else 0
-    return Opened(access, box.modseq, mailbox.uidnext, [], first_unseen, set(), None)
+    unseen = box.unseen if _must_look(mailbox) else None
+    return Opened(access, box.modseq, mailbox.uidnext, [], unseen, set(), None)
 
 
 async def _resync(session: Session, selected: Selected, since: Since) -> None:
