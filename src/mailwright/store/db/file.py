@@ -21,6 +21,11 @@ log = logging.getLogger(__name__)
 
 DIALECT: Final = Dialect("sqlite", skip_locked="", for_update="")
 
+# Statements that were among the last so many stay prepared. All of them are looked through each time; who writes has
+# one for each number of rows.
+_STATEMENTS_WRITTEN: Final = 600
+_STATEMENTS_READ: Final = 150
+
 _FAILURES: tuple[tuple[type[apsw.Error], type[TemporaryFailure]], ...] = (
     (apsw.FullError, StoreFull),
     (apsw.BusyError, StoreBusy),
@@ -171,7 +176,8 @@ class SQLiteFile:
         return connection
 
     def connect(self, flags: int) -> apsw.Connection:
-        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=600)
+        statements = _STATEMENTS_WRITTEN if flags & apsw.SQLITE_OPEN_CREATE else _STATEMENTS_READ
+        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=statements)
         connection.set_busy_timeout(int(self._busy_timeout * 1000))
         # Else statements are prepared again and again, since the plan might have to follow the values of parameters.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
