@@ -56,6 +56,31 @@ def test_undeclared(text: str, codec: str, declared: str) -> None:
     assert decode(text.encode(codec), declared) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Grüße aus Köln", "Größe", "naïve", "El niño", "Señor Núñez", "Mañana será otro día", "Tromsø",
+        "Tack så mycket", "don’t worry", "à bientôt", "Réunion demain à 10h", "Élève à l’école",
+        "Où êtes-vous ?", "Perché no?", "10 € Gutschein", "£ 50", "hello äö", "Ação de graças", "Kære kunde",
+        "Hyvää päivää", "M. Müller <x@y>",
+    ],
+)  # fmt: skip
+def test_a_few_letters_of_western_europe(text: str) -> None:
+    assert guess(text.encode("cp1252")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Zażółć gęślą jaźń", "iso8859_2"), ("Příliš dlouhý předmět", "cp1250"), ("Добрый день", "koi8_r"),
+        ("Re: вопрос", "cp1251"), ("Ελλάδα", "cp1253"), ("שלום עולם", "cp1255"), ("السلام عليكم", "cp1256"),
+        ("こんにちは", "cp932"), ("Re: テスト test mail", "cp932"), ("Re: 你好 (fwd)", "gb18030"), ("您好", "big5"),
+    ],
+)  # fmt: skip
+def test_a_few_letters_of_others(text: str, codec: str) -> None:
+    assert guess(text.encode(codec)) == text
+
+
 def test_utf8_declared_as_something_else() -> None:
     assert decode("中文".encode(), "us-ascii") == "中文"
     for declared in ("gb2312", "gbk", "big5", "shift_jis", "euc-kr", "iso-8859-1", "windows-1251", "koi8-r"):
