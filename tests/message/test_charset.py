@@ -104,6 +104,17 @@ def test_utf8_cut_within_a_character() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [CHINESE, RUSSIAN, "Schöne Grüße aus München, wir hören uns nächste Woche für Sie " * 2]
+)
+@pytest.mark.parametrize("declared", ["", "us-ascii", "x-unknown"])
+def test_utf8_with_a_broken_character(text: str, declared: str) -> None:
+    whole = text.encode()
+    at = next(place for place in range(20, 99) if 0x80 <= whole[place] < 0xC0)
+    assert decode(whole[:at] + whole[at + 1 :], declared).replace("\ufffd", "")[-8:] == text[-8:]
+    assert decode(whole + b" \xe4 " + whole, declared) == f"{text} \ufffd {text}"
+
+
+@pytest.mark.parametrize(
     "name", ["utf-7", "idna", "punycode", "unicode_escape", "rot13", "zlib", "hex", "undefined", "x" * 99, ""]
 )
 def test_refused(name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 GUESS_OCTETS: Final = 4096  # what a guess looks at
 _SURELY: Final = 8  # octets that UTF-8 has more than characters: four Chinese characters
+_WHOLE: Final = 8  # characters beyond ASCII for each broken one that make a text UTF-8
 
 # What the world means: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
 _SUPERSETS: Final[dict[str, str]] = {
@@ -44,6 +45,7 @@ _GUESSED: Final = (
     "cp932", "euc_jis_2004", "cp949", "big5hkscs", "gb18030", "utf-8", "utf-16", "utf-16-le", "utf-16-be",
 )  # fmt: skip
 _ASCII: Final = bytes(range(128))
+_HIGH: Final = bytes(range(128, 256))
 _ASCII_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # The octets of windows-1252 that stand in words of western Europe, and the signs that stand between them.
 _WESTERN_LETTERS: Final = bytes(set(range(0xC0, 0x100)) - {0xD7, 0xF7}) + "ŠŒŽšœž".encode("cp1252")
@@ -176,12 +178,22 @@ def _utf8(data: bytes) -> str | None:
         return data.decode("utf-8", "replace") if cut else None
 
 
+def _is_broken_utf8(sample: bytes) -> bool:
+    """Whether octets are UTF-8 but for a few, such as half a character: no other text is UTF-8 so often by chance."""
+    text = sample.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    characters = len(text) - len(sample.translate(None, _HIGH)) - broken
+    return characters >= _WHOLE * broken
+
+
 def guess(data: bytes) -> str:
     """The text of octets without a declared charset: UTF-8, else what it looks like, else by statistics."""
     text = _utf8(data)
     if text is not None:
         return text
     sample = data[:GUESS_OCTETS]
+    if _is_broken_utf8(sample):
+        return data.decode("utf-8", "replace")
     if looks_gb18030(sample):
         return data.decode("gb18030", "replace")
     western = looks_western(sample)
