@@ -56,6 +56,31 @@ def test_undeclared(text: str, codec: str, declared: str) -> None:
     assert decode(text.encode(codec), declared) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Grüße aus Köln", "Größe", "naïve", "El niño", "Señor Núñez", "Mañana será otro día", "Tromsø",
+        "Tack så mycket", "don’t worry", "à bientôt", "Réunion demain à 10h", "Élève à l’école",
+        "Où êtes-vous ?", "Perché no?", "10 € Gutschein", "£ 50", "hello äö", "Ação de graças", "Kære kunde",
+        "Hyvää päivää", "M. Müller <x@y>",
+    ],
+)  # fmt: skip
+def test_a_few_letters_of_western_europe(text: str) -> None:
+    assert guess(text.encode("cp1252")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Zażółć gęślą jaźń", "iso8859_2"), ("Příliš dlouhý předmět", "cp1250"), ("Добрый день", "koi8_r"),
+        ("Re: вопрос", "cp1251"), ("Ελλάδα", "cp1253"), ("שלום עולם", "cp1255"), ("السلام عليكم", "cp1256"),
+        ("こんにちは", "cp932"), ("Re: テスト test mail", "cp932"), ("Re: 你好 (fwd)", "gb18030"), ("您好", "big5"),
+    ],
+)  # fmt: skip
+def test_a_few_letters_of_others(text: str, codec: str) -> None:
+    assert guess(text.encode(codec)) == text
+
+
 def test_utf8_declared_as_something_else() -> None:
     assert decode("中文".encode(), "us-ascii") == "中文"
     for declared in ("gb2312", "gbk", "big5", "shift_jis", "euc-kr", "iso-8859-1", "windows-1251", "koi8-r"):
@@ -76,6 +101,17 @@ def test_japanese_with_characters_of_windows() -> None:
 
 def test_utf8_cut_within_a_character() -> None:
     assert guess(("x" * 100 + "中").encode()[:-1]) == "x" * 100 + "\ufffd"
+
+
+@pytest.mark.parametrize(
+    "text", [CHINESE, RUSSIAN, "Schöne Grüße aus München, wir hören uns nächste Woche für Sie " * 2]
+)
+@pytest.mark.parametrize("declared", ["", "us-ascii", "x-unknown"])
+def test_utf8_with_a_broken_character(text: str, declared: str) -> None:
+    whole = text.encode()
+    at = next(place for place in range(20, 99) if 0x80 <= whole[place] < 0xC0)
+    assert decode(whole[:at] + whole[at + 1 :], declared).replace("\ufffd", "")[-8:] == text[-8:]
+    assert decode(whole + b" \xe4 " + whole, declared) == f"{text} \ufffd {text}"
 
 
 @pytest.mark.parametrize(

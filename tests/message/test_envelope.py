@@ -54,6 +54,17 @@ def test_what_is_missing_in_an_address() -> None:
     assert of("From: <user>")[2] == [[None, None, b"user", b"MISSING_DOMAIN"]]
     assert of("From: Name <>")[2] == [[b"Name", None, b"MISSING_MAILBOX", b"MISSING_DOMAIN"]]
     assert of("From: <>")[2] is None
+    assert of("From: root (Cron Daemon)")[2] == [[b"Cron Daemon", None, b"root", b"MISSING_DOMAIN"]]
+    assert of("From: Ann Lee (x)")[2] == [[b"Ann Lee", None, b"MISSING_MAILBOX", b"MISSING_DOMAIN"]]
+    assert of('From: "Ann" (x)')[2] == [[b"Ann", None, b"MISSING_MAILBOX", b"MISSING_DOMAIN"]]
+
+
+def test_a_group_ends_where_a_bracket_is_missing() -> None:
+    group, end = [None, None, b"undisclosed-recipients", None], [None] * 4
+    assert of("To: undisclosed-recipients:<;>")[5] == [group, end]
+    assert of("To: undisclosed-recipients: Ann <a@b;, c@d")[5] == [
+        group, [b"Ann", None, b"a", b"b"], end, [None, None, b"c", b"d"],
+    ]  # fmt: skip
 
 
 def test_quoting() -> None:

@@ -175,7 +175,7 @@ class _Reader:
         self.done = False
 
     def angle(self) -> None:
-        """`<route:local@domain>`, closed by ">" or the next comma."""
+        """`<route:local@domain>`, closed by ">", the next comma, or the end of its group."""
         words: list[bytes] = []
         route, host, closed = b"", -1, False
         while self.at < len(self.raw):
@@ -187,6 +187,9 @@ class _Reader:
             if first == 44 and not (
                 words and words[0] == b"@" and self.raw[self.at : self.at + 8].lstrip()[:1] == b"@"
             ):
+                break
+            if first == 59 and self.in_group:
+                self.at -= 1
                 break
             if first == 58 and words and words[0] == b"@":
                 route, words, host = b"".join(words), [], -1
@@ -211,6 +214,8 @@ class _Reader:
             name = _phrase(words) or self.comment
             if host >= 0:
                 self.bare(words, host)
+            elif self.comment and len(words) == 1 and words[0][:1] != b'"' and words[0][:2] != b"=?":
+                self.found.append((self.comment, b"", words[0], b""))  # `root (Cron Daemon)`
             elif name:
                 self.found.append((name, b"", b"", b""))
         self.reset()

@@ -9,6 +9,7 @@ from typing import Final
 
 GUESS_OCTETS: Final = 4096  # what a guess looks at
 _SURELY: Final = 8  # octets that UTF-8 has more than characters: four Chinese characters
+_WHOLE: Final = 8  # characters beyond ASCII for each broken one that make a text UTF-8
 
 # What the world means: mostly the superset that senders really use (as in the WHATWG Encoding Standard).
 _SUPERSETS: Final[dict[str, str]] = {
@@ -37,6 +38,20 @@ _REFUSED: Final = frozenset(
 )  # fmt: skip
 _ESCAPES: Final = re.compile(rb"\x1b(\$[@B]|\([BIJ])")
 _JIS_PAIR: Final = re.compile(rb"[!-~]{2}")
+# What a guess chooses from, by chardet's names. It knows many more, of old computers, in which no mail is written.
+_LATIN: Final = ("cp1250", "cp1252", "cp1254")
+_GUESSED: Final = (
+    *_LATIN, "cp1251", "cp1253", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "iso8859-2", "koi8-r", "koi8-u",
+    "cp932", "euc_jis_2004", "cp949", "big5hkscs", "gb18030", "utf-8", "utf-16", "utf-16-le", "utf-16-be",
+)  # fmt: skip
+_ASCII: Final = bytes(range(128))
+_HIGH: Final = bytes(range(128, 256))
+_ASCII_LETTERS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# The octets of windows-1252 that stand in words of western Europe, and the signs that stand between them.
+_WESTERN_LETTERS: Final = bytes(set(range(0xC0, 0x100)) - {0xD7, 0xF7}) + "ŠŒŽšœž".encode("cp1252")
+_WESTERN_SIGNS: Final = "€…‘’“”•–—™\xa0¡£§©ª«®°´·º»¿".encode("cp1252")
+_THREE: Final = re.compile(rb"[\x80-\xff]{3}")
+_FEW: Final = 4  # letters, from which on statistics tell Polish from German
 _WITHOUT_ALIAS: Final = (
     "koi8_u",
     "koi8_t",
@@ -163,27 +178,56 @@ def _utf8(data: bytes) -> str | None:
         return data.decode("utf-8", "replace") if cut else None
 
 
+def _is_broken_utf8(sample: bytes) -> bool:
+    """Whether octets are UTF-8 but for a few, such as half a character: no other text is UTF-8 so often by chance."""
+    text = sample.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    characters = len(text) - len(sample.translate(None, _HIGH)) - broken
+    return characters >= _WHOLE * broken
+
+
 def guess(data: bytes) -> str:
-    """The text of octets without a declared charset: UTF-8, else GB18030 if it looks so, else by statistics."""
+    """The text of octets without a declared charset: UTF-8, else what it looks like, else by statistics."""
     text = _utf8(data)
     if text is not None:
         return text
     sample = data[:GUESS_OCTETS]
+    if _is_broken_utf8(sample):
+        return data.decode("utf-8", "replace")
     if looks_gb18030(sample):
         return data.decode("gb18030", "replace")
-    import chardet  # most mail never needs it, and all would wait while it is loaded
-
-    try:
-        found = chardet.detect(sample)["encoding"]
-    except Exception:  # a guess may not fail a message
-        found = None
-    codec = codec_name(found) if found else None
+    western = looks_western(sample)
+    if western and len(sample) - len(sample.translate(None, _WESTERN_LETTERS)) < _FEW:
+        return data.decode("cp1252", "replace")
+    codec = _by_statistics(sample, _LATIN if western else _GUESSED)
     if codec is not None and codec != "ascii":
         try:
             return data.decode(codec, "replace")
         except (LookupError, ValueError):
             pass
     return data.decode("latin-1")
+
+
+def _by_statistics(sample: bytes, candidates: tuple[str, ...]) -> str | None:
+    import chardet  # most mail never needs it, and all would wait while it is loaded
+
+    try:
+        found = chardet.detect(sample, include_encodings=candidates)["encoding"]
+    except Exception:  # a guess may not fail a message
+        return None
+    return codec_name(found) if found else None
+
+
+def looks_western(sample: bytes) -> bool:
+    """Whether octets are words in Latin letters, of which only some, one or two together, are no ASCII.
+
+    Statistics of so few octets mean nothing: a name or a subject becomes Cyrillic, or Icelandic of an old computer.
+    """
+    if sample.translate(None, _ASCII + _WESTERN_LETTERS + _WESTERN_SIGNS) or _THREE.search(sample):
+        return False
+    size = len(sample)
+    plain = size - len(sample.translate(None, _ASCII_LETTERS))
+    return 2 * (size - len(sample.translate(None, _WESTERN_LETTERS))) <= plain
 
 
 def looks_gb18030(sample: bytes) -> bool:

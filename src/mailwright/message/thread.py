@@ -21,8 +21,9 @@ _SPACE: Final = re.compile(rb"[ \t\r\n]+")
 
 
 def message_ids(raw: bytes) -> list[str]:
-    """The ids in a field, in order, each once, without angle brackets, quotes taken off (RFC 5256 3, RFC 5322 3.6.4).
+    """The ids in a field, in order, without angle brackets, quotes taken off (RFC 5256 3, RFC 5322 3.6.4).
 
+    Each stands once, but the last one, which names the message that is answered, stays the last wherever else it is.
     White space within an id (from bad folding) is dropped; where no id stands in angle brackets, what looks like
     one counts. Of more than `MAX_IDS` the first one and the last ones are kept.
     """
@@ -30,11 +31,12 @@ def message_ids(raw: bytes) -> list[str]:
     if not raw:
         return []
     found = _ID.findall(raw) or _BARE.findall(raw)
-    ids = [_normal(item) for item in found]
+    ids = [name for item in found if (name := _normal(item))]
     if len(ids) > 1:
+        last = ids[-1]
         ids = list(dict.fromkeys(ids))
-    if "" in ids:
-        ids.remove("")
+        if ids[-1] != last:
+            ids.append(last)
     return ids if len(ids) <= MAX_IDS else ids[:1] + ids[1 - MAX_IDS :]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mailwright.imap.session import Session
 
 _WILDCARD: Final = re.compile("[*%]")
+_BELOW_INBOX: Final = "INBOX/"
 
 
 def parse(lexer: Lexer) -> ListArgs:
@@ -143,10 +144,14 @@ def _chosen(tree: Tree, selection: frozenset[str]) -> set[str]:
 
 
 class _Matcher:
-    __slots__ = ("_inbox", "_patterns")
+    __slots__ = ("_below", "_inbox", "_patterns")
 
     def __init__(self, texts: list[str]) -> None:
         self._patterns = [compile_pattern(text) for text in texts]
+        # What is below INBOX too: 'Inbox*'. A name such as 'Inboxes' is another one.
+        self._below = [
+            compile_pattern("INBOX" + text[5:]) for text in texts if text[:5].casefold() == "inbox"
+        ]
         # INBOX in any case, also where a wildcard cuts it: 'inb%'.
         self._inbox = any(
             re.compile(pattern.pattern, re.I | re.S).fullmatch("INBOX") for pattern in self._patterns
@@ -155,7 +160,8 @@ class _Matcher:
     def __call__(self, name: str) -> bool:
         if name == "INBOX":
             return self._inbox
-        return any(pattern.fullmatch(name) for pattern in self._patterns)
+        patterns = [*self._patterns, *self._below] if name.startswith(_BELOW_INBOX) else self._patterns
+        return any(pattern.fullmatch(name) for pattern in patterns)
 
 
 def _matcher(args: ListArgs) -> _Matcher:
