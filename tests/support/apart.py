@@ -42,7 +42,7 @@ def sleep(tx: Transaction, seconds: float) -> None:
 
 async def started(db: SQLiteDatabase, other_than: int = 0) -> int:
     """The id of a process that reads."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (pid := await db.read_apart(reader)) in (os.getpid(), other_than):
             await asyncio.sleep(0.01)
     return pid
