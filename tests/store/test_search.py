@@ -307,7 +307,7 @@ async def test_the_indexer_follows_the_accounts_that_have_an_index(
 
 
 async def _until_indexed(store: Store, account: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await store.read(search.read_waiting, account, 1):
             await asyncio.sleep(0.01)
 
