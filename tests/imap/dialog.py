@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ from support.streams import TLS, MemoryStream
 
 from mailwright.net.api import TLSInfo
 
-_PATIENCE: Final = 10.0  # seconds
+_PATIENCE: Final = 60.0  # seconds
 _SPEECH: Final = re.compile(r"([CS])([1-3]?)([+~!]?): ?(.*)")
 _HOLE: Final = re.compile(r"\$\{(\*|[a-z_0-9]+)\}")
 _STATUS: Final = re.compile(r"(\* |\S+ )(OK|NO|BAD|BYE|PREAUTH)( |$)")
@@ -148,7 +148,7 @@ class Client(MemoryStream):
 class Player:
     """Plays the clients' lines and compares the server's. `clients` holds them by number.
 
-    Who speaks after another waits for `pause` seconds.
+    Who speaks after another waits for `news`.
     """
 
     def __init__(
@@ -156,9 +156,9 @@ class Player:
         dialog: Dialog,
         clients: dict[int, Client],
         values: dict[str, str] | None = None,
-        pause: float = 0.0,
+        news: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.pause = pause
+        self.news = news
         self.last = 1  # the client that spoke last
         self.dialog = dialog
         self.clients = clients
@@ -169,8 +169,8 @@ class Player:
         index = 0
         while index < len(turns):
             turn = turns[index]
-            if self.pause and turn.client != self.last:
-                await asyncio.sleep(self.pause)
+            if self.news is not None and turn.client != self.last:
+                await self.news()
             self.last = turn.client
             if turn.speaker == "C":
                 self._expect_nothing_unread(turn)
