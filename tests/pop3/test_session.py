@@ -448,7 +448,11 @@ async def test_pipelined_listings_are_bounded(house: Pop3House) -> None:
         max_size=20,
     )
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 async def test_noise_is_answered_or_hung_up_on(house: Pop3House, lines: list[bytes]) -> None:
     said = await house.talk(secure(), *lines)
     assert said[0] == b"+OK mail.example.org POP3 ready"
