@@ -21,6 +21,11 @@ import psycopg
 
 _PATIENCE: Final = 120.0  # seconds for a start
 
+# Of whoever was here before and has not quite gone.
+_LEAVE = (
+    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database()"
+    " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+)
 # Of all tables but the one that tells what the schema is, and as if nothing had ever been in them.
 _EMPTY = """DO $$ DECLARE t regclass; BEGIN
   SET LOCAL session_replication_role = replica;
@@ -76,6 +81,7 @@ class PostgresServer:
         """The DSN of a database in which nothing is, but mostly the tables: to make it takes longer than most tests."""
         dsn = self._free.pop() if self._free else self.new_database()
         with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(_LEAVE)
             connection.execute(_EMPTY)
         yield dsn
         self._free.append(dsn)
