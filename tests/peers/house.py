@@ -201,7 +201,7 @@ def _config(world: World, folder: Path) -> Config:
         listeners=Listeners(smtp=smtp, **ports, **off),
         tls=TLS(world.ours, world.ours),
         auth=Auth(allow_plaintext_without_tls=True),
-        dns=DNS(servers=(_address(world.dns),)),
+        dns=DNS(servers=(_address(world.dns),), timeout=10.0),
     )
 
 
