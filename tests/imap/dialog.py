@@ -148,7 +148,8 @@ class Client(MemoryStream):
 class Player:
     """Plays the clients' lines and compares the server's. `clients` holds them by number.
 
-    Who speaks after another waits for `news`.
+    Who speaks when the server has spoken waits until it has told all clients what it had to say; `news` is waited for
+    then, and before another client listens.
     """
 
     def __init__(
@@ -159,7 +160,6 @@ class Player:
         news: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.news = news
-        self.last = 1  # the client that spoke last
         self.dialog = dialog
         self.clients = clients
         self.values: dict[str, str] = dict(values or {})
@@ -169,9 +169,12 @@ class Player:
         index = 0
         while index < len(turns):
             turn = turns[index]
-            if self.news is not None and turn.client != self.last:
+            before = turns[index - 1] if index else turn
+            answers = (before.speaker, turn.speaker) == ("S", "C")
+            if self.news is not None and (answers or before.client != turn.client):
                 await self.news()
-            self.last = turn.client
+            if answers:
+                await self._settle()
             if turn.speaker == "C":
                 self._expect_nothing_unread(turn)
                 await self._say(turn, turns[index + 1] if index + 1 < len(turns) else None)
