@@ -6,11 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.postgres import PostgresServer
 
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.postgres import PostgresDatabase
 from mailwright.store.db.sqlite import SQLiteDatabase
+
+# However busy the machine is, an example that takes long is no failure.
+settings.register_profile(
+    "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from mailwright.store.db.api import Transaction
 
 ALICE, PASSWORD = "alice@example.org", "wonderland"
 HASHED = hash_password(PASSWORD)
-_PATIENCE = 20.0  # seconds
+_PATIENCE = 60.0  # seconds
 
 
 class Talk:

@@ -23,7 +23,7 @@ async def test_what_stands_in_an_attached_pdf_is_found(tmp_path: Path) -> None:
         client.say(f"b APPEND INBOX {{{len(content)}+}}\r\n{content.decode()}\r\nc SELECT INBOX")
         await client.until("c OK")
         for number, needle in enumerate(("reiseplan", "预算")):
-            for _ in range(200):  # the first search has an index made
+            for _ in range(1000):  # the first search has an index made
                 octets = len(needle.encode())
                 client.say(f"d{number} SEARCH CHARSET UTF-8 BODY {{{octets}+}}\r\n{needle}")
                 found = await client.until("* SEARCH")

@@ -97,7 +97,7 @@ async def test_what_happened_while_the_line_was_cut_is_told_afterwards(
     await here.until("* 1 EXISTS")  # so it listens
     with psycopg.connect(postgres_database, autocommit=True) as connection:
         cut = connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'mailwright notify'"
         ).fetchall()
     assert len(cut) >= 3  # each listens, and one has sent
@@ -208,7 +208,7 @@ async def test_a_lock_outlives_its_broken_connection(pair: Pair, postgres_databa
     await log_in(pair[0])
     with psycopg.connect(postgres_database, autocommit=True) as connection:
         cut = connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'mailwright locks'"
         ).fetchall()
     assert len(cut) == 1

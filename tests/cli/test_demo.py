@@ -33,14 +33,14 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def send(demo: Demo, subject: str) -> None:
     alice, bob = demo.accounts[:2]
-    with smtplib.SMTP(*demo.address("submission"), timeout=10) as client:
+    with smtplib.SMTP(*demo.address("submission"), timeout=60) as client:
         client.login(alice.address, alice.password)  # without TLS: this is the demo, and loopback
         client.sendmail(alice.address, [bob.address], f"Subject: {subject}\r\n\r\nHello\r\n")
 
 
 def subjects(demo: Demo) -> list[str]:
     bob = demo.accounts[1]
-    with imaplib.IMAP4_SSL(*demo.address("imaps"), ssl_context=trusting(demo), timeout=10) as client:
+    with imaplib.IMAP4_SSL(*demo.address("imaps"), ssl_context=trusting(demo), timeout=60) as client:
         client.login(bob.address, bob.password)
         client.select("INBOX", readonly=True)
         _, found = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
@@ -75,7 +75,7 @@ def test_mail_and_passwords_stay_between_runs(demo: Demo) -> None:
 
 
 def test_the_certificate_is_its_own_and_good_for_loopback(demo: Demo) -> None:
-    with smtplib.SMTP_SSL(*demo.address("submissions"), context=trusting(demo), timeout=10) as client:
+    with smtplib.SMTP_SSL(*demo.address("submissions"), context=trusting(demo), timeout=60) as client:
         client.login(demo.accounts[0].address, demo.accounts[0].password)
     demo.stop()
     certificate = (demo.data / "certificate.pem").read_bytes()
@@ -87,7 +87,7 @@ def test_ctrl_c_takes_leave_of_clients_that_wait(demo: Demo) -> None:
     farewells = []
     waiting = [socket.create_connection(demo.address(service), 5) for service in ("smtp", "imap", "pop3")]
     for client in waiting:
-        client.settimeout(10)
+        client.settimeout(60)
         assert client.recv(1000)
     assert demo.stop() == 0
     for client in waiting:
@@ -101,12 +101,19 @@ def test_it_is_ready_soon(demo: Demo) -> None:
     demo.stop()
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.monotonic()
         demo.start()
-        times.append(time.perf_counter() - start)
+        times.append((processor_time(demo.pid), time.monotonic() - start))
         demo.stop()
-    # The aim is a second; a machine that is busy with other tests is given more.
-    assert min(times) < 3, times
+    # The aim is a second; a machine that is slow, or busy with other tests, is given more.
+    assert min(work for work, _ in times) < 3, times
+    assert min(waiting for _, waiting in times) < 20, times
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has worked (proc(5): fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_second_one_on_the_same_data_is_refused(demo: Demo) -> None:
@@ -119,7 +126,7 @@ def test_a_second_one_on_the_same_data_is_refused(demo: Demo) -> None:
         str(demo.base_port + 10),
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **source_path()}, timeout=20, check=False
+        command, capture_output=True, text=True, env={**os.environ, **source_path()}, timeout=120, check=False
     )
     assert (done.returncode, "runs on" in done.stderr) == (1, True), done
 
@@ -174,7 +181,7 @@ def test_a_port_that_is_taken_is_told(demo: Demo, tmp_path: Path) -> None:
         str(demo.base_port),
     ]
     done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **source_path()}, timeout=20, check=False
+        command, capture_output=True, text=True, env={**os.environ, **source_path()}, timeout=120, check=False
     )
     assert done.returncode == 1
     assert "--base-port" in done.stderr
@@ -201,14 +208,14 @@ def test_the_commands_it_prints_work_as_they_stand(tmp_path: Path) -> None:
             env={**os.environ, **source_path(), "PYTHONUNBUFFERED": "1"},
         )
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while "Ctrl-C" not in (text := (tmp_path / "out").read_text()) and time.monotonic() < deadline:
             time.sleep(0.05)
         lines = [line.strip() for line in text.splitlines()]
         for start in ("printf", "swaks", "curl"):
             (line,) = [line for line in lines if line.startswith(start)]
             done = subprocess.run(
-                ["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False
+                ["bash", "-c", line], capture_output=True, text=True, timeout=120, check=False
             )
             assert done.returncode == 0, (line, done.stdout, done.stderr)
         assert "Subject: " in done.stdout
@@ -216,4 +223,4 @@ def test_the_commands_it_prints_work_as_they_stand(tmp_path: Path) -> None:
         assert all(password in text for password in passwords.values())
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0

@@ -87,7 +87,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(mailwright: Shell) -> None:
             stdout=closed,
             stderr=subprocess.PIPE,
             env={**os.environ, **source_path()},
-            timeout=60,
+            timeout=120,
             check=False,
         )
     assert done.stderr == b""

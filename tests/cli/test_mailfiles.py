@@ -226,10 +226,10 @@ def test_any_octets_are_read_as_something(content: bytes) -> None:
 
 def test_a_large_mbox_is_read_in_linear_time(tmp_path: Path) -> None:
     text = b"From a@b Thu Jan  1 00:00:00 1970\nSubject: x\n\n" + b">From x\n" * 400_000
-    start = time.perf_counter()
+    start = time.process_time()
     (only,) = mbox(tmp_path / "m", text)
     assert len(only.content) > 3_000_000
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 BODY = b"one\n\nFrom c@d Thu Jan  1 00:00:01 1970\ntwo\n"

@@ -92,7 +92,7 @@ def test_who_closed_standard_input_is_told_as_who_gives_none(mailwright: Shell) 
             ["/bin/sh", "-c", command],
             env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
             capture_output=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert (done.returncode, b"Traceback" in done.stderr) == (code, False)
@@ -108,7 +108,7 @@ def test_what_cannot_be_written_is_told_once(mailwright: Shell) -> None:
         env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (Exit.TEMPORARY, "", 1)
@@ -124,7 +124,7 @@ def test_output_that_finds_no_room_is_told(command: str) -> None:
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
     assert (done.returncode, done.stderr.count("\n")) == (Exit.TEMPORARY, 1)
@@ -168,6 +168,6 @@ def run(
         env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(shell.config), **environment},
         stdout=out,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=120,
         check=False,
     )

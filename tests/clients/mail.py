@@ -92,7 +92,7 @@ class Person:
         return person
 
     def imap(self) -> imaplib.IMAP4:
-        client = imaplib.IMAP4(*self.demo.address("imap"), timeout=20)
+        client = imaplib.IMAP4(*self.demo.address("imap"), timeout=60)
         client.login(self.address, self.password)
         return client
 
@@ -124,7 +124,7 @@ class Person:
         ]
 
 
-def eventually(probe: Callable[[], object], expected: object, seconds: float = 30.0) -> None:
+def eventually(probe: Callable[[], object], expected: object, seconds: float = 90.0) -> None:
     """Look again and again until this is what is there, or fail."""
     deadline = time.monotonic() + seconds
     while (found := probe()) != expected:
@@ -147,7 +147,7 @@ class Runner:
         environment = {"HOME": str(self.home), "USER": "me", "LANG": "C.UTF-8", "TERM": "xterm"}
         environment["PATH"] = os.environ["PATH"]
         done = subprocess.run(
-            [path, *arguments], input=stdin, capture_output=True, env=environment, timeout=60, check=False
+            [path, *arguments], input=stdin, capture_output=True, env=environment, timeout=300, check=False
         )
         said = (done.stdout + done.stderr).decode("utf-8", "replace")
         assert done.returncode == code, f"{program} ended with {done.returncode}:\n{said[-4000:]}"

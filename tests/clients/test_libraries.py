@@ -140,7 +140,7 @@ def test_imapclient_idles_until_mail_comes(alice: Person, tls: ssl.SSLContext) -
     client.idle()
     sender = threading.Timer(0.2, lambda: alice.put(AWKWARD))
     sender.start()
-    responses = client.idle_check(timeout=10)
+    responses = client.idle_check(timeout=60)
     sender.join()
     assert (1, b"EXISTS") in responses
     client.idle_done()

@@ -73,7 +73,7 @@ class Browser:
     """A person's session with Roundcube."""
 
     def __init__(self, site: str) -> None:
-        self._client = httpx.Client(base_url=site, follow_redirects=True, timeout=60)
+        self._client = httpx.Client(base_url=site, follow_redirects=True, timeout=120)
         self._token = ""
 
     def page(self, method: str = "GET", data: dict[str, str] | None = None, **query: str) -> str:
@@ -115,7 +115,7 @@ class Browser:
 
     def log_in(self, person: Person) -> str:
         """The page that follows."""
-        self.open(time.monotonic() + 30)
+        self.open(time.monotonic() + 120)
         login = {"_user": person.address, "_pass": person.password, "_timezone": "UTC"}
         fixed = {"_task": "login", "_action": "login"}
         return self.page("POST", {**login, **fixed}, _task="login")

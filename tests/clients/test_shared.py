@@ -45,7 +45,7 @@ def public(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Demo:
     settings = tmp_path_factory.mktemp("public") / "mailwright.toml"
     settings.write_text(f'[server]\nhostname = "localhost"\ndata = "{demo.data}"\n')
     command = [*mailwright_command(), "public", "grant", demo.accounts[0].address, "--config", str(settings)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
     return demo
 
 

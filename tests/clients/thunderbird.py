@@ -91,7 +91,7 @@ def running(demo: Demo, person: Person, home: Path) -> Iterator[Thunderbird]:
 def _port(process: subprocess.Popen[bytes], profile: Path, log: Path) -> int:
     """Where the remote control listens, once it does."""
     file = profile / "MarionetteActivePort"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (file.exists() and (text := file.read_text())):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"Thunderbird did not start:\n{log.read_text('utf-8', 'replace')[-4000:]}")

@@ -7,6 +7,7 @@ import random
 import re
 import smtplib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -38,6 +39,16 @@ class Ledger:
         body = chance.randbytes(size // 2).hex()
         lines += [("." if n % 3 else "") + body[n * 70 : n * 70 + 70] for n in range(len(body) // 70 + 1)]
         return number, "\r\n".join(lines).encode() + b"\r\n"
+
+
+def wait_for_some(ledger: Ledger, chance: random.Random) -> None:
+    """Until some more messages are promised, and a little longer: a moment that comes at any speed."""
+    enough = len(ledger.promised) + chance.choice((0, 2, 6, 10, 14))
+    deadline = time.monotonic() + 120
+    while len(ledger.promised) < enough:
+        assert time.monotonic() < deadline, f"the server takes nothing: {ledger.faults}"
+        time.sleep(0.001)
+    time.sleep(chance.uniform(0.0, 0.05))
 
 
 def number_of(content: bytes) -> int:
@@ -75,7 +86,7 @@ def _until_gone(
 
 
 def _smtp_kept(demo: Demo, ledger: Ledger, chance: random.Random, stop: threading.Event) -> None:
-    with smtplib.SMTP(*demo.address("smtp"), timeout=20) as client:
+    with smtplib.SMTP(*demo.address("smtp"), timeout=60) as client:
         client.ehlo()
         while not stop.is_set():
             _transaction(client, ledger, chance, demo.accounts[0])
@@ -83,7 +94,7 @@ def _smtp_kept(demo: Demo, ledger: Ledger, chance: random.Random, stop: threadin
 
 def _smtp_new(demo: Demo, ledger: Ledger, chance: random.Random, stop: threading.Event) -> None:
     while not stop.is_set():
-        with smtplib.SMTP(*demo.address("smtp"), timeout=20) as client:
+        with smtplib.SMTP(*demo.address("smtp"), timeout=60) as client:
             client.ehlo()
             _transaction(client, ledger, chance, demo.accounts[0])
 
@@ -107,7 +118,7 @@ def _transaction(client: smtplib.SMTP, ledger: Ledger, chance: random.Random, to
 
 
 def _append(demo: Demo, ledger: Ledger, chance: random.Random, stop: threading.Event) -> None:
-    client = imaplib.IMAP4(*demo.address("imap"), timeout=20)
+    client = imaplib.IMAP4(*demo.address("imap"), timeout=60)
     client.login(demo.accounts[0].address, demo.accounts[0].password)
     while not stop.is_set():
         number, content = ledger.new_message(chance)

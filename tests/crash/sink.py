@@ -58,7 +58,7 @@ class Sink:
         found = re.search(rb"^Subject: number (\d+);", content, re.MULTILINE)
         number = int(found[1]) if found else -1
         await asyncio.sleep(0.002 * (number % 5))
-        self._log.write(f"{number} {connection} {time.time()}\n")
+        self._log.write(f"{number} {connection} {time.monotonic()}\n")
         self._log.flush()
         await asyncio.sleep(0.002 * (number % 3))
 

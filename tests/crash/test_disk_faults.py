@@ -47,7 +47,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
 
 
 def database(path: Path, disk: Disk | None = None) -> sqlite.SQLiteDatabase:
-    return sqlite.SQLiteDatabase(path, DatabaseBlobs(), vfs=disk.name if disk else None, busy_timeout=0.05)
+    return sqlite.SQLiteDatabase(path, DatabaseBlobs(), vfs=disk.name if disk else None, busy_timeout=5.0)
 
 
 async def new_store(path: Path) -> int:

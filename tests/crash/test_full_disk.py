@@ -97,7 +97,7 @@ def _refusals(demo: Demo, kept: list[bytes]) -> None:
 def _reads(demo: Demo, kept: list[bytes]) -> None:
     """What was promised is there, by IMAP and POP3, and nothing more."""
     account = demo.accounts[0]
-    imap = imaplib.IMAP4(*demo.address("imap"), timeout=30)
+    imap = imaplib.IMAP4(*demo.address("imap"), timeout=120)
     imap.login(account.address, account.password)
     imap.select("INBOX")
     _, data = imap.fetch("1:*", "(BODY.PEEK[])")
@@ -105,7 +105,7 @@ def _reads(demo: Demo, kept: list[bytes]) -> None:
     assert len(contents) == len(kept)
     assert all(content.endswith(sent) for content, sent in zip(contents, kept, strict=True))
     imap.logout()
-    pop3 = poplib.POP3(*demo.address("pop3"), timeout=30)
+    pop3 = poplib.POP3(*demo.address("pop3"), timeout=120)
     pop3.user(account.address)
     pop3.pass_(account.password)
     assert pop3.stat()[0] == len(kept)
@@ -116,7 +116,7 @@ def _reads(demo: Demo, kept: list[bytes]) -> None:
 def _send(demo: Demo, subject: bytes, kept: list[bytes], body: bytes = b"") -> tuple[int, bytes]:
     """Send a message; the reply to its data. The connection must go on working."""
     message = _message(subject, body)
-    with smtplib.SMTP(*demo.address("smtp"), timeout=30) as client:
+    with smtplib.SMTP(*demo.address("smtp"), timeout=120) as client:
         client.ehlo()
         replies = [client.mail("sender@example.org"), client.rcpt(demo.accounts[0].address)]
         refused = [reply for reply in replies if reply[0] != 250]
@@ -129,7 +129,7 @@ def _send(demo: Demo, subject: bytes, kept: list[bytes], body: bytes = b"") -> t
 
 def _append(demo: Demo, subject: bytes, kept: list[bytes], body: bytes = b"") -> str:
     message = _message(subject, body)
-    with imaplib.IMAP4(*demo.address("imap"), timeout=30) as client:
+    with imaplib.IMAP4(*demo.address("imap"), timeout=120) as client:
         client.login(demo.accounts[0].address, demo.accounts[0].password)
         answer, _ = client.append("INBOX", None, None, message)
         assert client.noop()[0] == "OK"

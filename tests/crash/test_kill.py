@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from crash.senders import Ledger, number_of, send
+from crash.senders import Ledger, number_of, send, wait_for_some
 from support.demo import Demo
 
 KILLS = 50
@@ -70,7 +70,7 @@ def test_nothing_that_was_promised_is_lost(tmp_path: Path) -> None:
             demo.start()
             mailbox.read(demo, ledger, max(mailbox.numbers, default=0) + 1)
             _check(mailbox, ledger)
-            _send_and_kill(demo, ledger, kill, chance.uniform(0.02, 0.4))
+            _send_and_kill(demo, ledger, kill, chance)
         demo.start()
         mailbox.numbers.clear()
         mailbox.read(demo, ledger, 1)  # all of them once more
@@ -87,14 +87,14 @@ def test_nothing_that_was_promised_is_lost(tmp_path: Path) -> None:
     assert len(ledger.sent) > len(ledger.promised), "no kill hit a message on its way"
 
 
-def _send_and_kill(demo: Demo, ledger: Ledger, seed: int, seconds: float) -> None:
+def _send_and_kill(demo: Demo, ledger: Ledger, seed: int, chance: random.Random) -> None:
     stop = threading.Event()
     threads = send(demo, ledger, SEED + seed, stop)
-    time.sleep(seconds)
+    wait_for_some(ledger, chance)
     demo.kill()
     stop.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive(), "a client hangs on a dead server"
     assert not ledger.faults, ledger.faults
 

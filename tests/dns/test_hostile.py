@@ -16,6 +16,7 @@ import dns.rrset
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.demo import free_port
 
 from mailwright.base.clock import ManualClock
 from mailwright.dns.api import Answer, DNSTemporary, Record, Status
@@ -53,8 +54,8 @@ async def serve(udp: Reply, tcp: Reply) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    port = free_port()  # for datagrams too
+    server = await asyncio.start_server(connected, "127.0.0.1", port)
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Datagrams(udp), local_addr=("127.0.0.1", port))
     try:
@@ -86,9 +87,11 @@ def good_tcp(question: bytes) -> list[bytes]:
     return [framed(answer(question))]
 
 
-async def ask(udp: Reply, tcp: Reply, timeout: float = 1.0) -> Answer[Record]:
+async def ask(udp: Reply, tcp: Reply, timeout: float = 30.0) -> Answer[Record]:
     async with serve(udp, tcp) as server:
-        return await StubResolver([server], timeout=timeout, rounds=1).resolve("mx.example.org", "A")
+        return await StubResolver([server], timeout=timeout, deadline=60.0, rounds=1).resolve(
+            "mx.example.org", "A"
+        )
 
 
 async def test_truncation_leads_to_tcp() -> None:
@@ -145,10 +148,13 @@ async def test_what_breaks_by_tcp_is_temporary(tcp: Reply, said: str) -> None:
 
 
 async def test_silence_is_temporary_and_bounded() -> None:
-    started = time.perf_counter()
-    with pytest.raises(DNSTemporary, match="does not answer"):
-        await ask(silent, silent, timeout=0.1)
-    assert time.perf_counter() - started < 1.0
+    times: list[float] = []
+    while len(times) < 3 and min(times, default=1.0) >= 1.0:  # the machine may be busy for a while
+        started = time.monotonic()
+        with pytest.raises(DNSTemporary, match="does not answer"):
+            await ask(silent, silent, timeout=0.1)
+        times.append(time.monotonic() - started)
+    assert min(times) < 1.0, times
     async with serve(silent, silent) as server:
         resolver = StubResolver([server], timeout=5.0, deadline=0.1)
         with pytest.raises(DNSTemporary, match=r"no answer in 0\.1 s from 127"):
@@ -262,10 +268,10 @@ def test_a_huge_reply_is_read_in_linear_time() -> None:
             dns.rrset.from_text(f"x{index}.example.org.", 60, "IN", "CNAME", f"x{index + 1}.example.org.")
         )
     wire = reply.to_wire(max_size=65535)
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(BadReply):
         read_reply(dns.name.from_text("x0.example.org."), "MX", wire)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_the_cache_is_bounded_by_count_and_octets() -> None:

@@ -52,7 +52,7 @@ async def logged_in(store: Store, account: int) -> AsyncIterator[Client]:
         yield client
     finally:
         client.lose()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
 
 
 async def fill(store: Store, mail: list[Mail], copied: list[int]) -> tuple[int, list[Seen]]:

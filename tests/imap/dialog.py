@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ from support.streams import TLS, MemoryStream
 
 from mailwright.net.api import TLSInfo
 
-_PATIENCE: Final = 10.0  # seconds
+_PATIENCE: Final = 60.0  # seconds
 _SPEECH: Final = re.compile(r"([CS])([1-3]?)([+~!]?): ?(.*)")
 _HOLE: Final = re.compile(r"\$\{(\*|[a-z_0-9]+)\}")
 _STATUS: Final = re.compile(r"(\* |\S+ )(OK|NO|BAD|BYE|PREAUTH)( |$)")
@@ -148,7 +148,8 @@ class Client(MemoryStream):
 class Player:
     """Plays the clients' lines and compares the server's. `clients` holds them by number.
 
-    Who speaks after another waits for `pause` seconds.
+    Who speaks when the server has spoken waits until it has told all clients what it had to say; `news` is waited for
+    then, and before another client listens.
     """
 
     def __init__(
@@ -156,10 +157,9 @@ class Player:
         dialog: Dialog,
         clients: dict[int, Client],
         values: dict[str, str] | None = None,
-        pause: float = 0.0,
+        news: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.pause = pause
-        self.last = 1  # the client that spoke last
+        self.news = news
         self.dialog = dialog
         self.clients = clients
         self.values: dict[str, str] = dict(values or {})
@@ -169,9 +169,12 @@ class Player:
         index = 0
         while index < len(turns):
             turn = turns[index]
-            if self.pause and turn.client != self.last:
-                await asyncio.sleep(self.pause)
-            self.last = turn.client
+            before = turns[index - 1] if index else turn
+            answers = (before.speaker, turn.speaker) == ("S", "C")
+            if self.news is not None and (answers or before.client != turn.client):
+                await self.news()
+            if answers:
+                await self._settle()
             if turn.speaker == "C":
                 self._expect_nothing_unread(turn)
                 await self._say(turn, turns[index + 1] if index + 1 < len(turns) else None)

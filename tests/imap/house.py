@@ -25,10 +25,11 @@ from mailwright.store.acl import forget_account, grant_public, set_acl
 from mailwright.store.arrivals import add
 from mailwright.store.mailboxes import create_mailbox, find_mailbox
 from mailwright.store.metadata import Annotation, write_server
+from mailwright.store.notify.api import Subscriber
 from mailwright.store.store import Store
 
 NOW = 1_767_600_000  # 2026-01-05 08:00 UTC
-_ON_ITS_WAY = 0.05  # seconds until news of one process are in another
+_POST = 1 << 40  # no account's: told between processes to know that all that was told before has come
 _numbers = itertools.count(1)
 
 
@@ -82,6 +83,24 @@ class House:
         self.accounts: dict[str, int] = {}
         self.addresses: dict[str, str] = {}
         self.values: dict[str, str] = {}  # what the dialog's variables hold at first
+
+    async def _news(self) -> None:
+        """Until what happened in one process is known in all."""
+        waiting = set(itertools.permutations(range(len(self.stores)), 2))
+
+        def hear(here: int, there: int) -> Subscriber:
+            return lambda post, _: waiting.discard((here, there)) if post == _POST + here else None
+
+        ends = [
+            self.stores[there].notify.subscribe(_POST + here, hear(here, there)) for here, there in waiting
+        ]
+        async with asyncio.timeout(60):
+            while waiting:  # who has just begun to listen has missed it
+                for here in {here for here, _ in waiting}:
+                    self.stores[here].notify.publish(_POST + here, 0)
+                await asyncio.sleep(0.01)
+        for end in ends:
+            end()
 
     async def prepare(self) -> None:
         number = next(_numbers)
@@ -166,10 +185,10 @@ class House:
                 while not (await client.response()).startswith("x OK"):
                     pass
         try:
-            await Player(self.dialog, clients, self.values, _ON_ITS_WAY if self.stores[1:] else 0.0).play()
+            await Player(self.dialog, clients, self.values, self._news if self.stores[1:] else None).play()
         finally:
             for client in clients.values():
                 client.lose()
-            await asyncio.wait_for(asyncio.gather(*sessions), 5)
+            await asyncio.wait_for(asyncio.gather(*sessions), 60)
             for name, address in self.addresses.items():  # or the next dialogs see what `anyone` may
                 await self.store.write(forget_account, self.accounts[name], address)

@@ -160,7 +160,7 @@ def test_an_abandoned_append_is_passed_over() -> None:
 
 def test_endless_input_stays_bounded_and_cheap() -> None:
     machine = connection(line=65_536, literal=65_536)
-    started = time.perf_counter()
+    started = time.process_time()
     faults = 0
     for _ in range(500):
         machine.receive_data(b"A" * 65_536)
@@ -173,14 +173,14 @@ def test_endless_input_stays_bounded_and_cheap() -> None:
     machine.receive_data(b"\r\na NOOP\r\n")
     assert isinstance(machine.next_event(), SyntaxFault)
     assert machine.next_event() == Command("a", "NOOP", False, None)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_a_long_line_octet_by_octet_is_not_quadratic() -> None:
     machine = connection(line=65_536, literal=65_536)
-    started = time.perf_counter()
+    started = time.process_time()
     for octet in octets(b"a LOGIN {60000+}\r\n" + b"x" * 60_000 + b" " + b"y" * 60_000 + b"\r\n"):
         machine.receive_data(octet)
         event = machine.next_event()
     assert isinstance(event, Command)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -213,7 +213,7 @@ async def test_a_lost_client_ends_the_session_and_its_subscription(home: Home) -
     stream, session = home.connect()
     await stream.line()
     stream.lose()
-    await asyncio.wait_for(session, 5)
+    await asyncio.wait_for(session, 60)
     assert home.store.notify._subscribers == {}  # type: ignore[attr-defined]
 
 
@@ -411,7 +411,7 @@ async def test_small_responses_go_out_with_the_tagged_line(
     async def fetch(numbers: bytes) -> None:
         written.clear()
         stream.feed(b"c FETCH %b BODY.PEEK[]\r\n" % numbers)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (written and written[-1].endswith(b"c OK FETCH completed\r\n")):
                 await asyncio.sleep(0)
 

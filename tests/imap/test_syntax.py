@@ -64,10 +64,10 @@ class TestSequenceSets:
         assert slices(ranges, range(1, 100)) == [(0, 99)]
 
     def test_ten_thousand_ranges(self) -> None:
-        started = time.perf_counter()
+        started = time.process_time()
         text = ",".join(f"{number}:{number + 1}" for number in range(60_000, 30_000, -3))
         assert len(sequence(text).resolve(99_999)) == 10_000
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
 
     @MANY
     @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), max_size=12))
@@ -211,10 +211,10 @@ class TestPatterns:
         assert bool(compile_pattern(pattern).fullmatch(name)) is slow_match(pattern, name)
 
     def test_many_wildcards_cost_little(self) -> None:
-        started = time.perf_counter()
+        started = time.process_time()
         for wildcard in ("*a", "%a", "*a%a"):
             assert not compile_pattern(wildcard * 100 + "b").fullmatch("a" * 1000)
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
 
 
 PARSERS: dict[str, Callable[[Lexer], object]] = {
@@ -295,12 +295,12 @@ class TestPrograms:
         assert mime.label == b"BODY[3.MIME]"
 
     def test_deep_or_wide_programs_are_refused_quickly(self) -> None:
-        started = time.perf_counter()
+        started = time.process_time()
         for text in ("(" * 60_000, "NOT " * 15_000 + "ALL", "OR " * 20_000, "ALL " * 15_000 + "ALL"):
             with pytest.raises(BadSyntax) as caught:
                 parse_search(Lexer(text.encode()))
             assert caught.value.code == "LIMIT"
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
 
     @MANY
     @given(st.sampled_from(CHARSETS), st.binary(max_size=60))
@@ -313,9 +313,9 @@ class TestPrograms:
 
     def test_octets_that_are_no_text_cost_little(self) -> None:
         """They are not guessed at: the event loop would stand still for a second."""
-        started = time.perf_counter()
+        started = time.process_time()
         parse_search(Lexer(b" ".join([b'SUBJECT "\xe9\xff\x81\xd0\xb3\xa7\xfe"'] * 1990)))
-        assert time.perf_counter() - started < 0.5
+        assert time.process_time() - started < 0.5
 
     def test_search_return(self) -> None:
         assert search_return([], frozenset({"MIN", "MAX", "ALL", "COUNT"})) == [("COUNT", "0")]

@@ -177,9 +177,9 @@ def test_mail_made_to_keep_us_busy_is_threaded_in_bounded_time() -> None:
     # Each message hangs a ladder that is known already below another one, in the order that climbs the most.
     ladder = [message(n, n, n - 1) for n in range(1, 5_000)]
     climbers = [message(n, n, 4_999, *range(n + 1, n + 60)) for n in range(5_000, 15_000)]
-    begun = time.perf_counter()
+    begun = time.process_time()
     threads = by_references(ladder + climbers)
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
     assert sorted(map(int, threads.replace(b"(", b" ").replace(b")", b" ").split())) == list(range(1, 15_000))
 
 

@@ -114,7 +114,7 @@ def test_anything_is_a_url_or_is_not(pieces: list[bytes]) -> None:
 )
 def test_hostile_urls_are_cheap(piece: bytes) -> None:
     text = b"/" + piece * (7900 // len(piece))
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(BadUrl):
         parse_url(text)
-    assert time.perf_counter() - before < 0.5
+    assert time.process_time() - before < 0.5

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
+from support.demo import free_port
 
 from mailwright.dns.api import TLSA
 from mailwright.mailauth.dane.verify import DaneStatus, verify_chain
@@ -67,9 +68,7 @@ def record(usage: int, selector: int, matching: int, of: Pair) -> TLSA:
 
 @contextmanager
 def openssl_server(folder: Path, chain: list[Pair]) -> Iterator[int]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    port = free_port()
     for number, (certificate, key) in enumerate(chain):
         (folder / f"{number}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
         (folder / f"{number}.key").write_bytes(
@@ -92,16 +91,22 @@ def openssl_server(folder: Path, chain: list[Pair]) -> Iterator[int]:
         command += ["-cert_chain", "issuers.pem"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.02)
+        deadline = time.monotonic() + 60
+        while not is_there(port):
+            assert time.monotonic() < deadline, "openssl does not listen"
+            time.sleep(0.02)
         yield port
     finally:
         process.kill()
-        process.wait(10)
+        process.wait()
+
+
+def is_there(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def openssl_accepts(port: int, records: list[TLSA]) -> bool:
@@ -109,7 +114,7 @@ def openssl_accepts(port: int, records: list[TLSA]) -> bool:
     command += ["-dane_tlsa_domain", "mx.example.org", "-dane_ee_no_namechecks"]
     for usage, selector, matching, data in records:
         command += ["-dane_tlsa_rrdata", f"{usage} {selector} {matching} {data.hex()}"]
-    done = subprocess.run(command, input=b"", capture_output=True, timeout=10, check=False)
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=60, check=False)
     return done.returncode == 0
 
 

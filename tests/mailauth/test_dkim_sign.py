@@ -132,12 +132,12 @@ def test_bodies_are_closed_by_one_crlf(body: bytes, relaxed: bytes, simple: byte
 def test_hostile_bodies_cost_linear_time_and_no_memory(unit: bytes) -> None:
     hasher = BodyHasher()
     chunk = (unit * (65536 // len(unit) + 1))[:65536]
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(32):
         hasher.update(chunk)
         assert len(hasher._held) <= 2
     hasher.digest()
-    assert time.perf_counter() - started < 1.0  # 2 MB
+    assert time.process_time() - started < 1.0  # 2 MB
 
 
 def test_length_bounds_what_is_hashed() -> None:

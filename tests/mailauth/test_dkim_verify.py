@@ -337,9 +337,9 @@ async def test_a_hostile_header_costs_linear_time() -> None:
         "fields": b"To: a\r\n" * 100_000,
     }
     for name, field in fields.items():
-        started = time.perf_counter()
+        started = time.process_time()
         await verify(field + message(RSA))
-        assert time.perf_counter() - started < 2.0, name
+        assert time.process_time() - started < 2.0, name
 
 
 @settings(max_examples=200, deadline=None)

@@ -64,15 +64,21 @@ def client_context(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 async def read_all(stream: StreamProtocol) -> bytes:
     found = b""
-    while data := await stream.read(5):
+    while data := await stream.read(30):
         found += data
     return found
 
 
 async def echo(stream: StreamProtocol) -> None:
-    while data := await stream.read(5):
+    while data := await stream.read(30):
         stream.write(data)
         await stream.drain()
 
@@ -82,7 +88,7 @@ async def test_half_closed_input_is_answered() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"hello")
         writer.write_eof()
-        assert await asyncio.wait_for(reader.read(), 5) == b"hello"
+        assert await asyncio.wait_for(reader.read(), 30) == b"hello"
         writer.close()
 
 
@@ -96,26 +102,28 @@ async def test_a_silent_peer_times_out() -> None:
 
     async with serving(talk) as listener:
         stream = await connect("127.0.0.1", listener.port)
-        await asyncio.wait_for(timed_out.wait(), 5)
+        await asyncio.wait_for(timed_out.wait(), 30)
         await stream.close()
 
 
 async def test_wake_interrupts_a_read_once() -> None:
     seen: list[bytes | None] = []
+    ended = asyncio.Event()
 
     async def talk(stream: StreamProtocol) -> None:
         asyncio.get_running_loop().call_later(0.02, stream.wake)
-        seen.append(await stream.read(5))
+        seen.append(await stream.read(30))
         stream.write(b"go")
-        seen.append(await stream.read(5))
-        seen.append(await stream.read(5))
+        seen.append(await stream.read(30))
+        seen.append(await stream.read(30))
+        ended.set()
 
     async with serving(talk) as listener:
         stream = await connect("127.0.0.1", listener.port)
-        assert await stream.read(5) == b"go"
+        assert await stream.read(30) == b"go"
         stream.write(b"data")
         await stream.close()
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(ended.wait(), 30)
     assert seen == [None, b"data", b""]
 
 
@@ -127,7 +135,7 @@ async def test_what_waits_to_be_read_is_bounded() -> None:
     async def talk(stream: StreamProtocol) -> None:
         nonlocal largest
         await release.wait()
-        while data := await stream.read(5):
+        while data := await stream.read(30):
             largest = max(largest, len(data))
 
     async with serving(talk, limits) as listener:
@@ -136,7 +144,7 @@ async def test_what_waits_to_be_read_is_bounded() -> None:
             stream.write(bytes(64 * 1024))
         await asyncio.sleep(0.1)
         release.set()
-        await stream.drain(5)
+        await stream.drain(30)
         await stream.close()
         await asyncio.sleep(0.05)
     assert 0 < largest <= 16 * 1024 + 256 * 1024  # read_ahead, and what the loop had read at once
@@ -157,7 +165,7 @@ async def test_a_peer_that_takes_nothing_stops_the_writer() -> None:
 
     async with serving(talk) as listener:
         _, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=1024)
-        await asyncio.wait_for(stopped.wait(), 10)
+        await asyncio.wait_for(stopped.wait(), 30)
         writer.close()
 
 
@@ -169,7 +177,7 @@ async def test_tls_from_the_first_octet(certificate: tuple[Path, Path]) -> None:
         )
         payload = bytes(range(256)) * 4096
         writer.write(payload)
-        assert await asyncio.wait_for(reader.readexactly(len(payload)), 5) == payload
+        assert await asyncio.wait_for(reader.readexactly(len(payload)), 30) == payload
         writer.close()
 
 
@@ -186,14 +194,14 @@ async def test_what_was_pipelined_before_starttls_is_dropped(
 
     async def talk(stream: StreamProtocol) -> None:
         nonlocal info
-        heard.append(await stream.read(5))
+        heard.append(await stream.read(30))
         asked.set()
         await injected.wait()
-        await asyncio.sleep(0.05)  # the injected line has come by now
+        await until(lambda: bool(stream._received))  # the injected line has come
         stream.write(b"ready")
         await stream.start_tls(server)
         info = stream.tls
-        heard.append(await stream.read(5))
+        heard.append(await stream.read(30))
         stream.write(b"secret")
 
     async with serving(talk) as listener:
@@ -202,13 +210,13 @@ async def test_what_was_pipelined_before_starttls_is_dropped(
         await asked.wait()
         stream.write(b"INJECTED\r\n")
         injected.set()
-        assert await stream.read(5) == b"ready"
+        assert await stream.read(30) == b"ready"
         context = client_context(certificate[0])
         context.maximum_version = version
         session = await stream.start_client_tls(context, "localhost")
         assert session.getpeercert()
         stream.write(b"hello")
-        assert await stream.read(5) == b"secret"
+        assert await stream.read(30) == b"secret"
         await stream.close()
     assert heard == [b"STARTTLS\r\n", b"hello"]
     assert info is not None
@@ -234,7 +242,7 @@ async def test_a_broken_handshake_ends_the_connection(certificate: tuple[Path, P
         stream.write(garbage)
         with contextlib.suppress(ConnectionError):
             await read_all(stream)
-        assert listener.connections.total == 0
+        await until(lambda: listener.connections.total == 0)
 
 
 async def test_a_tls_connection_that_breaks_off_ends(certificate: tuple[Path, Path]) -> None:
@@ -251,7 +259,7 @@ async def test_a_tls_connection_that_breaks_off_ends(certificate: tuple[Path, Pa
         await stream.start_client_tls(client_context(certificate[0]), "localhost")
         stream.write(b"half a l")
         stream.abort()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
 
 
 async def test_many_handshakes_at_once_leave_nothing_behind(
@@ -263,7 +271,7 @@ async def test_many_handshakes_at_once_leave_nothing_behind(
         stream = await connect("127.0.0.1", port)
         await stream.start_client_tls(client_context(certificate[0]), "localhost")
         stream.write(b"hello")
-        assert await stream.read(5) == b"hello"
+        assert await stream.read(30) == b"hello"
         stream.abort()
 
     async with serving(echo, tls=lambda: server) as listener:
@@ -279,14 +287,14 @@ async def test_many_handshakes_at_once_leave_nothing_behind(
 async def test_too_many_connections_from_one_address_are_refused() -> None:
     async with serving(echo, Limits(connections_per_address=2)) as listener:
         first = [await connect("127.0.0.1", listener.port) for _ in range(2)]
-        await asyncio.sleep(0.02)
+        await until(lambda: listener.connections.total == 2)
         third = await connect("127.0.0.1", listener.port)
         assert await read_all(third) == b"BUSY\r\n"
         await first[0].close()
-        await asyncio.sleep(0.05)
+        await until(lambda: listener.connections.total == 1)
         fourth = await connect("127.0.0.1", listener.port)
         fourth.write(b"x")
-        assert await fourth.read(5) == b"x"
+        assert await fourth.read(30) == b"x"
         for stream in (first[1], fourth):
             await stream.close()
 
@@ -294,7 +302,7 @@ async def test_too_many_connections_from_one_address_are_refused() -> None:
 async def test_a_shutdown_tells_those_who_wait() -> None:
     async with serving(echo) as listener:
         stream = await connect("127.0.0.1", listener.port)
-        await asyncio.sleep(0.02)
+        await until(lambda: listener.connections.total == 1)
         listener.stop_accepting()
         await listener.wait_closed(2)
         assert await read_all(stream) == b"STOPPING\r\n"
@@ -310,7 +318,7 @@ async def test_the_proxy_header_tells_the_peer() -> None:
     async with serving(talk, proxies=LOOPBACK) as listener:
         stream = await connect("127.0.0.1", listener.port)
         stream.write(b"PROXY TCP4 192.0.2.7 198.51.100.1 4711 25\r\nEHLO")
-        assert await stream.read(5) == b"EHLO"
+        assert await stream.read(30) == b"EHLO"
         await stream.close()
         liar = await connect("127.0.0.1", listener.port)
         liar.write(b"EHLO there\r\n")
@@ -346,14 +354,14 @@ async def test_who_awaits_tls_is_told_nothing_in_the_clear(certificate: tuple[Pa
     for talk, tls in ((echo, lambda: server), (upgrade, None)):
         async with serving(talk, tls=tls) as listener:
             stream = await connect("127.0.0.1", listener.port)
-            await asyncio.sleep(0.02)
+            await until(lambda: listener.connections.total == 1)
             listener.stop_accepting()
             await listener.wait_closed(2)
             assert await read_all(stream) in (b"", b"READY\r\n")
 
 
 async def test_who_does_not_take_the_last_of_it_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailwright.net.stream._CLOSE_WAIT", 0.2)
+    ended = asyncio.Event()
 
     async def talk(stream: StreamProtocol) -> None:
         stream.write(bytes(16 * 1024 * 1024))  # more than the system takes
@@ -361,14 +369,19 @@ async def test_who_does_not_take_the_last_of_it_is_dropped(monkeypatch: pytest.M
             await stream.drain(0.05)
         assert isinstance(stream._transport, asyncio.Transport)
         stream._transport.set_write_buffer_limits(32 * 1024 * 1024)  # as if it were less than may wait
+        ended.set()
 
     async with serving(talk) as listener:
-        with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        with socket.create_connection(("127.0.0.1", listener.port)):
+            await ended.wait()
             await asyncio.sleep(0.1)
             assert listener.connections.total == 1, "it counts while it is waited for"
-            await asyncio.sleep(0.4)
-            assert listener.connections.total == 0
-            client.settimeout(5)
+        ended.clear()
+        monkeypatch.setattr("mailwright.net.stream._CLOSE_WAIT", 0.2)
+        with socket.create_connection(("127.0.0.1", listener.port)) as client:
+            await ended.wait()
+            await until(lambda: listener.connections.total == 0)
+            client.settimeout(30)
             received = 0
             while data := client.recv(1024 * 1024):
                 received += len(data)

@@ -98,7 +98,7 @@ class House:
         """Hand in a message as a mail program does, with STARTTLS and a password."""
 
         def send() -> None:
-            with smtplib.SMTP("127.0.0.1", self.port("submission"), timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", self.port("submission"), timeout=60) as client:
                 client.login(ALICE, PASSWORD)
                 refused = client.sendmail(sender, to, content, options, rcpt)
                 assert not refused
@@ -109,7 +109,7 @@ class House:
         """The messages in someone's INBOX, oldest first, over IMAP."""
 
         def read() -> list[bytes]:
-            client = imaplib.IMAP4("127.0.0.1", self.port("imap"), timeout=30)
+            client = imaplib.IMAP4("127.0.0.1", self.port("imap"), timeout=60)
             client.login(address, PASSWORD)
             count = int(client.select("INBOX", readonly=True)[1][0] or b"0")
             rows = client.fetch("1:*", "(BODY.PEEK[])")[1] if count else []
@@ -152,7 +152,7 @@ class House:
         return found[0]
 
 
-async def until(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+async def until(look: Callable[[], Any], seconds: float = 90.0) -> Any:
     """What `look` gives as soon as it is something."""
     deadline = time.monotonic() + seconds
     while True:
@@ -201,7 +201,7 @@ def _config(world: World, folder: Path) -> Config:
         listeners=Listeners(smtp=smtp, **ports, **off),
         tls=TLS(world.ours, world.ours),
         auth=Auth(allow_plaintext_without_tls=True),
-        dns=DNS(servers=(_address(world.dns),)),
+        dns=DNS(servers=(_address(world.dns),), timeout=10.0),
     )
 
 

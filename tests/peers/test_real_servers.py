@@ -34,7 +34,7 @@ async def hand_in(server: MailServer, content: bytes, to: str = ALICE) -> None:
 
     def send() -> None:
         at = server.setting
-        with smtplib.SMTP(at.host, at.port, local_hostname="client.test", timeout=30) as client:
+        with smtplib.SMTP(at.host, at.port, local_hostname="client.test", timeout=60) as client:
             client.sendmail(f"carol@{at.domain}", [to], content)
 
     await asyncio.to_thread(send)

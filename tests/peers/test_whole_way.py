@@ -63,7 +63,7 @@ async def test_who_wrote_to_an_alias_hears_that_its_target_refused(house: House,
     await house.app.store.write(add_alias, "sales@us.test", ["nobody@peer.test"], now=1)
 
     def send() -> None:
-        with smtplib.SMTP("127.0.0.1", world.port, timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", world.port, timeout=60) as client:
             client.sendmail("eve@peer.test", ["sales@us.test"], letter(5, "sales@us.test"))
 
     async with peer(world, replies={"RCPT TO:<nobody@": b"550 5.1.1 no such mailbox here\r\n"}) as there:

@@ -30,7 +30,7 @@ async def run(program: str, package: str, *arguments: str, folder: Path, code: i
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
     )
     try:
-        out, errors = await asyncio.wait_for(process.communicate(), 30)
+        out, errors = await asyncio.wait_for(process.communicate(), 120)
     except TimeoutError:
         process.kill()
         raise

@@ -104,9 +104,9 @@ def test_reset_drops_what_waits() -> None:
 
 
 def test_empty_lines_cost_no_more_than_their_octets() -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert len(events([b"\n" * 65_536])) == 65_536
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 LINES = st.sampled_from(

@@ -36,7 +36,7 @@ async def test_dialog(name: str, manner: Manner, house: Pop3House) -> None:
     stream = MemoryStream(tls=TLS if "tls" in dialog.given else None)
     async with house.session(stream) as task:
         await play(dialog, stream, manner)
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=60)
         assert task.done()
     if "nothing removed" in dialog.given:
         assert await house.kept() == [1, 2, 3]

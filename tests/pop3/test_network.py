@@ -27,7 +27,7 @@ def trusting(certificate: tuple[Path, Path]) -> ssl.SSLContext:
 
 
 async def client(work: Callable[[], T]) -> T:
-    return await asyncio.wait_for(asyncio.to_thread(work), 20)
+    return await asyncio.wait_for(asyncio.to_thread(work), 120)
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "stls"])
@@ -40,9 +40,9 @@ async def test_poplib(
     def work() -> None:
         pop: poplib.POP3
         if tls:
-            pop = poplib.POP3_SSL("localhost", listener.port, timeout=10, context=trusting)
+            pop = poplib.POP3_SSL("localhost", listener.port, timeout=60, context=trusting)
         else:
-            pop = poplib.POP3("localhost", listener.port, timeout=10)
+            pop = poplib.POP3("localhost", listener.port, timeout=60)
             assert "SASL" not in pop.capa()
             pop.stls(trusting)
         assert pop.capa()["SASL"] == ["SCRAM-SHA-256", "PLAIN", "LOGIN"]
@@ -71,7 +71,7 @@ async def test_commands_injected_before_stls_are_dropped(
     house: Pop3House, certificate: tuple[Path, Path], trusting: ssl.SSLContext
 ) -> None:
     def work() -> None:
-        with socket.create_connection(("localhost", listener.port), timeout=10) as plain:
+        with socket.create_connection(("localhost", listener.port), timeout=60) as plain:
             assert plain.recv(1000).startswith(b"+OK")
             plain.sendall(b"STLS\r\nUSER eve\r\nNOOP\r\nNOOP\r\n")
             assert plain.recv(1000) == b"+OK Begin TLS now\r\n"
@@ -89,7 +89,7 @@ async def test_a_dropped_connection_removes_nothing_and_unlocks(
     await house.put(ONE)
 
     def log_in() -> poplib.POP3_SSL:
-        pop = poplib.POP3_SSL("localhost", listener.port, timeout=10, context=trusting)
+        pop = poplib.POP3_SSL("localhost", listener.port, timeout=60, context=trusting)
         pop.user(ADDRESS)
         pop.pass_(PASSWORD)
         return pop
@@ -116,7 +116,7 @@ async def test_shutting_down_is_told(house: Pop3House, certificate: tuple[Path, 
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         assert (await reader.readline()).startswith(b"+OK")
         listener.stop_accepting()
-        await listener.wait_closed(0.05)
+        await listener.wait_closed(10)
         assert await reader.read() == responses.SHUTTING_DOWN
         writer.close()
 
@@ -128,6 +128,6 @@ async def test_a_half_closed_client_gets_its_replies(
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"CAPA\r\nQUIT\r\n")
         writer.write_eof()
-        said = await asyncio.wait_for(reader.read(), 5)
+        said = await asyncio.wait_for(reader.read(), 60)
         assert said.endswith(b".\r\n+OK Goodbye\r\n")
         writer.close()

@@ -102,6 +102,6 @@ def test_top_without_a_body() -> None:
 
 def test_many_lines_are_counted_quickly() -> None:
     piece = b"\n" * 262_144
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert len(cut_top([piece] * 20, 262_144 * 19 + 7)) == 262_144 * 19 + 1 + 7
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1

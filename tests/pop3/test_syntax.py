@@ -108,7 +108,7 @@ def test_initial_responses_come_back(data: bytes, mechanism: str) -> None:
 
 
 def test_long_lines_are_cheap() -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     for line in (
         b"AUTH " + b" " * 12_000,
         b"AUTH " + b"A " * 6_000,
@@ -116,4 +116,4 @@ def test_long_lines_are_cheap() -> None:
         b"LIST " + b"1" * 12_000,
     ):
         assert isinstance(parse_command(line), SyntaxFault | Auth)
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1

@@ -24,7 +24,7 @@ WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND w
 
 async def waits(connection: psycopg.AsyncConnection[tuple[int, ...]]) -> None:
     """Until somebody waits for what the connection holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await (await connection.execute(WAITS)).fetchall()):
             await asyncio.sleep(0.01)
 

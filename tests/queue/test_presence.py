@@ -26,7 +26,7 @@ from mailwright.queue.opening import Settings
 from mailwright.queue.runner import Runner
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Transaction
-from mailwright.store.db.postgres import PostgresDatabase
+from mailwright.store.db.postgres import LoneConnection, PostgresDatabase, connect_alone
 from mailwright.store.db.presence import PostgresPresence
 
 CLOCK = SystemClock()
@@ -90,8 +90,15 @@ async def running(
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def until_gone(db: PostgresDatabase, name: str, presence: PostgresPresence) -> None:
+    """The server sees that the connection has ended, and gives the lock up."""
+    async with asyncio.timeout(60):
+        while await db.read(presence.gone) != [name]:
             await asyncio.sleep(0.01)
 
 
@@ -113,6 +120,7 @@ async def test_what_a_killed_process_had_claimed_is_taken_by_another(
         assert await db.write(model.end_leases_of, name, presence, CLOCK.now()) == 0
         other.kill()
         other.wait()
+        await until_gone(db, name, PostgresPresence(postgres_database, absent=0.0))
         assert await db.read(PostgresPresence(postgres_database, absent=1.0).gone) == []
         async with Peer() as peer, running(db, peer, presence):
             await until(lambda: len(peer.taken) == 2)
@@ -141,8 +149,16 @@ async def test_a_lock_that_was_held_on_another_server_is_not_missed(
 
 
 async def test_who_is_held_for_dead_sends_nothing_until_it_knows_what_it_still_has(
-    db: PostgresDatabase, postgres_database: str
+    db: PostgresDatabase, postgres_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_come_back = asyncio.Event()
+    may_come_back.set()
+
+    async def connect(dsn: str, name: str) -> LoneConnection:
+        await may_come_back.wait()
+        return await connect_alone(dsn, name)
+
+    monkeypatch.setattr("mailwright.store.db.presence.connect_alone", connect)
     presence = PostgresPresence(postgres_database)
     other = PostgresPresence(postgres_database, absent=0.0)
     async with (
@@ -154,11 +170,13 @@ async def test_who_is_held_for_dead_sends_nothing_until_it_knows_what_it_still_h
         runner.wake()
         await until(lambda: len(peer.taken) == 1)
         first = presence.session
-        await connection.execute(f"SELECT pg_terminate_backend(pid, 5000) {SESSIONS}".encode())
+        may_come_back.clear()
+        await connection.execute(f"SELECT pg_terminate_backend(pid, 60000) {SESSIONS}".encode())
         async with connection.transaction():  # it comes back, but is kept waiting
             assert await db.read(other.gone) == [presence.name]
             key = int.from_bytes(bytes.fromhex(presence.name), signed=True)
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))
+            may_come_back.set()
             await until(lambda: not presence.session)
             await put(db, "two@b.example")
             runner.wake()

@@ -27,7 +27,7 @@ from mailwright.queue.model import Rules
 from mailwright.queue.opening import Settings
 from mailwright.queue.planner import Claim, Limits
 from mailwright.queue.reports import Reports
-from mailwright.queue.runner import LEASE, Runner
+from mailwright.queue.runner import LEASE, LOOK, Runner
 from mailwright.queue.schedule import Schedule
 from mailwright.queue.values import NewMessage, NewRecipient, parse_notify
 from mailwright.store.db.api import Database, Transaction
@@ -59,14 +59,14 @@ async def running(
         await runner.stop(timeout=2.0)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 
 
 async def drained(db: Database) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (await db.read(lambda tx: tx.one("SELECT COUNT(*) FROM queue_recipients"))) != (0,):
             await asyncio.sleep(0.02)
 
@@ -79,7 +79,7 @@ async def test_fresh_mail_leaves_at_once_and_many_messages_share_connections(db:
     async with Peer() as peer, running(db, peer) as runner:
         await put(db, "bob@b.example")
         runner.wake()
-        await until(lambda: len(peer.taken) == 1, 5.0)
+        await until(lambda: len(peer.taken) == 1, LOOK - 5.0)  # it looks by itself only then
         for n in range(100):
             await put(db, f"u{n}@b.example")
         runner.wake()
@@ -392,7 +392,7 @@ async def test_a_message_whose_content_is_damaged_does_not_stop_the_others(db: D
         await put(db, "two@b.example")
         async with running(db, peer, Rules(breaker=RULES.breaker)):
             await until(lambda: len(peer.taken) == 1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while (await db.read(lambda tx: tx.all("SELECT last_status FROM queue_recipients"))) != [
                     ("4.3.0",)
                 ]:

@@ -350,12 +350,12 @@ def test_421_may_come_unasked() -> None:
 @pytest.mark.parametrize("banner", [b"220-ten megabytes of banner\r\n", b"x", b"220-\n"])
 def test_endless_banner_is_cut(banner: bytes) -> None:
     connection = ClientConnection()
-    began = time.perf_counter()
+    began = time.process_time()
     piece = banner * (16_384 // len(banner))
     events = [event for _ in range(640) for event in feed(connection, piece)]
     assert len(events) == 1
     assert isinstance(events[0], PeerFault)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_closed() -> None:

@@ -171,7 +171,7 @@ def test_over_long_line_is_told_once_and_dropped() -> None:
 
 def test_line_without_end_costs_neither_memory_nor_time() -> None:
     connection = Connection()
-    began = time.perf_counter()
+    began = time.process_time()
     faults = 0
     for _ in range(2000):
         connection.receive_data(b"x" * 16_384)
@@ -179,7 +179,7 @@ def test_line_without_end_costs_neither_memory_nor_time() -> None:
             faults += 1
         assert connection.wants_data
     assert faults == 1
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_many_small_pieces_of_data_take_linear_time() -> None:
@@ -187,21 +187,21 @@ def test_many_small_pieces_of_data_take_linear_time() -> None:
     connection.receive_data(b"DATA\r\n")
     assert connection.next_event() == Data()
     connection.begin_data()
-    began = time.perf_counter()
+    began = time.process_time()
     kept = 0
     for _ in range(30_000):
         connection.receive_data(b"\r\n..")
         while isinstance(event := connection.next_event(), DataChunk):
             kept += len(event.data)
     assert kept >= 30_000 * 3 - 4
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_many_pipelined_messages_take_linear_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     seen = events([b"DATA\r\nx\r\n.\r\n" * 20_000])
     assert seen.count(DataEnd(True, False)) == 20_000
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_auth_responses() -> None:

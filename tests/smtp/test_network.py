@@ -60,7 +60,7 @@ async def start(context: ssl.SSLContext) -> AsyncIterator[Start]:
     yield listen
     for listener in listeners:
         listener.stop_accepting()
-        await listener.wait_closed(5)
+        await listener.wait_closed(60)
 
 
 def unverified() -> ssl.SSLContext:
@@ -74,7 +74,7 @@ async def test_smtplib_submits_over_starttls(start: Start) -> None:
     house, listener = await start(Role.SUBMISSION, False)
 
     def submit() -> dict[str, tuple[int, bytes]]:
-        with smtplib.SMTP("127.0.0.1", listener.port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", listener.port, timeout=60) as client:
             client.starttls(context=unverified())
             client.login("alice", "secret")
             return client.sendmail(
@@ -91,7 +91,7 @@ async def test_smtplib_over_implicit_tls_with_a_wrong_password(start: Start) -> 
     _, listener = await start(Role.SUBMISSION, True)
 
     def log_in() -> None:
-        with smtplib.SMTP_SSL("127.0.0.1", listener.port, timeout=10, context=unverified()) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", listener.port, timeout=60, context=unverified()) as client:
             client.login("alice", "wrong")
 
     with pytest.raises(smtplib.SMTPAuthenticationError) as caught:
@@ -112,7 +112,7 @@ class Client:
         found: list[Reply] = []
         while self.machine.replies_due:
             while (event := self.machine.next_event()) is None:
-                self.machine.receive_data(await self.stream.read(10) or b"")
+                self.machine.receive_data(await self.stream.read(60) or b"")
             assert isinstance(event, ReplyReceived), event
             found.append(event.reply)
         return found
@@ -175,10 +175,10 @@ async def test_200_pipelined_messages_and_a_shutdown(start: Start) -> None:
     replies = await client.replies(sent)
     assert [reply.code for reply in replies] == [250] * 1000
     assert [data for _, _, data in house.kept] == [b"%d\r\n" % n for n in range(200)]
-    stopping = asyncio.create_task(listener.wait_closed(5))
+    stopping = asyncio.create_task(listener.wait_closed(60))
     machine.noop()
     assert [reply.code for reply in await client.replies()] == [421]
-    assert await client.stream.read(5) == b""
+    assert await client.stream.read(60) == b""
     await client.stream.close()
     await stopping
 
@@ -189,11 +189,11 @@ async def test_tls_that_fails_ends_the_session(start: Start) -> None:
     stream.write(b"EHLO x\r\nSTARTTLS\r\n")
     said = b""
     while b"220 2.0.0 Ready" not in said:
-        said += await stream.read(5) or b""
+        said += await stream.read(60) or b""
     stream.write(b"MAIL FROM:<evil@example.net>\r\n")
     rest = b""
     try:
-        while piece := await stream.read(5):
+        while piece := await stream.read(60):
             rest += piece
     except ConnectionError:
         pass

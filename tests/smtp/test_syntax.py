@@ -325,10 +325,10 @@ def test_replies_on_the_wire() -> None:
     ],
 )
 def test_hostile_lines_cost_little(line: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(20):
         assert isinstance(parse_command(line.encode()), SyntaxFault)
-    assert time.perf_counter() - began < 0.4
+    assert time.process_time() - began < 0.4
 
 
 @settings(max_examples=200, deadline=None)

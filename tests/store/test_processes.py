@@ -50,7 +50,7 @@ async def _opened(
 
 
 async def gone(pid: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while Path(f"/proc/{pid}").exists():
             await asyncio.sleep(0.01)
 
@@ -149,25 +149,28 @@ async def test_a_process_that_is_stopped_keeps_nobody_waiting(
     pid = await started(db)
     monkeypatch.setattr(processes, "_PATIENCE", 0.2)
     os.kill(pid, signal.SIGSTOP)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await asyncio.gather(*(db.read_apart(reader) for _ in range(3)))
     await gone(pid)
-    monkeypatch.setattr(processes, "_PATIENCE", 10.0)
+    monkeypatch.setattr(processes, "_PATIENCE", 3600.0)
     os.kill(await started(db, other_than=pid), signal.SIGSTOP)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await db.close()
 
 
 async def test_a_process_that_hangs_while_it_starts_keeps_nobody_waiting(
     db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    written, told = str(tmp_path / "written"), str(tmp_path / "pid")
     command = (
         sys.executable,
         "-c",
-        f"import os; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); os.kill(os.getpid(), 19)",
+        f"import os; open({written!r}, 'w').write(str(os.getpid())); os.rename({written!r}, {told!r});"
+        " os.kill(os.getpid(), 19)",
     )
     monkeypatch.setattr(processes, "_COMMAND", command)
-    async with asyncio.timeout(10):
+    monkeypatch.setattr(processes, "_PATIENCE", 3600.0)
+    async with asyncio.timeout(60):
         while not (tmp_path / "pid").exists():
             assert await db.read_apart(reader) == os.getpid()
             await asyncio.sleep(0.01)
@@ -183,15 +186,15 @@ async def test_what_cannot_be_asked_is_nobody_elses_answer(db: SQLiteDatabase) -
 
 
 async def test_another_one_starts_when_one_is_busy(
-    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    db: SQLiteDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(processes, "_PATIENCE", 60.0)
+    monkeypatch.setattr(processes, "_PATIENCE", 3600.0)
     first = await started(db)
-    busy = asyncio.create_task(db.read_apart(wait_for, str(tmp_path / "enough")))
+    busy = asyncio.create_task(db.read_apart(wait_for, str(tmp_path / "over")))
     second = await started(db, other_than=first)
     assert not busy.done()
     assert len({os.getpid(), first, second}) == 3
-    (tmp_path / "enough").touch()
+    (tmp_path / "over").touch()
     await busy
 
 
@@ -243,7 +246,7 @@ async def test_without_them_the_server_reads(
         monkeypatch.setattr(processes, "_COMMAND", command)
         monkeypatch.setattr(processes, "_RETRY", 0.0)
         caplog.clear()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "could not be started" not in caplog.text:
                 assert await db.read_apart(reader) == os.getpid()
                 await asyncio.sleep(0.01)

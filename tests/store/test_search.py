@@ -307,7 +307,7 @@ async def test_the_indexer_follows_the_accounts_that_have_an_index(
 
 
 async def _until_indexed(store: Store, account: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await store.read(search.read_waiting, account, 1):
             await asyncio.sleep(0.01)
 
@@ -316,7 +316,11 @@ _numbers = itertools.count()
 _alphabet = st.sampled_from("aB1 ._\n好世가あéß\u0301\u200d😀ﬁİ")
 
 
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=400,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.text(_alphabet, max_size=40), st.data())
 def test_the_tokens_of_any_part_are_among_those_of_the_whole(text: str, data: st.DataObject) -> None:
     folded = fold(text)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
@@ -36,19 +37,15 @@ def die(tx: Transaction, server: int) -> str:
     return "never"
 
 
-def sleep(tx: Transaction, seconds: float) -> None:
-    time.sleep(seconds)
-
-
-def wait_for(tx: Transaction, path: str) -> None:
-    """Read for as long as nothing is there."""
-    while not os.path.exists(path):
+def wait_for(tx: Transaction, file: str) -> None:
+    """Be busy until the file is there."""
+    while not Path(file).exists():
         time.sleep(0.01)
 
 
 async def started(db: SQLiteDatabase, other_than: int = 0) -> int:
     """The id of a process that reads."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (pid := await db.read_apart(reader)) in (os.getpid(), other_than):
             await asyncio.sleep(0.01)
     return pid

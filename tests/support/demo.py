@@ -50,7 +50,7 @@ class Demo:
         self.log = data.parent / f"{data.name}.log"
         self.ready: dict[str, Any] = {}
 
-    def start(self, timeout: float = 30.0) -> Demo:
+    def start(self, timeout: float = 120.0) -> Demo:
         """Start the server and wait until it says that it is ready."""
         while not (line := _read_line(self.launch(), timeout)):
             self.kill()
@@ -102,7 +102,7 @@ class Demo:
             self.process.kill()
             self._reap()
 
-    def stop(self, timeout: float = 20.0) -> int:
+    def stop(self, timeout: float = 60.0) -> int:
         """Ctrl-C, and the exit code."""
         assert self.process is not None, "not started"
         process = self.process

@@ -26,7 +26,7 @@ import pytest
 from support.debian import unpacked
 from support.nameservers import find
 
-START = 20.0  # seconds that a server has to begin and to end
+START = 60.0  # seconds that a server has to begin and to end
 
 
 @dataclass(frozen=True)
@@ -200,10 +200,10 @@ class Housed(MailServer):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, 15)
             try:
-                self.process.wait(5)
+                self.process.wait(10)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, 9)
-                self.process.wait(5)
+                self.process.wait(START)
 
     def log(self) -> str:
         return (self.folder / "output").read_text("utf-8", "replace")

@@ -6,7 +6,7 @@ import json
 import socket
 from typing import Any, Final
 
-SECONDS: Final = 45.0  # for a script, however busy the machine
+SECONDS: Final = 120.0  # for a script, however busy the machine
 
 
 class ScriptError(Exception):

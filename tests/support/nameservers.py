@@ -15,6 +15,7 @@ import dns.dnssec
 import dns.dnssectypes
 import dns.message
 import dns.query
+import dns.rcode
 import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
@@ -120,19 +121,22 @@ def running(program: str, folder: Path, port: int, probe: str) -> Iterator[None]
         yield
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def wait_until_it_answers(process: subprocess.Popen[bytes], port: int, probe: str) -> None:
     query = dns.message.make_query(probe, "SOA")
-    for _ in range(100):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         assert process.poll() is None, "the name server ended at its start"
         try:
-            dns.query.udp(query, "127.0.0.1", timeout=0.2, port=port)
+            reply = dns.query.udp(query, "127.0.0.1", timeout=1, port=port)
         except dns.exception.Timeout:
             continue
         except OSError:
-            time.sleep(0.05)
+            pass
         else:
-            return
+            if reply.rcode() == dns.rcode.NOERROR:  # else it could not ask the other one yet
+                return
+        time.sleep(0.05)
     pytest.fail("the name server does not answer")

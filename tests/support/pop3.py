@@ -142,7 +142,7 @@ class Pop3House:
         stream.feed(b"".join(line + b"\r\n" for line in sent))
         stream.feed_eof()
         async with self.session(stream) as task:
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=60)
             assert task.done()
         return stream.take().split(b"\r\n")[:-1]
 
@@ -173,4 +173,4 @@ async def listening(house: Pop3House, context: ServerContext, *, tls: bool) -> A
         yield listener
     finally:
         listener.stop_accepting()
-        await listener.wait_closed(1)
+        await listener.wait_closed(10)

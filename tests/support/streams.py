@@ -9,7 +9,7 @@ from collections import deque
 from mailwright.net.api import Peer, TLSInfo
 
 TLS = TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "mail.example.org", b"\x01" * 32)
-_PATIENCE = 5.0  # seconds that a test waits for the server
+_PATIENCE = 60.0  # seconds that a test waits for the server
 
 
 class MemoryStream:

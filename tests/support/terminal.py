@@ -40,7 +40,7 @@ class Terminal:
         os.close(self._terminal)  # it is hung up on
         os.waitpid(self._pid, 0)
 
-    def expect(self, pattern: str, seconds: float = 30.0) -> None:
+    def expect(self, pattern: str, seconds: float = 60.0) -> None:
         """Wait until this is shown, after what was expected before."""
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self._shown)):
