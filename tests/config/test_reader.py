@@ -145,6 +145,8 @@ def test_routes_are_sections_in_order() -> None:
         ("[dns]\ntimeout = 0", "m:2: [dns] timeout must be more than 0"),
         ('[server]\npostmaster = "me"', "m:2: [server] postmaster must be an address, name@domain"),
         ('[server]\ndata = "/a\\u0000b"', "m:2: [server] data must not hold the character NUL"),
+        ('[server]\ndata = ""', "m:2: [server] data is empty: write a path, or leave it out"),
+        ('[store]\nblobs = ""', 'm:2: [store] blobs must be "database" or the path of a folder'),
         ('[server]\nhostname = "a', "m:2: is not valid TOML: Unterminated string"),
         ('[server]\nhostname = "a"\n[server]\n', "m:3: is not valid TOML at column"),
         ("[limits]\nrecipients = 1" + "0" * 400, "m:2: [limits] recipients is more than can be counted"),

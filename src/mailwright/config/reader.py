@@ -157,6 +157,8 @@ class _Reader:
         if hint is Path:
             if "\0" in _text(value):
                 raise _Wrong("must not hold the character NUL")
+            if not value:
+                raise _Wrong("is empty: write a path, or leave it out for the default")
             return self.folder / value
         if hint is bool:
             if not isinstance(value, bool):
@@ -185,6 +187,8 @@ class _Reader:
             self.wrong(("dns", "timeout"), "[dns] timeout must be more than 0")
         if "://" in config.store.database and not config.is_postgres:
             self.wrong(("store", "database"), "[store] database must be a path or postgresql://...")
+        if not config.store.blobs:
+            self.wrong(("store", "blobs"), '[store] blobs must be "database" or the path of a folder')
         if (config.tls.certificate is None) != (config.tls.key is None):
             self.wrong(
                 ("tls",), "[tls] certificate and key go together: give both, or neither for a self-made one"
