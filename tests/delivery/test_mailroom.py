@@ -477,6 +477,14 @@ async def test_an_address_that_refused_before_is_not_tried_again(house: House) -
     assert await house.check("other@elsewhere.example", info) is None
 
 
+async def test_a_message_without_an_author_is_of_whoever_logged_in(house: House) -> None:
+    for sender in ("alice+x@example.org", ""):
+        await house.send(b"Subject: x\r\n\r\nhi\r\n", sender, "bob@example.org", info=await alice(house))
+    first, second = await house.inbox("bob@example.org")
+    assert b"\r\nFrom: <alice+x@example.org>\r\n" in first
+    assert b"\r\nFrom: <alice@example.org>\r\n" in second
+
+
 async def test_loops_are_refused(house: House) -> None:
     hops = b"".join(b"Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n" for _ in range(6))
     assert codes(await house.send(hops + MESSAGE, "", "alice@example.org")) == [554]

@@ -180,6 +180,8 @@ class DeliveryMailroom:
         skip = len(header)
         if info.role is Role.SUBMISSION and (header or message.size <= MAX_HEADER):
             sender = str(envelope.reverse_path)
+            if not sender and info.account is not None:
+                sender = info.account.address  # a report of theirs has an author all the same
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
         head = judgement.fields + trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
         if info.role is Role.SUBMISSION:
