@@ -141,6 +141,7 @@ def test_routes_are_sections_in_order() -> None:
         ('[listeners.imap]\naddresses = ["[::]:25"]', "m:2: [listeners.imap] addresses has [::]:25 as smtp has"),
         ('[listeners.imap]\naddresses = ["a:1", "a:1"]', "m:2: [listeners.imap] addresses has a:1 twice"),
         ("[limits]\nsmtp_command_line = 0", "m:2: [limits] smtp_command_line must be more than 0"),
+        ("[limits]\nrecipients = 5000", "m:1: [limits] smtp_commands must be 5010 at least, as a"),
         ('[dns]\nservers = ["dns.example:53"]', 'm:2: [dns] servers takes addresses such as "192.0.2.1"'),
         ("[dns]\ntimeout = 0", "m:2: [dns] timeout must be more than 0"),
         ('[server]\npostmaster = "me"', "m:2: [server] postmaster must be an address, name@domain"),
