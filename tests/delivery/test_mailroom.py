@@ -235,6 +235,8 @@ async def test_who_may_be_written_to(house: House) -> None:
     assert await house.check("other@mx.example.org") == replies.RELAY_DENIED
     assert await house.check("nobody@example.org") == replies.NO_SUCH_USER
     assert await house.check("gone@example.org") == replies.ACCOUNT_DISABLED
+    await house.store.write(add_alias, "dead@example.org", ["never@example.org"], now=1)
+    assert await house.check("dead@example.org") == replies.ALIAS_TO_NOBODY
     assert await house.check("x@elsewhere.example") == replies.RELAY_DENIED
     assert await house.check("x@elsewhere.example", await alice(house)) is None
     lmtp = RELAY._replace(role=Role.LMTP)

@@ -177,6 +177,9 @@ RELAY_DENIED: Final = reply(
 )
 NO_SUCH_USER: Final = reply(550, "5.1.1", "No such user here; check the address")
 NO_SUCH_DOMAIN: Final = reply(550, "5.1.2", "No such domain; check the part after the @")
+ALIAS_TO_NOBODY: Final = reply(
+    550, "5.3.5", "The alias of this address is set up wrong: mail for it reaches nobody; tell the postmaster"
+)
 ACCOUNT_DISABLED: Final = reply(550, "5.2.1", "This account is disabled and takes no mail")
 OVER_QUOTA: Final = reply(452, "4.2.2", "The mailbox is full; try again later")
 OVER_QUOTA_FOR_GOOD: Final = reply(552, "5.2.2", "The mailbox is full")
