@@ -335,6 +335,10 @@ async def test_text_without_a_header_becomes_the_body_of_a_message(house: House)
         assert message["From"] == "<alice@example.org>"
         assert message["Message-ID"]
         assert message.get_payload() == text.decode()
+        await house.send(text, "eve@elsewhere.example", "bob@example.org")  # a machine that knows no better
+        message = email.message_from_bytes((await house.inbox("bob@example.org"))[-1])
+        assert message.keys() == ["Return-Path", "Delivered-To", "Received"]
+        assert message.get_payload() == text.decode()
 
 
 async def test_a_sender_must_belong_to_the_account(house: House) -> None:
