@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import shlex
+import signal
 import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -85,6 +89,68 @@ def test_a_configuration_that_may_not_be_read_is_a_matter_of_configuration(mailw
     assert done.err == f"{mailwright.config}: cannot be read: Is a directory\n"
 
 
+def test_a_password_that_is_no_text_is_told(mailwright: Shell) -> None:
+    strict = {"PYTHONIOENCODING": "utf-8:strict"}  # as in any locale but C's
+    command = ("account", "password", "alice@example.org")
+    done = run(mailwright, strict, *command, "--password-stdin", typed=b"\xff\n")
+    assert (done.returncode, done.stderr) == (Exit.USAGE, b"mailwright: what you gave is not in UTF-8\n")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)}
+    with subprocess.Popen(
+        [*mailwright_command(), *command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    ) as process:
+        os.close(theirs)
+        told = b""
+        while not told.endswith(b"Password: "):
+            told += os.read(ours, 1000)
+        os.write(ours, b"\xff\n")
+        while b"UTF-8" not in told:
+            told += os.read(ours, 1000)
+        assert (process.wait(60), b"Traceback" in told) == (Exit.USAGE, False)
+    os.close(ours)
+
+
+@pytest.mark.parametrize(
+    ("module", "then", "code"),
+    [
+        ("mailwright.cli.root", "os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
+        ("mailwright.config", "os.kill(os.getpid(), signal.SIGINT)", Exit.INTERRUPTED),
+        (
+            "mailwright.config",
+            "raise RuntimeError('__set_name__') from KeyboardInterrupt()",
+            Exit.INTERRUPTED,
+        ),
+    ],
+)
+def test_ctrl_c_while_it_is_loaded_is_no_defect(mailwright: Shell, module: str, then: str, code: int) -> None:
+    program = f"""
+import builtins, os, signal, sys
+load = builtins.__import__
+def interrupted(name, *rest):
+    if name == {module!r}:
+        {then}
+    return load(name, *rest)
+builtins.__import__ = interrupted
+sys.argv[1:] = ["account", "list"]
+from mailwright.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(mailwright.config)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
 def test_who_closed_standard_input_is_told_as_who_gives_none(mailwright: Shell) -> None:
     for options, code in (("--password-stdin", Exit.FAILED), ("", Exit.USAGE)):
         command = f"{shlex.join(mailwright_command())} account password alice@example.org {options} <&-"
@@ -160,12 +226,17 @@ def test_no_color_is_obeyed(mailwright: Shell) -> None:
 
 
 def run(
-    shell: Shell, environment: dict[str, str], *arguments: str | Path, out: int = subprocess.PIPE
+    shell: Shell,
+    environment: dict[str, str],
+    *arguments: str | Path,
+    out: int = subprocess.PIPE,
+    typed: bytes = b"",
 ) -> subprocess.CompletedProcess[bytes]:
     """A command in a process of its own."""
     return subprocess.run(
         [*mailwright_command(), *arguments],
         env={**os.environ, **source_path(), "MAILWRIGHT_CONFIG": str(shell.config), **environment},
+        input=typed,
         stdout=out,
         stderr=subprocess.PIPE,
         timeout=120,

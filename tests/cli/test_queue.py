@@ -146,6 +146,26 @@ def test_to_delete_tells_nobody_and_asks_first(queued: Shell) -> None:
     assert queued("account", "list", "--json").json[0]["messages"] == 0
 
 
+def test_what_is_left_out_of_a_list_is_said(queued: Shell) -> None:
+    told = queued("queue", "list", "--limit", "1")
+    assert "bob@b.example" in told.out
+    assert "carol@c.example" not in told.out
+    assert told.err == "1 recipient more; `--limit N` lists up to N\n"
+    assert queued("queue", "list", "--limit", "2").err == ""
+    submit(queued, "dave@b.example")
+    told = queued("trace", "alice@example.org", "--limit", "1", "--json")
+    assert len(told.json) == 1
+    assert told.err == "only the latest 1; `--limit N` tells of up to N\n"
+    assert queued("trace", "alice@example.org", "--limit", "2").err == ""
+
+
+def test_the_largest_counts_are_shown(mailwright: Shell) -> None:
+    submit(mailwright, *(f"bob@b{n}.example" for n in range(101)))
+    told = mailwright("queue", "counts", "--json")
+    assert len(told.json) == 100
+    assert told.err.startswith("only the 100 largest;")
+
+
 def test_the_trace_tells_the_story(queued: Shell) -> None:
     queued("queue", "hold", "--recipient", "bob@b.example")
     told = queued("trace", "<1@example.org>")

@@ -235,6 +235,8 @@ async def test_who_may_be_written_to(house: House) -> None:
     assert await house.check("other@mx.example.org") == replies.RELAY_DENIED
     assert await house.check("nobody@example.org") == replies.NO_SUCH_USER
     assert await house.check("gone@example.org") == replies.ACCOUNT_DISABLED
+    await house.store.write(add_alias, "dead@example.org", ["never@example.org"], now=1)
+    assert await house.check("dead@example.org") == replies.ALIAS_TO_NOBODY
     assert await house.check("x@elsewhere.example") == replies.RELAY_DENIED
     assert await house.check("x@elsewhere.example", await alice(house)) is None
     lmtp = RELAY._replace(role=Role.LMTP)
@@ -332,6 +334,10 @@ async def test_text_without_a_header_becomes_the_body_of_a_message(house: House)
         message = email.message_from_bytes((await house.inbox("bob@example.org"))[-1])
         assert message["From"] == "<alice@example.org>"
         assert message["Message-ID"]
+        assert message.get_payload() == text.decode()
+        await house.send(text, "eve@elsewhere.example", "bob@example.org")  # a machine that knows no better
+        message = email.message_from_bytes((await house.inbox("bob@example.org"))[-1])
+        assert message.keys() == ["Return-Path", "Delivered-To", "Received"]
         assert message.get_payload() == text.decode()
 
 
@@ -475,6 +481,14 @@ async def test_an_address_that_refused_before_is_not_tried_again(house: House) -
     assert (refusal.code, refusal.enhanced) == (550, "5.1.1")
     assert "no such user" in refusal.lines[0]
     assert await house.check("other@elsewhere.example", info) is None
+
+
+async def test_a_message_without_an_author_is_of_whoever_logged_in(house: House) -> None:
+    for sender in ("alice+x@example.org", ""):
+        await house.send(b"Subject: x\r\n\r\nhi\r\n", sender, "bob@example.org", info=await alice(house))
+    first, second = await house.inbox("bob@example.org")
+    assert b"\r\nFrom: <alice+x@example.org>\r\n" in first
+    assert b"\r\nFrom: <alice@example.org>\r\n" in second
 
 
 async def test_loops_are_refused(house: House) -> None:

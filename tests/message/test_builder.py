@@ -118,6 +118,12 @@ def test_addresses_come_back(address: Address) -> None:
     assert found == [address._replace(name=address.name.strip()), Address("", "b", "y")]
 
 
+def test_an_address_beyond_ascii_stays_as_it_is() -> None:
+    assert address_header("To", [Address("王", "用户", "例子.中国")]) == (
+        "To: =?utf-8?B?546L?= <用户@例子.中国>\r\n".encode()
+    )
+
+
 def test_nothing_is_smuggled_into_a_header() -> None:
     raw = address_header("To", [Address("a\r\nBcc: b", "c\r\nX: y", "z>")])
     assert raw.count(b"\r\n") == 1

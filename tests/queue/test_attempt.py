@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import random
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from support.demo import free_port
@@ -16,7 +16,7 @@ from support.simulation import InlineDatabase
 
 from mailwright.base.clock import SystemClock
 from mailwright.dns.mock import MockResolver
-from mailwright.queue import opening, wire
+from mailwright.queue import opening, trace, wire
 from mailwright.queue.attempt import SMTPTransport
 from mailwright.queue.carrier import Attempt
 from mailwright.queue.dsn import Origin
@@ -593,7 +593,9 @@ async def test_better_hosts_first_and_the_next_one_when_the_first_is_down() -> N
         net = Net(MockResolver(records), peer.port)
         done = await net.send()
         assert done.event["host"] == "mx2.b.example"
-        assert "mx1.b.example [127.0.0.2]: cannot connect" in done.event["earlier"][0]  # type: ignore[index]
+        (why,) = cast("list[str]", done.event["earlier"])
+        assert "mx1.b.example [127.0.0.2]: cannot connect" in why
+        assert f"before, {why}" in trace.tell_event(trace.Event(0.0, "attempt", dict(done.event)))
         again = await net.send()
         assert "earlier" not in again.event, "the one that is down is not asked again soon"
 
@@ -793,6 +795,8 @@ async def test_a_broken_handshake_is_forgiven_when_tls_is_chance() -> None:
         done = await asyncio.wait_for(Net(zone(), peer.port).send(), 60)
     assert outcomes(done) == [("sent", "content", "2.0.0")]
     assert not peer.taken[0].tls
+    (why,) = cast("list[str]", done.event["earlier"])
+    assert why == "mx.b.example [127.0.0.1]: the peer closed the connection in the TLS handshake"
 
 
 POLICY = b"version: STSv1\r\nmode: %b\r\nmx: mx.b.example\r\nmax_age: 86400\r\n"

@@ -188,11 +188,14 @@ def test_every_language_has_every_text() -> None:
 
 def test_a_report_about_an_international_address() -> None:
     address = "用户@b.example"
-    (made,) = dsn.plan_reports(message(smtputf8=True), [(recipient(address), UNKNOWN)])
+    sender = "张三@us.example"
+    asked = message(smtputf8=True, reverse_path=sender)
+    (made,) = dsn.plan_reports(asked, [(recipient(address), UNKNOWN)])
     octets = build(made)
     assert dsn.is_global(made)
     assert b"Content-Type: message/global-delivery-status" in octets
     assert f"Final-Recipient: utf-8; {address}\r\n".encode() in octets
+    assert f"\r\nTo: {sender}\r\n".encode() in octets
 
 
 @pytest.mark.parametrize(("ret", "kind"), [("FULL", "message/global"), ("HDRS", "message/global-headers")])

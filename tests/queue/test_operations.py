@@ -257,6 +257,7 @@ async def test_a_message_is_found_and_its_story_told(db: Database) -> None:
         assert not trace.find(tx, "arol@b.example"), "only the whole of a name"
         assert not trace.find(tx, "c_rol@b.example"), "nothing stands for anything else"
         assert not trace.find(tx, "%")
+        assert not trace.find(tx, "<>"), "nor is what has no sender called so"
         record = trace.read(tx, first)
         assert record is not None
         story = trace.tell(record)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from mailwright.cli.exits import Exit
 from mailwright.cli.options import LARGEST, json_option, with_config
 from mailwright.cli.output import confirm, counted, echo_json, fail, say, size, table
 
@@ -291,7 +292,10 @@ def _password(generate: bool, password_stdin: bool) -> str:
     if password_stdin:
         text = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
-        text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        try:
+            text = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        except UnicodeDecodeError:
+            fail("what you typed is not in UTF-8", Exit.USAGE)
     else:
         raise click.UsageError("no terminal to ask for the password: give --generate or --password-stdin")
     if not text:

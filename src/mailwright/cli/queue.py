@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mailwright.store.db.api import Transaction
     from mailwright.store.store import Store
 
+_MOST: Final = 100  # lines of `counts`
 _LOOK: Final = 0.5  # seconds between looks at what is followed
 
 
@@ -106,9 +107,11 @@ _DUE: Final = "Due now:"
 def list_(config: Config, picked: Selection, limit: int, as_json: bool) -> None:
     """List queued recipients, with the reason why they wait. Times are in UTC."""
     from mailwright.cli.opening import read
-    from mailwright.queue.operations import entries
+    from mailwright.queue.operations import entries, standing
 
     found = read(config, entries, picked, limit)
+    if len(found) == limit and (more := read(config, standing, picked).queued - limit) > 0:
+        say(f"{counted(more, 'recipient')} more; `--limit N` lists up to N", error=True)
     if as_json:
         echo_json([dataclasses.asdict(entry) for entry in found])
         return
@@ -173,7 +176,10 @@ def counts(config: Config, picked: Selection, as_json: bool) -> None:
     from mailwright.cli.opening import read
     from mailwright.queue import operations
 
-    found = read(config, operations.counts, picked)
+    found = read(config, operations.counts, picked, _MOST + 1)
+    if len(found) > _MOST:
+        say(f"only the {_MOST} largest; `--sender` and the like count a part of the queue", error=True)
+        found = found[:_MOST]
     if as_json:
         echo_json([dataclasses.asdict(count) for count in found])
         return

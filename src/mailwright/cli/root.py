@@ -95,6 +95,8 @@ class Root(click.Group):
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
         except Exception as error:
+            if isinstance(error.__cause__, KeyboardInterrupt):  # while a class was made, before Python 3.12
+                ctx.exit(Exit.INTERRUPTED)
             code = _tell(error)
             if code is None:
                 raise

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mailwright.cli.options import Number, json_option, with_config
-from mailwright.cli.output import echo_json, fail, tell
+from mailwright.cli.options import LARGEST, Number, json_option, with_config
+from mailwright.cli.output import echo_json, fail, say, tell
 
 if TYPE_CHECKING:
     from mailwright.config import Config
@@ -35,10 +35,13 @@ def trace(config: Config, what: str, lines: bool, limit: int, as_json: bool) -> 
     from mailwright.cli.opening import read
     from mailwright.delivery import story
 
-    told = read(config, story.find, what, limit)
+    told = read(config, story.find, what, min(limit + 1, LARGEST))
     if not told:
         days = config.queue.keep_traces / 86_400
         fail(f"nothing is known of {what}; records are kept for {days:g} days, as long as there is room")
+    if len(told) > limit:
+        say(f"only the latest {limit}; `--limit N` tells of up to N", error=True)
+        told = told[:limit]
     if as_json:
         echo_json([story.to_json(one) for one in told])
     else:

@@ -27,6 +27,7 @@ _SIZES: Final = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mi
 _TIMES: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _PROXY: Final = re.compile(r"socks5://(?:[^@/\s]+@)?(?:[^@/:\s]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}/?")
 _MX: Final = re.compile(r"\[mx:(.*)\]")
+_OTHER_COMMANDS: Final = 10  # than RCPT that one message takes: EHLO, STARTTLS, AUTH, MAIL, DATA ...
 _MAY_BE_ZERO: Final = ("memory_per_message", "smtp_min_data_rate", "imap_messages", "imap_notifications")
 MAX_PORT: Final = 65_535
 _MOST: Final = 2**63 - 1  # what a database counts to
@@ -157,6 +158,8 @@ class _Reader:
         if hint is Path:
             if "\0" in _text(value):
                 raise _Wrong("must not hold the character NUL")
+            if not value:
+                raise _Wrong("is empty: write a path, or leave it out for the default")
             return self.folder / value
         if hint is bool:
             if not isinstance(value, bool):
@@ -185,6 +188,8 @@ class _Reader:
             self.wrong(("dns", "timeout"), "[dns] timeout must be more than 0")
         if "://" in config.store.database and not config.is_postgres:
             self.wrong(("store", "database"), "[store] database must be a path or postgresql://...")
+        if not config.store.blobs:
+            self.wrong(("store", "blobs"), '[store] blobs must be "database" or the path of a folder')
         if (config.tls.certificate is None) != (config.tls.key is None):
             self.wrong(
                 ("tls",), "[tls] certificate and key go together: give both, or neither for a self-made one"
@@ -214,6 +219,10 @@ class _Reader:
         for name in LIMITS:
             if getattr(config.limits, name) <= 0 and name not in _MAY_BE_ZERO:
                 self.wrong(("limits", name), f"[limits] {name} must be more than 0")
+        least = config.limits.recipients + _OTHER_COMMANDS
+        if config.limits.smtp_commands < least:
+            text = f"must be {least} at least, as a message may have {config.limits.recipients} recipients"
+            self.wrong(("limits", "smtp_commands"), f"[limits] smtp_commands {text}")
 
     def listeners(self, config: Config) -> None:
         """No two listen on one address; port 0 is any that is free."""

@@ -180,7 +180,11 @@ class DeliveryMailroom:
         skip = len(header)
         if info.role is Role.SUBMISSION and (header or message.size <= MAX_HEADER):
             sender = str(envelope.reverse_path)
+            if not sender and info.account is not None:
+                sender = info.account.address  # a report of theirs has an author all the same
             header = mend(header, sender, f"{mail_id}.{int(now)}@{self._rules.hostname}", now)
+        elif not header and message.size <= MAX_HEADER:
+            header = b"\r\n"  # it is text, and must not become a part of ours
         head = judgement.fields + trace.received(info, envelope, self._rules.hostname, mail_id, now) + header
         if info.role is Role.SUBMISSION:
             domain = await self._signing_domain(info, envelope, header)

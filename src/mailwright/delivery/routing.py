@@ -136,7 +136,7 @@ class Router:
         except AccountDisabled:
             return Route(local=True, refusal=replies.ACCOUNT_DISABLED)
         except AliasLoop:
-            return Route(local=True, refusal=replies.MAIL_LOOP)
+            return Route(local=True, refusal=replies.ALIAS_TO_NOBODY)
         except InvalidAddress as error:
             return Route(refusal=replies.bad_mailbox(False, str(error)))
         # A bounce to a sender that we rewrote when we forwarded its mail goes back to it, before any catch-all.

@@ -30,7 +30,7 @@ class AccountDisabled(DirectoryError):
 
 
 class AliasLoop(DirectoryError):
-    """Aliases that lead to themselves, or to too many addresses (5.4.6)."""
+    """Aliases that lead to themselves, to nobody, or to too many addresses (5.3.5)."""
 
 
 class DomainInUse(DirectoryError):

@@ -26,7 +26,8 @@ def header(name: str, text: str) -> bytes:
 
 def address_header(name: str, addresses: Sequence[Address]) -> bytes:
     """A field of mailboxes, such as To; a domain or local part beyond ASCII is written as it is (RFC 6532)."""
-    return fold_words(name, ", ".join([format_address(address) for address in addresses]).split(" "))
+    words = ", ".join([format_address(address) for address in addresses]).split(" ")
+    return fold_words(name, words, utf8=True)
 
 
 def format_address(address: Address) -> str:

@@ -160,8 +160,11 @@ def encode_header(name: str, text: str) -> bytes:
     return fold_words(name, words)
 
 
-def fold_words(name: str, words: list[str]) -> bytes:
-    """A field of words that are joined by spaces, folded before the word that would pass column 78."""
+def fold_words(name: str, words: list[str], *, utf8: bool = False) -> bytes:
+    """A field of words that are joined by spaces, folded before the word that would pass column 78.
+
+    Characters beyond ASCII become `?`, unless it may be in UTF-8 (RFC 6532).
+    """
     lines: list[str] = []
     line = name + ":"
     for word in words:
@@ -170,4 +173,4 @@ def fold_words(name: str, words: list[str]) -> bytes:
             line = ""
         line += " " + word
     lines.append(line)
-    return "\r\n".join(lines).encode("ascii", "replace") + b"\r\n"
+    return "\r\n".join(lines).encode("utf-8" if utf8 else "ascii", "replace") + b"\r\n"

@@ -45,7 +45,7 @@ class _Try:
 
     began: float
     lines: list[str] = field(default_factory=list)
-    earlier: list[str] = field(default_factory=list)  # addresses that failed before, with the reason
+    earlier: list[str] = field(default_factory=list)  # connections that failed before, with the reason
 
 
 class SMTPTransport:
@@ -365,6 +365,7 @@ class _Courier:
                 tried.lines += opener.transcript()
                 if security.must:
                     raise Unreachable(unsafe(str(fault), host, security)) from None
+                tried.earlier.append(f"{host.name or place.address} [{place.address}]: {fault}")
             except Unreachable:
                 tried.lines += opener.transcript()
                 raise

@@ -117,6 +117,8 @@ def find(tx: Transaction, text: str, limit: int = _LOOKUP_LIMIT) -> list[int]:
     """The records that a queue id, a Message-ID or an address names, the latest first."""
     names = spellings(text.strip().strip("<>"))
     name = names[0]
+    if not name:
+        return []  # though whatever lacks a Message-ID or a sender has that empty one
     escaped = [one.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for one in names]
     condition = " OR ".join(["names LIKE ? ESCAPE '\\'"] * len(names))
     rows = tx.all(
@@ -229,7 +231,14 @@ def _tell_attempt(event: Event) -> list[str]:
     first = f"Tried {where}"
     if "seconds" in data:
         first += f" for {data['seconds']:.1f} s"
-    return [f"{first}: {_tell_tls(data)}.", *(_tell_result(result) for result in data.get("results", ()))]
+    earlier = data.get("earlier", ())
+    if len(earlier) == 1 and not data.get("address"):
+        earlier = ()  # the only host, and what the results say of it
+    return [
+        f"{first}: {_tell_tls(data)}.",
+        *(f"before, {fault}" for fault in earlier),
+        *(_tell_result(result) for result in data.get("results", ())),
+    ]
 
 
 def _tell_tls(data: Mapping[str, Any]) -> str:

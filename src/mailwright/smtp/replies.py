@@ -80,6 +80,7 @@ USE_LHLO: Final = reply(500, "5.5.1", "This is LMTP; say LHLO")
 NO_LHLO: Final = reply(500, "5.5.1", "This is SMTP, not LMTP; say EHLO")
 NO_ARGUMENT: Final = reply(501, "5.5.4", "This command takes no argument")
 NEEDS_DOMAIN: Final = reply(501, "5.5.4", "Say who you are: EHLO host.example")
+NEEDS_DOMAIN_LMTP: Final = reply(501, "5.5.4", "Say who you are: LHLO host.example")
 NEEDS_ARGUMENT: Final = reply(501, "5.5.4", "An argument is missing; HELP tells the syntax")
 MAIL_SYNTAX: Final = reply(501, "5.5.4", "Syntax: MAIL FROM:<user@example.org> [parameters]")
 RCPT_SYNTAX: Final = reply(501, "5.5.4", "Syntax: RCPT TO:<user@example.org> [parameters]")
@@ -176,6 +177,9 @@ RELAY_DENIED: Final = reply(
 )
 NO_SUCH_USER: Final = reply(550, "5.1.1", "No such user here; check the address")
 NO_SUCH_DOMAIN: Final = reply(550, "5.1.2", "No such domain; check the part after the @")
+ALIAS_TO_NOBODY: Final = reply(
+    550, "5.3.5", "The alias of this address is set up wrong: mail for it reaches nobody; tell the postmaster"
+)
 ACCOUNT_DISABLED: Final = reply(550, "5.2.1", "This account is disabled and takes no mail")
 OVER_QUOTA: Final = reply(452, "4.2.2", "The mailbox is full; try again later")
 OVER_QUOTA_FOR_GOOD: Final = reply(552, "5.2.2", "The mailbox is full")

@@ -135,7 +135,7 @@ _OBSOLETE: Final = frozenset(("SEND", "SOML", "SAML", "TURN", "ATRN", "ETRN"))
 def _parse_hello(verb: str, argument: str) -> Command | SyntaxFault:
     name = argument.strip(" ")
     if not name or len(name) > MAX_HELLO:
-        return SyntaxFault(replies.NEEDS_DOMAIN)
+        return SyntaxFault(replies.NEEDS_DOMAIN_LMTP if verb == "LHLO" else replies.NEEDS_DOMAIN)
     return Hello(verb, _UNFIT.sub("?", name))
 
 
