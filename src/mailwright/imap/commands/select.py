@@ -40,7 +40,7 @@ def parse(lexer: Lexer) -> SelectArgs:
 
 
 class Opened(NamedTuple):
-    """What is known at once. `unseen` is the first such message, if there may be one."""
+    """What is known at once. `unseen` is the first such message, if it had to be looked for."""
 
     access: Access
     modseq: int  # the owner's account's
@@ -67,7 +67,7 @@ def open_mailbox(tx: Transaction, account: int, name: str, service: Service, res
 
 
 def find_first_unseen(tx: Transaction, account: int, mailbox: Mailbox) -> FirstUnseen | None:
-    """The first unseen message; None when all are like it, or too many."""
+    """The first unseen message; None when it need not be looked for, or there are too many."""
     if not _must_look(mailbox):
         return None
     uid, place = reading.find_unseen(tx, account, mailbox.id, mailbox.unseen, _LOOKED_AT)
