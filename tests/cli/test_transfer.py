@@ -78,6 +78,22 @@ def test_a_maildir_comes_in_with_flags_and_dates(mailwright: Shell, maildir: Pat
     }
 
 
+@pytest.mark.parametrize("files", [False, True], ids=["in the database", "in files"])
+def test_messages_come_in_the_order_in_which_they_are_there(
+    mailwright: Shell, tmp_path: Path, files: bool
+) -> None:
+    if files:
+        with mailwright.config.open("a") as file:
+            file.write('\n[store]\nblobs = "blobs"\n')
+    box = mailbox.mbox(tmp_path / "box")
+    for n in range(150):
+        box.add(TEXT.format(n=n) + "x\n" * (n * 997 % 30_000))
+    box.flush()
+    mailwright("import", "alice@example.org", tmp_path / "box")
+    (found,) = kept(mailwright).values()
+    assert [subject for subject, *_ in found] == [f"mail {n}" for n in range(150)]
+
+
 def test_a_second_import_brings_only_what_is_new(mailwright: Shell, maildir: Path) -> None:
     mailwright("import", "alice@example.org", maildir)
     (maildir / "new" / "9.x").write_text(TEXT.format(n=9))

@@ -92,6 +92,7 @@ async def _import_folder(
         return
     known = await store.read(_hashes, account, mailbox)
     running: set[asyncio.Task[None]] = set()
+    order = asyncio.Lock()
     failures: list[Exception] = []
     messages = read(folder, lambda why: _fail(counts, why))
     while not failures and (found := await asyncio.to_thread(next, messages, None)) is not None:
@@ -101,8 +102,7 @@ async def _import_folder(
             counts["known"] += 1
             continue
         known.add(digest)
-        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, counts, failures)))
-        # In order when few, so that UIDs follow the dates; the store's writer keeps the order of the queue anyway.
+        running.add(asyncio.create_task(_import_one(store, account, mailbox, found, order, counts, failures)))
         if len(running) >= _AT_ONCE:
             _, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     if running:
@@ -116,6 +116,7 @@ async def _import_one(
     account: int,
     mailbox: int,
     found: Found,
+    order: asyncio.Lock,
     counts: Counter[str],
     failures: list[Exception],
 ) -> None:
@@ -126,8 +127,9 @@ async def _import_one(
     incoming = store.incoming()
     now = int(time.time())
     try:
-        await incoming.write(found.content)
-        message = await incoming.finish()
+        async with order:  # so that UIDs follow the dates; the store's writer keeps the order of its queue
+            await incoming.write(found.content)
+            message = await incoming.finish()
         await store.write(
             add,
             account,
