@@ -73,10 +73,13 @@ def deadline(schedule: Schedule, received_at: float, expires_at: float, *, warne
 # Claiming
 
 
+# What is chosen stands apart: within a condition PostgreSQL may choose again for each row it looks at, and skips what
+# it has just changed, so that it would take all there is.
 _CLAIM: Final = (
-    "UPDATE queue_recipients SET owner = ?, due_at = ? WHERE (message, n) IN (SELECT message, n FROM queue_recipients"
+    "WITH chosen AS MATERIALIZED (SELECT message, n FROM queue_recipients"
     " WHERE held = 0 AND owner = '' AND tier = ? AND destination = ? AND account = ? AND due_at <= ?"
-    " ORDER BY due_at LIMIT ? {})"
+    " ORDER BY due_at LIMIT ?{})"
+    " UPDATE queue_recipients SET owner = ?, due_at = ? WHERE (message, n) IN (SELECT message, n FROM chosen)"
     " RETURNING message, n, address, orcpt, notify, attempts, warned"
 )
 
@@ -87,13 +90,13 @@ def claim(tx: Transaction, owner: str, claims: Sequence[Claim], now: float, leas
     for lane, count in claims:
         rows = tx.all(
             _CLAIM.format(tx.dialect.skip_locked),
-            owner,
-            now + lease,
             lane.tier,
             lane.destination,
             lane.account,
             now,
             count,
+            owner,
+            now + lease,
         )
         messages: dict[int, list[Recipient]] = {}
         for message, n, address, orcpt, notify, attempts, warned in sorted(rows):
