@@ -303,7 +303,7 @@ async def test_a_destination_of_many_messages_is_claimed_in_order_and_in_part(db
 
 async def test_a_claim_takes_no_more_than_it_says_however_the_database_plans_it(db: Database) -> None:
     def run(tx: Transaction) -> None:
-        if tx.dialect.name == "postgres":  # leave it nothing but loops, which ask a subquery again for each row
+        if tx.dialect.name == "postgres":  # leave it only loops, which ask a subquery again for each row
             for way in ("hashjoin", "mergejoin", "hashagg", "material", "memoize", "sort"):
                 tx.run(f"SET LOCAL enable_{way} = off")
         numbers = [enqueue(tx, NOW + n, f"x{n}@b.example") for n in range(10)]
