@@ -21,7 +21,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-TIMEOUT = 600.0
+TIMEOUT = 1800.0  # seconds: small machines are slow at it
 
 
 class CompileHook(BuildHookInterface[Any]):

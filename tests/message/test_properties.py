@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.message import Message
 from email.mime.message import MIMEMessage
 from email.mime.multipart import MIMEMultipart
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from message.invariants import check
 
 from mailwright.message.content import decoded_part
-from mailwright.message.parser import ParseLimits
+from mailwright.message.parser import DEFAULT_LIMITS, ParseLimits, _Parser
 from mailwright.message.part import Part
 
 LINES = st.sampled_from(
@@ -144,3 +145,15 @@ def test_generated_trees(tree: Message, crlf: bool) -> None:
             wanted = theirs.get_payload(decode=True)
             assert isinstance(wanted, bytes)
             assert decoded_part(part, source) == wanted
+
+
+@given(
+    st.lists(st.sampled_from([b"a: b", b"\r", b"\n", b"\r\n"])), st.integers(0, 8), st.sampled_from([0, 8186])
+)
+def test_a_body_begins_behind_the_first_empty_line(pieces: list[bytes], at: int, far: int) -> None:
+    source = b"".join(pieces)
+    source = source[:at] + b"x" * far + source[at:]  # an end that is far away is found too
+    if at > len(source):
+        return
+    found = re.compile(rb"\r*\n").match(source, at) or re.compile(rb"\n\r*\n").search(source, at)
+    assert _Parser(source, DEFAULT_LIMITS).header_end(at) == (found.end() if found else len(source))

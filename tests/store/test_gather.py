@@ -38,8 +38,9 @@ class House:
         return self.now
 
     def write(self, count: int = 1) -> list[Job]:
-        jobs = [Job(print, (), {}, self.real.create_future(), brief=True, result=n) for n in range(count)]
-        for job in jobs:
+        jobs = [Job(print, (), {}, self.real.create_future(), brief=True) for _ in range(count)]
+        for number, job in enumerate(jobs):
+            job.result = number
             self.gatherer.add(job, cast(asyncio.AbstractEventLoop, self))
         return jobs
 

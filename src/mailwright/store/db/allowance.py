@@ -26,6 +26,9 @@ class Allowance:
     def spent(self) -> None:
         """What was granted is done."""
         now = time.monotonic()
-        waited = now - self._began - (time.thread_time() - self._worked)
+        waited = now - self._began
+        if waited <= _LONG:  # as nearly always; the thread's own time is dear to ask for
+            return
+        waited -= time.thread_time() - self._worked
         if waited > _LONG:
             self._again_at = now + waited * _SHARE

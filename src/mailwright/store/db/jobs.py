@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import apsw
@@ -28,18 +27,29 @@ class _Refused(Exception):
     """An operation raised: those that share its transaction are run again with savepoints."""
 
 
-@dataclass(slots=True)
 class Job:
-    """An operation that somebody waits for."""
+    """An operation that somebody waits for. Of one that is `together`, the only argument is its item."""
 
-    operation: Callable[..., Any]
-    args: tuple[Any, ...]  # of a job that is `together`: its item alone
-    kwargs: dict[str, Any]
-    future: Future[Any] | asyncio.Future[Any]
-    together: bool = False
-    brief: bool = False
-    result: Any = None
-    error: BaseException | None = None
+    __slots__ = ("args", "brief", "error", "future", "kwargs", "operation", "result", "together")
+
+    def __init__(
+        self,
+        operation: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        future: Future[Any] | asyncio.Future[Any],
+        *,
+        together: bool = False,
+        brief: bool = False,
+    ) -> None:
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.future = future
+        self.together = together
+        self.brief = brief
+        self.result: Any = None
+        self.error: BaseException | None = None
 
     def fulfil(self) -> None:
         if self.error is not None:

@@ -64,7 +64,8 @@ class SQLiteDatabase(SQLiteFile):
         self._waiting: list[Job] = []
         self._busy = False  # the thread has the connection
         self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
-        self._taken = threading.Semaphore(0)  # work, by the thread
+        self._taken = threading.Lock()  # held until the thread has its work
+        self._taken.acquire()
         self._gatherer = Gatherer(self._take, lambda: self._busy, lambda: self._reads)
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._checkpointer = Checkpointer(lambda: self.connect(apsw.SQLITE_OPEN_READWRITE))
