@@ -16,6 +16,7 @@ _REMEMBERED = 16 * 1024  # octets of a header section whose fields are found onc
 _BLIND = frozenset((b"bcc", b"resent-bcc"))
 
 
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
 _FIELD: Final = re.compile(rb"^[!-9;-~]++[ \t]*+:", re.MULTILINE)
 
 
@@ -27,12 +28,9 @@ def header_section(head: bytes, whole: bool = True) -> bytes:
     """
     if head.startswith(b"\r\n"):
         return b"\r\n"
-    end = head.find(b"\n\r\n")
-    bare = head.find(b"\n\n", 0, end + 1 if end >= 0 else len(head))
-    if bare >= 0:
-        head = head[: bare + 2]
-    elif end >= 0:
-        head = head[: end + 3]
+    found = _EMPTY_LINE.search(head)
+    if found is not None:
+        head = head[: found.end()]
     elif not whole:
         return b""
     return head if _FIELD.search(head) is not None else b""

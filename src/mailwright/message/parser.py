@@ -37,7 +37,6 @@ DEFAULT_LIMITS: Final = ParseLimits()
 MAX_BOUNDARY: Final = 998  # RFC 2046 5.1.1 allows 70, the line of RFC 5322 2.1.1 allows this
 _DELIMITER_LINE: Final = 2048  # octets in which a delimiter line must end
 _COUNT_CHUNK: Final = 1 << 20
-_NEAR: Final = 8192  # octets in which most header blocks end
 
 _BLANK_LINE: Final = re.compile(rb"\n\r*+\n")
 _EMPTY_LINE: Final = re.compile(rb"\r*+\n")
@@ -250,7 +249,9 @@ class _Parser:
         if empty is not None:
             return empty.end()
         if not self.blank_from <= at <= self.blank_start:  # else the next blank line is known already
-            self.find_blank(at)
+            blank = _BLANK_LINE.search(source, at)
+            self.blank_from = at
+            self.blank_start, self.blank_end = blank.span() if blank is not None else (self.size, self.size)
         end = self.blank_end
         if self.needle and at > 0:
             saved = self.hit_start, self.hit_end
@@ -259,16 +260,6 @@ class _Parser:
                 end = max(at, start + (2 if source[start] == 13 else 1))
             self.hit_start, self.hit_end = saved
         return end
-
-    def find_blank(self, at: int) -> None:
-        source = self.source
-        self.blank_from = at
-        usual = source.find(b"\n\r\n", at, min(at + _NEAR, self.size))
-        if usual >= 0 and source.find(b"\n\n", at, usual + 1) < 0 and source.find(b"\n\r\r", at, usual) < 0:
-            self.blank_start, self.blank_end = usual, usual + 3
-        else:
-            blank = _BLANK_LINE.search(source, at)
-            self.blank_start, self.blank_end = blank.span() if blank is not None else (self.size, self.size)
 
     def count_lines(self) -> None:
         """Line ends of the bodies. Messages hold other parts, so with them all is counted in one sweep."""
