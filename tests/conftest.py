@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from support.postgres import PostgresServer
+from support.stores import with_tables
 
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.postgres import PostgresDatabase
@@ -40,7 +41,7 @@ async def db(
     """A test that takes it runs over both databases."""
     database: SQLiteDatabase | PostgresDatabase
     if request.param == "sqlite":
-        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+        database = SQLiteDatabase(with_tables(tmp_path / "mail.db"), DatabaseBlobs())
     else:
         database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
     await database.start()
