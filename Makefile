@@ -25,7 +25,7 @@ run: install ## Start the demo server on loopback
 install: $(RUN)/.installed ## Install into .venv-run, compiled where a C compiler is
 
 test: $(DEV)/.ready ## Run all tests: make test ARGS='-k imap'
-	@$(DEV)/bin/python -m pytest -n auto $(ARGS)
+	@$(DEV)/bin/python -m pytest -n auto --dist worksteal $(ARGS)
 
 bench: $(RUN)/.bench ## Measure, side by side with Postfix and Dovecot where they are: ARGS='--help'
 	@MAILWRIGHT=$(CURDIR)/$(RUN)/bin/mailwright $(RUN)/bin/python -m bench $(ARGS)

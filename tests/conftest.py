@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from support.postgres import PostgresServer
+from support.stores import with_tables
 
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.postgres import PostgresDatabase
@@ -18,6 +20,16 @@ settings.register_profile(
     "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unhurried")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two more than there are processors: tests wait for programs, for disks, and for time to pass."""
+    return len(os.sched_getaffinity(0)) + 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker has one left when the others are done."""
+    items.sort(key=lambda item: item.path.parent.name != "crash")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +52,7 @@ async def db(
     """A test that takes it runs over both databases."""
     database: SQLiteDatabase | PostgresDatabase
     if request.param == "sqlite":
-        database = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+        database = SQLiteDatabase(with_tables(tmp_path / "mail.db"), DatabaseBlobs())
     else:
         database = PostgresDatabase(request.getfixturevalue("postgres_database"), DatabaseBlobs())
     await database.start()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.accounts import new_account, prepared
+from support.stores import with_tables
 
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import read_contents
@@ -47,7 +48,7 @@ COUNT = 5
     ],
 )
 async def test_a_part_of_many_messages(section: bytes, wanted: bytes, tmp_path: Path) -> None:
-    db = SQLiteDatabase(tmp_path / "mail.db", DatabaseBlobs())
+    db = SQLiteDatabase(with_tables(tmp_path / "mail.db"), DatabaseBlobs())
     await db.start()
     key = await fill(db)
     view = View(key, Pool(), COUNT, COUNT + 1, 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.accounts import new_account
 from support.apart import started
+from support.stores import with_tables
 
 from mailwright.imap.fetch.plan import Plan
 from mailwright.imap.fetch.read import read_contents, read_slice
@@ -64,7 +65,7 @@ async def test_another_process_reads_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    db = SQLiteDatabase(tmp_path / "mail.sqlite", DatabaseBlobs())
+    db = SQLiteDatabase(with_tables(tmp_path / "mail.sqlite"), DatabaseBlobs())
     await db.start()
     try:
         account = await db.write(new_account, "ann@example.org")

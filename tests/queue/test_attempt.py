@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -36,6 +37,12 @@ CHUNKING = (*EXTENSIONS, "CHUNKING")
 MESSAGE = Message(
     1, 0, 1, len(CONTENT), "alice@us.example", "", "", "7BIT", False, False, "en", 1.8e9, 1.9e9, CONTENT
 )
+
+
+@pytest.fixture(autouse=True)
+def _few_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read all that the system trusts takes longer than most tests, and none of it is met here."""
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
 
 
 @dataclass

@@ -257,8 +257,8 @@ async def test_stopping_waits_for_the_reply_to_what_was_sent_whole(db: Database)
         await put(db, "bob@b.example")
         runner.wake()
         await until(lambda: bool(peer.taken))
-        stopping = asyncio.create_task(runner.stop(timeout=0.05))
-        await asyncio.sleep(0.3)
+        stopping = asyncio.create_task(runner.stop(timeout=2.0))  # the store has so long to keep the reply
+        await asyncio.sleep(2.3)
         assert not stopping.done()
         peer.streams[0].write(b"250 2.0.0 kept\r\n")
         await stopping
@@ -273,7 +273,7 @@ async def test_the_record_tells_that_stopping_left_a_reply_unheard(
         number = await put(db, "bob@b.example", "carol@b.example")
         runner.wake()
         await until(lambda: bool(peer.taken))
-        await runner.stop(timeout=0.05, patience=0.05)
+        await runner.stop(timeout=1.0, patience=0.05)  # the store has so long to keep what became of it
         rows = await db.read(lambda tx: tx.all("SELECT owner, attempts FROM queue_recipients"))
         assert rows == [("", 1), ("", 1)]
         record = await db.read(trace.read, number)

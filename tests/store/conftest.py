@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.accounts import new_account
+from support.stores import with_tables
 
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
@@ -26,7 +27,7 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
     blobs: BlobStore = DiskBlobs(tmp_path / "blobs") if place else DatabaseBlobs()
     database: Database
     if kind == "sqlite":
-        database = SQLiteDatabase(tmp_path / "mail.db", blobs)
+        database = SQLiteDatabase(with_tables(tmp_path / "mail.db"), blobs)
     else:
         database = PostgresDatabase(request.getfixturevalue("postgres_database"), blobs)
     await database.start()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.accounts import new_account
 from support.apart import content, die, names, octets, reader, started, wait_for
+from support.stores import with_tables
 
 from mailwright.store import arrivals, learning, mailboxes
 from mailwright.store.blobs.api import BlobStore
@@ -43,7 +44,7 @@ async def _opened(
     tmp_path: Path, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[SQLiteDatabase]:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
-    database = SQLiteDatabase(tmp_path / "mail.sqlite", blobs)
+    database = SQLiteDatabase(with_tables(tmp_path / "mail.sqlite"), blobs)
     await database.start()
     yield database
     await database.close()

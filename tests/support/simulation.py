@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import selectors
 from collections import Counter
@@ -70,6 +71,14 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return runner.run(main())
 
 
+@functools.cache
+def _tables() -> bytes:
+    """A database that has been migrated, and in which nothing is."""
+    connection = apsw.Connection(":memory:")
+    schema.migrate(SQLiteTransaction(connection, DatabaseBlobs()))
+    return connection.serialize("main")
+
+
 class InlineDatabase:
     """A store in memory whose operations run at once. `crash` forgets nothing: what was written stays."""
 
@@ -77,8 +86,8 @@ class InlineDatabase:
 
     def __init__(self) -> None:
         self.connection = apsw.Connection(":memory:")
+        self.connection.deserialize("main", _tables())
         self.tx = SQLiteTransaction(self.connection, DatabaseBlobs())
-        schema.migrate(self.tx)
         self.failing = False
 
     async def write(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
