@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
 from support.queues import enqueue
 
 from mailwright.queue import model, operations
-from mailwright.queue.model import Notice, Rules
+from mailwright.queue.model import Finding, Notice, Rules
 from mailwright.queue.operations import Selection
+from mailwright.queue.planner import FRESH, Claim, Lane
 from mailwright.queue.schedule import HOUR, Schedule
+from mailwright.queue.values import Outcome, Result
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.postgres import PostgresDatabase
 
 NOW = 1_800_000_000.0
 RULES = Rules(schedule=Schedule(jitter=0.0))
+BAD = Result(Outcome.FAILED, "rcpt", "5.1.1", "No such user", 550)
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+class Slow:
+    """A reporter that holds its transaction up."""
+
+    def __init__(self) -> None:
+        self.told: list[Notice] = []
+        self.waiting, self.go_on = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self, tx: Transaction, notice: Notice, now: float) -> None:
+        self.told.append(notice)
+        self._loop.call_soon_threadsafe(self.waiting.set)
+        asyncio.run_coroutine_threadsafe(self.go_on.wait(), self._loop).result()
+
+
+@asynccontextmanager
+async def processes(dsn: str) -> AsyncIterator[tuple[PostgresDatabase, PostgresDatabase]]:
+    one, other = (PostgresDatabase(dsn, DatabaseBlobs()) for _ in range(2))
+    await one.start()
+    await other.start()
+    yield one, other
+    await one.close()
+    await other.close()
 
 
 async def waits(connection: psycopg.AsyncConnection[tuple[int, ...]]) -> None:
@@ -48,27 +76,34 @@ async def test_what_an_attempt_takes_just_now_is_left_alone(
 
 
 async def test_the_sender_is_told_of_a_delay_by_one_of_them(postgres_database: str) -> None:
-    one, other = (PostgresDatabase(postgres_database, DatabaseBlobs()) for _ in range(2))
-    await one.start()
-    await other.start()
-    await one.write(lambda tx: enqueue(tx, NOW, "bob@b.example", rules=RULES))
-    told: list[Notice] = []
-    waiting, go_on = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
+    async with processes(postgres_database) as (one, other):
+        await one.write(lambda tx: enqueue(tx, NOW, "bob@b.example", rules=RULES))
+        told: list[Notice] = []
+        slow = Slow()
+        first = asyncio.create_task(one.write(model.sweep, NOW + 4 * HOUR, RULES, slow))
+        await slow.waiting.wait()
+        second = asyncio.create_task(
+            other.write(model.sweep, NOW + 4 * HOUR, RULES, lambda _tx, notice, _now: told.append(notice))
+        )
+        await asyncio.wait({second}, timeout=1.0)
+        slow.go_on.set()
+        assert [await first, await second] == [1, 0]
+        assert len(slow.told + told) == 1
 
-    def slow(_tx: Transaction, notice: Notice, _now: float) -> None:
-        told.append(notice)
-        loop.call_soon_threadsafe(waiting.set)
-        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result()
 
-    first = asyncio.create_task(one.write(model.sweep, NOW + 4 * HOUR, RULES, slow))
-    await waiting.wait()
-    second = asyncio.create_task(
-        other.write(model.sweep, NOW + 4 * HOUR, RULES, lambda _tx, notice, _now: told.append(notice))
-    )
-    await asyncio.wait({second}, timeout=1.0)
-    go_on.set()
-    assert [await first, await second] == [1, 0]
-    assert len(told) == 1
-    await one.close()
-    await other.close()
+async def test_a_message_whose_last_recipients_end_at_the_same_time_is_gone(postgres_database: str) -> None:
+    async with processes(postgres_database) as (one, other):
+        await one.write(lambda tx: enqueue(tx, NOW, "bob@b.example", "carol@c.example", rules=RULES))
+        claims = [Claim(Lane(FRESH, 0, destination), 1) for destination in ("b.example", "c.example")]
+        findings = [
+            Finding(item.lane, item.message, NOW, ((item.recipients[0], BAD, None),), {"results": []})
+            for item in await one.write(model.claim, "owner", claims, NOW, 900.0)
+        ]
+        slow = Slow()
+        first = asyncio.create_task(one.write(model.record, "owner", findings[:1], RULES, slow))
+        await slow.waiting.wait()
+        second = asyncio.create_task(other.write(model.record, "owner", findings[1:], RULES))
+        await asyncio.wait({second}, timeout=0.3)
+        slow.go_on.set()
+        await asyncio.gather(first, second)
+        assert await one.read(operations.size) == (0, 0)

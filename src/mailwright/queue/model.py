@@ -295,7 +295,10 @@ def _end(tx: Transaction, ended: Sequence[Notice], now: float, rules: Rules) -> 
 
 
 def remove_if_done(tx: Transaction, numbers: Iterable[int]) -> None:
-    """Take out those messages that have no recipients left, and let go of their content."""
+    """Take out those messages that have no recipients left, and let go of their content.
+
+    Who took recipients out tells the causal record of it first: two who take the last ones at the same time meet there.
+    """
     rows = select(
         tx,
         "DELETE FROM queue_messages WHERE NOT EXISTS"

@@ -1,7 +1,8 @@
 """PostgreSQL through psycopg 3: the same store operations, for any number of processes and machines.
 
 Operations run in worker threads, each on a pooled connection. Writes are serialised per account by its row of
-`account_state`, which each of them holds first (`store.changes.hold`); what still conflicts is retried.
+`account_state`, which each of them holds first (`store.changes.hold`); what still conflicts is retried, also where two
+insert the same row at the same time: the one that comes second sees it when it is tried again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -110,7 +112,12 @@ class PostgresTransaction:
 
     def rows(self, sql: str, *params: Value) -> Iterator[Row]:
         with self._connection.cursor() as cursor:
-            yield from cursor.stream(_translate(sql), params, size=500)
+            stream = cursor.stream(_translate(sql), params, size=500)
+            try:
+                for row in stream:  # noqa: UP028 - who has enough would close that too
+                    yield row
+            except GeneratorExit:  # read the rest: to cancel it, as closing does, breaks the transaction off
+                deque(stream, 0)
 
     def one(self, sql: str, *params: Value) -> Row | None:
         return self._connection.execute(_translate(sql), params).fetchone()
@@ -240,7 +247,7 @@ class PostgresDatabase:
         for tries in range(_RETRIES):
             try:
                 return attempt()
-            except (pg.SerializationFailure, pg.DeadlockDetected) as error:
+            except (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation) as error:
                 if tries == _RETRIES - 1:
                     raise StoreBusy(f"other writers hold the same rows ({error}); try again") from error
                 time.sleep(random.uniform(0, 0.005 * 2**tries))  # noqa: S311 - spreads retries, no secret
