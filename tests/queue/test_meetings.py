@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import psycopg
 import pytest
+from support.meetings import Held, meet, processes
 from support.queues import enqueue
 
 from mailwright.queue import model, operations
@@ -24,30 +24,6 @@ NOW = 1_800_000_000.0
 RULES = Rules(schedule=Schedule(jitter=0.0))
 BAD = Result(Outcome.FAILED, "rcpt", "5.1.1", "No such user", 550)
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-class Slow:
-    """A reporter that holds its transaction up."""
-
-    def __init__(self) -> None:
-        self.told: list[Notice] = []
-        self.waiting, self.go_on = asyncio.Event(), asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    def __call__(self, tx: Transaction, notice: Notice, now: float) -> None:
-        self.told.append(notice)
-        self._loop.call_soon_threadsafe(self.waiting.set)
-        asyncio.run_coroutine_threadsafe(self.go_on.wait(), self._loop).result()
-
-
-@asynccontextmanager
-async def processes(dsn: str) -> AsyncIterator[tuple[PostgresDatabase, PostgresDatabase]]:
-    one, other = (PostgresDatabase(dsn, DatabaseBlobs()) for _ in range(2))
-    await one.start()
-    await other.start()
-    yield one, other
-    await one.close()
-    await other.close()
 
 
 async def waits(connection: psycopg.AsyncConnection[tuple[int, ...]]) -> None:
@@ -79,16 +55,15 @@ async def test_the_sender_is_told_of_a_delay_by_one_of_them(postgres_database: s
     async with processes(postgres_database) as (one, other):
         await one.write(lambda tx: enqueue(tx, NOW, "bob@b.example", rules=RULES))
         told: list[Notice] = []
-        slow = Slow()
-        first = asyncio.create_task(one.write(model.sweep, NOW + 4 * HOUR, RULES, slow))
-        await slow.waiting.wait()
-        second = asyncio.create_task(
-            other.write(model.sweep, NOW + 4 * HOUR, RULES, lambda _tx, notice, _now: told.append(notice))
-        )
-        await asyncio.wait({second}, timeout=1.0)
-        slow.go_on.set()
-        assert [await first, await second] == [1, 0]
-        assert len(slow.told + told) == 1
+
+        def report(_tx: Transaction, notice: Notice, _now: float) -> None:
+            told.append(notice)
+
+        held = Held(report)
+        first = one.write(model.sweep, NOW + 4 * HOUR, RULES, held)
+        second = other.write(model.sweep, NOW + 4 * HOUR, RULES, report)
+        assert await meet(held, first, second) == (1, 0)
+        assert len(told) == 1
 
 
 async def test_a_message_whose_last_recipients_end_at_the_same_time_is_gone(postgres_database: str) -> None:
@@ -99,11 +74,7 @@ async def test_a_message_whose_last_recipients_end_at_the_same_time_is_gone(post
             Finding(item.lane, item.message, NOW, ((item.recipients[0], BAD, None),), {"results": []})
             for item in await one.write(model.claim, "owner", claims, NOW, 900.0)
         ]
-        slow = Slow()
-        first = asyncio.create_task(one.write(model.record, "owner", findings[:1], RULES, slow))
-        await slow.waiting.wait()
-        second = asyncio.create_task(other.write(model.record, "owner", findings[1:], RULES))
-        await asyncio.wait({second}, timeout=0.3)
-        slow.go_on.set()
-        await asyncio.gather(first, second)
+        held = Held(lambda _tx, _notice, _now: None)
+        first = one.write(model.record, "owner", findings[:1], RULES, held)
+        await meet(held, first, other.write(model.record, "owner", findings[1:], RULES))
         assert await one.read(operations.size) == (0, 0)
