@@ -10,7 +10,7 @@ import pytest
 from support.meetings import Held, meet, processes
 from support.queues import enqueue
 
-from mailwright.queue import model, operations
+from mailwright.queue import lanes, model, operations
 from mailwright.queue.model import Finding, Notice, Rules
 from mailwright.queue.operations import Selection
 from mailwright.queue.planner import FRESH, Claim, Lane
@@ -48,6 +48,24 @@ async def test_what_an_attempt_takes_just_now_is_left_alone(
         assert await changing == 1
         rows = await (await sender.execute("SELECT n, held, due_at FROM queue_recipients")).fetchall()
         assert (0, 0, NOW) in rows
+    await db.close()
+
+
+async def test_who_lets_a_destination_rest_waits_in_no_circle_with_who_queues_for_it(
+    postgres_database: str,
+) -> None:
+    db = PostgresDatabase(postgres_database, DatabaseBlobs())
+    await db.start()
+    await db.write(lambda tx: enqueue(tx, NOW, "bob@b.example", account=5, rules=RULES))
+    async with await psycopg.AsyncConnection.connect(postgres_database) as sender:
+        lock = "SELECT 1 FROM queue_lanes WHERE account = 5 AND destination = %s FOR UPDATE NOWAIT"
+        await sender.execute(lock, ("*",))
+        resting = asyncio.create_task(db.write(lanes.rest, "b.example", NOW + 60))
+        await waits(sender)
+        await sender.execute(lock, ("b.example",))
+        await sender.commit()
+        await resting
+    assert await db.read(lanes.next_due) == NOW + 60
     await db.close()
 
 

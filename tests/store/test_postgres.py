@@ -18,7 +18,7 @@ from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.advisory import AccountLocks
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.postgres import _MIGRATION_LOCK, PostgresDatabase
-from mailwright.store.errors import StoreFailed, TemporaryFailure
+from mailwright.store.errors import StoreError, StoreFailed, TemporaryFailure
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -209,6 +209,15 @@ async def test_a_migration_takes_its_time(dsn: str) -> None:
         await asyncio.sleep(1.5)
         assert not start.done()
     await start
+    await database.close()
+
+
+async def test_a_database_that_cannot_hold_all_text_is_refused(dsn: str) -> None:
+    ask(dsn, "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    name = dsn.partition("?")[0].rpartition("/")[2]
+    database = PostgresDatabase(dsn.replace(f"/{name}?", "/ascii?"), DatabaseBlobs())
+    with pytest.raises(StoreError, match="SQL_ASCII"):
+        await database.start()
     await database.close()
 
 

@@ -25,7 +25,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Dialect, Item, Operation, P, Row, T, Value
-from mailwright.store.errors import StoreBusy, StoreFailed, StoreFull
+from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class PostgresDatabase:
             reconnect_timeout=wait,  # then whoever asks next has it tried at once, instead of ever more seldom
             configure=_configure,
             open=False,
-            kwargs={"autocommit": False, **_KEEPALIVE},
+            kwargs={"autocommit": False, "client_encoding": "UTF8", **_KEEPALIVE},
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -264,6 +264,11 @@ class PostgresDatabase:
             self._pool.open()
             with self._pool.connection() as connection:
                 connection.execute(_NO_LIMITS)
+                if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+                    raise StoreError(
+                        f"the database keeps text as {encoding}, which cannot hold all mail; make another one with"
+                        " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+                    )
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
                 tx = PostgresTransaction(connection, self.blobs)
                 if schema.is_older(tx) and tx.one(SERVED):
