@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from support.meetings import Held, meet, processes
+from support.accounts import new_account
+from support.meetings import Held, meet, processes, waits
 from support.queues import enqueue
 
 from mailwright.queue import lanes, model, operations
@@ -16,6 +17,7 @@ from mailwright.queue.operations import Selection
 from mailwright.queue.planner import FRESH, Claim, Lane
 from mailwright.queue.schedule import HOUR, Schedule
 from mailwright.queue.values import Outcome, Result
+from mailwright.store import changes
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.postgres import PostgresDatabase
@@ -23,14 +25,6 @@ from mailwright.store.db.postgres import PostgresDatabase
 NOW = 1_800_000_000.0
 RULES = Rules(schedule=Schedule(jitter=0.0))
 BAD = Result(Outcome.FAILED, "rcpt", "5.1.1", "No such user", 550)
-WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-
-
-async def waits(connection: psycopg.AsyncConnection[tuple[int, ...]]) -> None:
-    """Until somebody waits for what the connection holds."""
-    async with asyncio.timeout(60):
-        while not (await (await connection.execute(WAITS)).fetchall()):
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("change", [operations.hold, operations.delete, operations.retry])
@@ -66,6 +60,27 @@ async def test_who_lets_a_destination_rest_waits_in_no_circle_with_who_queues_fo
         await sender.commit()
         await resting
     assert await db.read(lanes.next_due) == NOW + 60
+    await db.close()
+
+
+async def test_who_is_told_of_a_failure_waits_in_no_circle_with_who_sends(postgres_database: str) -> None:
+    db = PostgresDatabase(postgres_database, DatabaseBlobs())
+    await db.start()
+    account = await db.write(new_account, "alice@us.example")
+
+    def tell(tx: Transaction, _notice: Notice, _now: float) -> None:
+        changes.hold(tx, account)
+
+    await db.write(lambda tx: enqueue(tx, NOW, "bob@b.example", account=account, rules=RULES))
+    (item,) = await db.write(model.claim, "owner", [Claim(Lane(FRESH, account, "b.example"), 1)], NOW, 900.0)
+    finding = Finding(item.lane, item.message, NOW, ((item.recipients[0], BAD, None),), {})
+    async with await psycopg.AsyncConnection.connect(postgres_database) as sender:
+        await sender.execute("SELECT 1 FROM account_state FOR UPDATE")
+        telling = asyncio.create_task(db.write(model.record, "owner", [finding], RULES, tell))
+        await waits(sender)
+        await sender.execute("SELECT 1 FROM queue_counters FOR UPDATE NOWAIT")
+        await sender.commit()
+        await telling
     await db.close()
 
 

@@ -7,8 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Generic, ParamSpec, TypeVar
 
+import psycopg
+
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.postgres import PostgresDatabase
+
+WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,3 +52,10 @@ async def meet(held: Held[..., Any], first: Awaitable[T], second: Awaitable[U]) 
     await asyncio.wait({other}, timeout=0.3)
     held.go_on.set()
     return await one, await other
+
+
+async def waits(connection: psycopg.AsyncConnection[tuple[int, ...]]) -> None:
+    """Until somebody waits for what the connection holds."""
+    async with asyncio.timeout(60):
+        while not (await (await connection.execute(WAITS)).fetchall()):
+            await asyncio.sleep(0.01)
