@@ -240,7 +240,7 @@ async def test_who_subscribes_waits_in_no_circle_with_who_creates(postgres_datab
         await psycopg.AsyncConnection.connect(postgres_database) as creator,
     ):
         account = await db.write(new_account, "alice@example.org")
-        await creator.execute("SET lock_timeout = '1s'")
+        await creator.execute("SET lock_timeout = '500ms'")
         await creator.execute("SELECT 1 FROM account_state FOR UPDATE")
         subscribing = asyncio.create_task(db.write(mailboxes.subscribe, account, "Work", True))
         await waits(creator)
