@@ -11,7 +11,7 @@ from support.accounts import new_account
 from support.meetings import Held, meet, processes, waits
 from support.queues import enqueue
 
-from mailwright.queue import lanes, model, operations
+from mailwright.queue import lanes, model, operations, usage
 from mailwright.queue.model import Finding, Notice, Rules
 from mailwright.queue.operations import Selection
 from mailwright.queue.planner import FRESH, Claim, Lane
@@ -61,6 +61,21 @@ async def test_who_lets_a_destination_rest_waits_in_no_circle_with_who_queues_fo
         await resting
     assert await db.read(lanes.next_due) == NOW + 60
     await db.close()
+
+
+async def test_what_an_account_sends_while_it_is_stopped_is_held(postgres_database: str) -> None:
+    async with processes(postgres_database) as (one, other):
+
+        def send(tx: Transaction, to: str) -> None:
+            enqueue(tx, NOW, to, account=5, rules=RULES)
+
+        def send_too_much(tx: Transaction) -> None:
+            send(tx, "bob@b.example")
+            usage.stop_account(tx, 5, NOW, "more than ever")
+
+        held = Held(send_too_much)
+        await meet(held, one.write(held), other.write(send, "carol@c.example"))
+        assert await one.read(lambda tx: tx.all("SELECT held FROM queue_recipients")) == [(1,), (1,)]
 
 
 async def test_who_is_told_of_a_failure_waits_in_no_circle_with_who_sends(postgres_database: str) -> None:
