@@ -199,6 +199,12 @@ async def test_who_is_idle_for_too_long_in_a_transaction_is_told(db: PostgresDat
     assert tries == 1
 
 
+async def test_who_waited_for_another_writer_sees_what_that_wrote(db: PostgresDatabase, dsn: str) -> None:
+    limit_all(dsn, "default_transaction_isolation", "serializable")
+    assert await db.write(lambda tx: tx.one("SHOW transaction_isolation")) == ("read committed",)
+    assert await db.read(lambda tx: tx.one("SHOW transaction_isolation")) == ("repeatable read",)
+
+
 async def test_a_migration_takes_its_time(dsn: str) -> None:
     for limit in ("statement_timeout", "lock_timeout", "transaction_timeout"):
         limit_all(dsn, limit, "500ms")

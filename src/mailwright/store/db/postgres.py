@@ -88,6 +88,8 @@ async def connect_alone(dsn: str, name: str) -> LoneConnection:
 def _configure(connection: _Connection) -> None:
     connection.execute(_KEEPALIVE_THERE)
     connection.commit()
+    # Whatever the database's default: who holds an account reads what was committed before.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
 
 
 @functools.lru_cache(maxsize=1024)
