@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 
 from mailwright.delivery.reception import Kept, Reception, Verdict, find, find_by_queue, keep_all, prune, tell
 from mailwright.delivery.refusals import MOST, MOST_OF_ONE, Refusals
-from mailwright.store.db.api import Database
+from mailwright.store.db.api import Database, Transaction
 
 
 def came(
@@ -38,6 +38,15 @@ async def test_it_is_found_by_all_its_names(db: Database) -> None:
 async def test_the_latest_come_first_and_not_too_many(db: Database) -> None:
     await db.write(keep_all, [came(float(n), mail_id=f"m{n}") for n in range(5)])
     assert [found.id for found in await db.read(find, "bob@b.example", 2)] == ["m4", "m3"]
+
+
+async def test_who_has_enough_of_many_goes_on(db: Database) -> None:
+    def run(tx: Transaction) -> None:
+        keep_all(tx, [came(float(n))._replace(hello="x" * 2000) for n in range(2000)])
+        assert [found.at for found in find(tx, "bob@b.example", 2)] == [1999.0, 1998.0]
+        assert tx.one("SELECT 1") == (1,)
+
+    await db.write(run)
 
 
 async def test_the_oldest_are_forgotten_by_time_and_by_number(db: Database) -> None:

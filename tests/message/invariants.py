@@ -73,6 +73,9 @@ def check_values(parsed: ParsedMessage, source: bytes) -> None:
     summary = summarize(parsed)
     assert len(from_links(summary.links).keys) <= MAX_REFERENCES + 1
     assert summary.size == len(source)
+    assert not any(
+        "\0" in text for text in summary if isinstance(text, str)
+    )  # which PostgreSQL does not take
     texts += [
         text
         for name in ("from", "to", "cc", "bcc", "reply-to", "sender")

@@ -6,6 +6,8 @@ import asyncio
 import email
 import gzip
 import json
+import os
+from collections import Counter
 
 from support.simulation import InlineDatabase
 
@@ -16,8 +18,8 @@ from mailwright.queue import dsn
 from mailwright.queue.model import Rules
 from mailwright.queue.reports import Reports
 from mailwright.queue.sts import FetchError, Policies
-from mailwright.queue.tlsreports import TLSReports
-from mailwright.store.db.api import Transaction
+from mailwright.queue.tlsreports import TLSReports, keep_counts, read_results
+from mailwright.store.db.api import Database, Transaction
 
 ENFORCE = b"version: STSv1\r\nmode: enforce\r\nmx: *.b.example\r\nmax_age: 604800\r\n"
 TESTING = ENFORCE.replace(b"enforce", b"testing")
@@ -188,3 +190,16 @@ async def test_who_does_not_ask_gets_nothing_and_old_counts_go() -> None:
     place.clock.advance(10 * DAY)
     await place.tls.send()
     assert place.db.tx.one("SELECT COUNT(*) FROM tls_results") == (0,)
+
+
+async def test_a_policy_with_whole_certificates_is_counted(db: Database) -> None:
+    strings = tuple(f"3 0 0 {os.urandom(1500).hex()}" for _ in range(3))
+    policy = AppliedPolicy("tlsa", "b.example", strings, ("mx.b.example",))
+    failure = SessionResult(policy, "validation-failure", "m" * 253, "2001:db8::1", reason="\u4e16" * 200)
+    for _ in range(2):
+        await db.write(keep_counts, Counter({(1, policy, None): 2, (1, policy, failure): 1}))
+    told = await db.read(read_results, 1, "b.example")
+    assert sorted((found.policy.kind, found.result, found.count) for found in told) == [
+        ("tlsa", "", 4),
+        ("tlsa", "validation-failure", 2),
+    ]

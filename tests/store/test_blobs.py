@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import time
 from pathlib import Path
 
 import pytest
+from support.meetings import Held, meet, processes
 
 from mailwright.store.blobs.api import CHUNK, Blob, BlobStore
 from mailwright.store.blobs.database import DatabaseBlobs
@@ -121,3 +123,14 @@ async def test_a_store_does_not_start_over_blobs_that_lie_elsewhere(tmp_path: Pa
         await start("folder", DatabaseBlobs())
     with pytest.raises(StoreError, match="there is no mail in"):
         await start("folder", DiskBlobs(tmp_path / "not mounted"))
+
+
+async def test_an_upload_that_is_kept_at_last_is_not_swept_by_another_process(postgres_database: str) -> None:
+    async with processes(postgres_database) as (one, other):
+        content = os.urandom(CHUNK + 1)
+        blob = await asyncio.to_thread(one.blobs.prepare, (content,), len(content), one.write_now)
+        held = Held(one.blobs.keep)
+        kept, _ = await meet(
+            held, one.write(held, blob, NOW), other.write(other.blobs.sweep, int(time.time()) + 1)
+        )
+        assert await one.read(lambda tx: b"".join(one.blobs.read(tx, kept))) == content

@@ -8,6 +8,8 @@ import os
 import pytest
 from support.accounts import new_account, prepared
 
+from mailwright.message.parser import parse_message
+from mailwright.message.summary import summarize
 from mailwright.store import arrivals, changes, mailboxes, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.errors import NoSuchMailbox, NotAllowed, OverQuota
@@ -48,6 +50,16 @@ async def test_what_is_read_is_what_was_accepted(db: Database, account: int) -> 
     for content in contents:
         added = await add(db, account, content)
         assert await db.read(content_of, added.message) == content
+
+
+async def test_octets_0_in_a_header_are_kept(db: Database, account: int) -> None:
+    content = b"".join(
+        b"%s: <a\0b@c>\r\n" % name for name in (b"From", b"To", b"Cc", b"Subject", b"Message-ID")
+    )
+    blob = await asyncio.to_thread(db.blobs.prepare, (content,), len(content), db.write_now)
+    message = arrivals.PreparedMessage(blob, summarize(parse_message(content)))
+    added = await db.write(arrivals.add, account, (await inbox(db, account)).id, message, now=NOW)
+    assert await db.read(content_of, added.message) == content
 
 
 async def test_uids_rise_and_counts_follow(db: Database, account: int) -> None:

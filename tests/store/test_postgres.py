@@ -18,7 +18,7 @@ from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db.advisory import AccountLocks
 from mailwright.store.db.api import Transaction
 from mailwright.store.db.postgres import _MIGRATION_LOCK, PostgresDatabase
-from mailwright.store.errors import StoreFailed, TemporaryFailure
+from mailwright.store.errors import StoreError, StoreFailed, TemporaryFailure
 
 CUT = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -199,6 +199,12 @@ async def test_who_is_idle_for_too_long_in_a_transaction_is_told(db: PostgresDat
     assert tries == 1
 
 
+async def test_who_waited_for_another_writer_sees_what_that_wrote(db: PostgresDatabase, dsn: str) -> None:
+    limit_all(dsn, "default_transaction_isolation", "serializable")
+    assert await db.write(lambda tx: tx.one("SHOW transaction_isolation")) == ("read committed",)
+    assert await db.read(lambda tx: tx.one("SHOW transaction_isolation")) == ("repeatable read",)
+
+
 async def test_a_migration_takes_its_time(dsn: str) -> None:
     for limit in ("statement_timeout", "lock_timeout", "transaction_timeout"):
         limit_all(dsn, limit, "500ms")
@@ -209,6 +215,15 @@ async def test_a_migration_takes_its_time(dsn: str) -> None:
         await asyncio.sleep(1.5)
         assert not start.done()
     await start
+    await database.close()
+
+
+async def test_a_database_that_cannot_hold_all_text_is_refused(dsn: str) -> None:
+    ask(dsn, "CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    name = dsn.partition("?")[0].rpartition("/")[2]
+    database = PostgresDatabase(dsn.replace(f"/{name}?", "/ascii?"), DatabaseBlobs())
+    with pytest.raises(StoreError, match="SQL_ASCII"):
+        await database.start()
     await database.close()
 
 

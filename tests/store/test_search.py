@@ -14,6 +14,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.accounts import new_account, prepared
+from support.meetings import Held, meet, processes
 from support.pdfs import pdf
 from support.stores import open_store
 
@@ -23,6 +24,7 @@ from mailwright.store import arrivals, indexer, mailboxes, messages, reading, se
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.grams import ALWAYS, grams, query
 from mailwright.store.indexer import Indexer
+from mailwright.store.model import ID_BITS
 from mailwright.store.notify.local import LocalNotifier
 from mailwright.store.store import Store
 
@@ -190,6 +192,26 @@ async def test_a_message_that_is_removed_while_it_is_indexed(store: Store, accou
     assert await store.write(search.add, account, after, [ready])
     assert await store.read(search.candidates, account, "gone") == set()
     assert await store.read(search.read_indexed, account) == message
+
+
+async def test_a_message_is_indexed_by_one_process_and_removed_by_another(
+    postgres_database: str, tmp_path: Path
+) -> None:
+    async with processes(postgres_database) as (one, other):
+        account = await one.write(new_account, "a@example.org")
+        await one.write(search.begin, account)
+        (message,) = await fill(Store(one, one.blobs, LocalNotifier(), tmp_path), account, ["gone soon"])
+        ready = search.prepare(message, search.fold_text(mail("gone soon")))
+        after = account << ID_BITS
+        held = Held(search.add)
+        first = one.write(held, account, after, [ready])
+        assert await meet(held, first, other.write(search.add, account, after, [ready])) == (True, False)
+        await one.write(search.restart, account)
+        box = await one.read(mailboxes.find_mailbox, account, "INBOX")
+        held = Held(search.add)
+        first = one.write(held, account, after, [ready])
+        await meet(held, first, other.write(messages.expunge, account, box.id, None))
+        assert await one.read(search.check, account, 10) == []
 
 
 async def test_an_index_that_is_begun_anew_meanwhile_gets_all_its_messages(

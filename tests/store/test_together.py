@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Literal
 
+import psycopg
 import pytest
 from support.accounts import new_account, prepared
+from support.meetings import Held, meet, processes, waits
 
 from mailwright.directory import accounts
 from mailwright.store import acl, arrivals, mailboxes, messages, metadata, reading, transfer
 from mailwright.store.db.api import Database, Row, Transaction
-from mailwright.store.errors import AlreadyExists
+from mailwright.store.errors import AlreadyExists, NoSuchMailbox
 from mailwright.store.flags import store_flags
 from mailwright.store.model import Flag, Mailbox
 
@@ -209,3 +212,38 @@ async def test_mail_goes_to_and_fro_between_accounts(db: Database, seed: int) ->
     assert await db.read(find_strays) == []
     for owner in owners:
         await check(db, owner.account, owner.box)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tx, account: acl.set_acl(tx, account, "Work", "anyone", "", "lr"),
+        lambda tx, account: metadata.write(
+            tx, account, "Work", [metadata.Annotation("/shared/comment", b"x")]
+        ),
+    ],
+)
+async def test_a_mailbox_that_is_deleted_just_then_gets_nothing_more(
+    postgres_database: str, change: Callable[[Transaction, int], object]
+) -> None:
+    async with processes(postgres_database) as (one, other):
+        account = await one.write(new_account, "alice@example.org")
+        await one.write(mailboxes.create_mailbox, account, "Work")
+        held = Held(mailboxes.delete_mailbox)
+        with pytest.raises(NoSuchMailbox):
+            await meet(held, one.write(held, account, "Work"), other.write(change, account))
+
+
+async def test_who_subscribes_waits_in_no_circle_with_who_creates(postgres_database: str) -> None:
+    async with (
+        processes(postgres_database) as (db, _),
+        await psycopg.AsyncConnection.connect(postgres_database) as creator,
+    ):
+        account = await db.write(new_account, "alice@example.org")
+        await creator.execute("SET lock_timeout = '500ms'")
+        await creator.execute("SELECT 1 FROM account_state FOR UPDATE")
+        subscribing = asyncio.create_task(db.write(mailboxes.subscribe, account, "Work", True))
+        await waits(creator)
+        await creator.execute("INSERT INTO subscriptions (account, name) VALUES (%s, 'Work')", (account,))
+        await creator.commit()
+        await subscribing

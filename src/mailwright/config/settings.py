@@ -88,8 +88,9 @@ class Store:
 
     database: str = setting(
         "",
-        'Empty: `mail.sqlite` in the data folder. Else the path of an SQLite file, or `"postgresql://..."`: of the'
-        " server itself, as a pooler that shares connections between transactions passes on no notifications.",
+        'Empty: `mail.sqlite` in the data folder. Else the path of an SQLite file, or `"postgresql://..."`: a database'
+        " with the encoding UTF8, of the server itself, as a pooler that shares connections between transactions"
+        " passes on no notifications.",
     )
     blobs: str = setting(
         "database",

@@ -15,6 +15,7 @@ from mailwright.directory.resolve import Destination
 from mailwright.queue.intake import Entry, Lease, Queued, enqueue_all
 from mailwright.queue.model import IN_MEMORY, Reporter, Rules
 from mailwright.queue.values import NewMessage
+from mailwright.store import changes
 from mailwright.store.arrivals import Arrival, PreparedMessage, Target, add, add_to_each, read_inboxes
 from mailwright.store.blobs.api import Blob
 from mailwright.store.db.api import Transaction
@@ -66,6 +67,9 @@ def deliver(
         for destination in delivery.destinations:
             by_account.setdefault(destination.account, []).append(number)
     targets: list[Target] = []
+    told = [delivery.asked.message.account for delivery in deliveries if delivery.asked is not None]
+    if told:
+        changes.hold(tx, *by_account, *told)
     inboxes = read_inboxes(tx, by_account)
     for account, numbers in by_account.items():
         if account in inboxes:

@@ -59,5 +59,5 @@ def _sort_key(raw: bytes | None) -> str:
         return ""
     for _, _, local, _ in parse_raw(raw):
         if local is not None:
-            return decode_word(local).upper()[:_SORT_KEY]
+            return decode_word(local).replace("\0", "").upper()[:_SORT_KEY]  # PostgreSQL takes none
     return ""

@@ -45,4 +45,4 @@ def _normal(raw: bytes) -> str:
         raw = _QUOTED.sub(lambda found: _ESCAPED.sub(rb"\1", found.group(1)), raw)
     if _BLANK in raw or _TAB in raw:
         raw = _SPACE.sub(b"", raw)
-    return raw[:MAX_ID].decode("utf-8", "replace").strip("\x00")
+    return raw[:MAX_ID].decode("utf-8", "replace").replace("\0", "")

@@ -27,7 +27,7 @@ def touch(tx: Transaction, lanes: Iterable[tuple[Lane, float]]) -> None:
             rows[key] = min(at, rows.get(key, at))
     if not rows:
         return
-    # In one order everywhere, so that two processes do not wait for each other.
+    # In one order everywhere (see `_lock`), so that two processes do not wait for each other.
     tx.many(
         "INSERT INTO queue_lanes (tier, account, destination, next_at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (tier, account, destination) DO UPDATE SET next_at = excluded.next_at"
@@ -140,7 +140,10 @@ def refresh(tx: Transaction, lanes: Sequence[Lane], now: float) -> None:
 
 
 def _lock(tx: Transaction, lanes: Sequence[Lane]) -> None:
-    """Wait for those who touch these lanes just now, so that what they queue is seen, or they wait for us."""
+    """Wait for those who touch these lanes just now, so that what they queue is seen, or they wait for us.
+
+    In the order of `touch`, so that nobody waits in a circle.
+    """
     if not tx.dialect.for_update or not lanes:
         return
     keys = {(lane.tier, lane.account, lane.destination) for lane in lanes}
@@ -150,7 +153,7 @@ def _lock(tx: Transaction, lanes: Sequence[Lane]) -> None:
         tx,
         "SELECT 1 FROM queue_lanes WHERE (tier, account, destination) IN",
         sorted(keys),
-        f"ORDER BY tier, account, destination{tx.dialect.for_update}",
+        f'ORDER BY tier, account, destination COLLATE "C"{tx.dialect.for_update}',
     )
 
 
@@ -181,9 +184,12 @@ def _set_lane(
 
 def rest(tx: Transaction, destination: str, until: float) -> None:
     """Let a destination that cannot be reached rest: its lanes are not due before `until`."""
+    where = "tier IN (0, 1) AND destination = ? AND next_at < ?"
+    if tx.dialect.for_update:
+        sql = f"SELECT tier, account, destination FROM queue_lanes WHERE {where}"  # noqa: S608
+        _lock(tx, [Lane(*row) for row in tx.all(sql, destination, until)])
     rows = tx.all(
-        "UPDATE queue_lanes SET next_at = ? WHERE tier IN (0, 1) AND destination = ? AND next_at < ?"
-        " RETURNING tier, account",
+        f"UPDATE queue_lanes SET next_at = ? WHERE {where} RETURNING tier, account",  # noqa: S608
         until,
         destination,
         until,

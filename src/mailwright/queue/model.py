@@ -13,7 +13,8 @@ from mailwright.queue.limits import BreakerLimits
 from mailwright.queue.planner import RETRY, Claim, Lane
 from mailwright.queue.routes import Router
 from mailwright.queue.schedule import Schedule
-from mailwright.queue.values import Message, Outcome, Recipient, Result
+from mailwright.queue.values import NOTIFY_SUCCESS, Message, Outcome, Recipient, Result
+from mailwright.store import changes
 from mailwright.store.db.api import Presence, Transaction
 from mailwright.store.db.insert import select, select_tuples
 from mailwright.store.errors import StoreError
@@ -203,6 +204,7 @@ def record(
     tx: Transaction, owner: str, findings: Sequence[Finding], rules: Rules, report: Reporter | None = None
 ) -> None:
     """Keep the results of attempts, in the causal record too, and have the reports made that they ask for."""
+    _hold_told(tx, [f.message for f in findings if any(_is_told(*result) for result in f.results)])
     deferred: list[tuple[Lane, float]] = []
     ended: list[Notice] = []
     stays: set[int] = set()  # blobs of what could not be sent at once
@@ -224,6 +226,15 @@ def record(
         _finish(tx, ended, now, rules, report)
     _settle(tx, stays)
     lanes.touch(tx, deferred)
+
+
+def _is_told(recipient: Recipient, result: Result, _retry_at: float | None) -> bool:
+    return result.outcome is Outcome.FAILED or bool(recipient.notify & NOTIFY_SUCCESS)
+
+
+def _hold_told(tx: Transaction, messages: Iterable[Message]) -> None:
+    """Hold the accounts that get reports before counters and lanes, as new mail does: so nobody waits in a circle."""
+    changes.hold(tx, *{message.account for message in messages})
 
 
 def _settle(tx: Transaction, blobs: set[int]) -> None:
@@ -295,7 +306,10 @@ def _end(tx: Transaction, ended: Sequence[Notice], now: float, rules: Rules) -> 
 
 
 def remove_if_done(tx: Transaction, numbers: Iterable[int]) -> None:
-    """Take out those messages that have no recipients left, and let go of their content."""
+    """Take out those messages that have no recipients left, and let go of their content.
+
+    Who took recipients out tells the causal record of it first: two who take the last ones at the same time meet there.
+    """
     rows = select(
         tx,
         "DELETE FROM queue_messages WHERE NOT EXISTS"
@@ -324,6 +338,7 @@ def sweep(tx: Transaction, now: float, rules: Rules, report: Reporter | None = N
         limit,
     )
     messages = read_messages(tx, {row[0] for row in rows}, content=False)
+    _hold_told(tx, messages.values())
     late: dict[int, list[tuple[Recipient, Result]]] = {}
     for number, n, address, orcpt, notify, attempts, warned, status, reply, host in rows:
         recipient = Recipient(n, address, orcpt, notify, attempts, bool(warned))

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 DAY: Final = 86_400
 MAX_KINDS: Final = 20_000  # kinds of results between two writes
 KEPT_DAYS: Final = 4
+_MAX_POLICY: Final = 1200  # characters that are kept of one: PostgreSQL's keys have at most 2,700 octets
 
 Post = Callable[[str, bytes], Awaitable[bool]]
 
@@ -129,7 +130,7 @@ def keep_counts(tx: Transaction, counts: Counter[tuple[int, AppliedPolicy, Sessi
     tx.many(
         "INSERT INTO tls_results (day, domain, policy, failure, sessions) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (day, domain, policy, failure) DO UPDATE SET sessions = tls_results.sessions + excluded.sessions",
-        [
+        sorted(  # so that no two processes wait for each other
             (
                 day,
                 policy.domain,
@@ -138,7 +139,7 @@ def keep_counts(tx: Transaction, counts: Counter[tuple[int, AppliedPolicy, Sessi
                 count,
             )
             for (day, policy, failure), count in counts.items()
-        ],
+        ),
     )
 
 
@@ -187,10 +188,13 @@ def forget(tx: Transaction, before: int) -> None:
 
 
 def _to_json(policy: AppliedPolicy) -> str:
-    return json.dumps(asdict(policy), sort_keys=True)
+    text = json.dumps(asdict(policy), sort_keys=True)
+    if len(text) > _MAX_POLICY:  # whole certificates, or very many hosts: told of without them
+        text = json.dumps(asdict(replace(policy, strings=(), mx_hosts=())), sort_keys=True)
+    return text
 
 
 def _failure_to_json(failure: SessionResult) -> str:
     values = asdict(failure)
     del values["policy"], values["count"]
-    return json.dumps(values, sort_keys=True)
+    return json.dumps(values, sort_keys=True, ensure_ascii=False)

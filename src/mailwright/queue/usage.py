@@ -86,9 +86,10 @@ def count_sent(
     held: set[int] = set()
     for account in sorted(sent):
         met = strangers[account]
-        counted, _, stopped = _count(tx, account, now, (counts[account], len(sent[account]), met, 0, 0))
+        counted, _ = _count(tx, account, now, (counts[account], len(sent[account]), met, 0, 0))
         suspicious = met and counted > breaker.strangers_per_hour // 2
-        if stopped or (suspicious and _trip(tx, account, now, breaker)):
+        # Looked up behind the count, where who stops the account just now is waited for.
+        if read_stop(tx, account) is not None or (suspicious and _trip(tx, account, now, breaker)):
             held.add(account)
     return held
 
@@ -128,8 +129,8 @@ def count_ended(tx: Transaction, ended: Mapping[int, Ended], now: float, breaker
 
 def _count(
     tx: Transaction, account: int, now: float, numbers: tuple[int, int, int, int, int]
-) -> tuple[int, int, bool]:
-    """The strangers and failures of the hour so far, and whether the account is stopped."""
+) -> tuple[int, int]:
+    """The strangers and failures of the hour so far."""
     row = tx.one(
         "INSERT INTO queue_counters (account, hour, messages, recipients, strangers, delivered, failed)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, hour) DO UPDATE SET"
@@ -137,15 +138,13 @@ def _count(
         " recipients = queue_counters.recipients + excluded.recipients,"
         " strangers = queue_counters.strangers + excluded.strangers,"
         " delivered = queue_counters.delivered + excluded.delivered,"
-        " failed = queue_counters.failed + excluded.failed RETURNING strangers, failed,"
-        " (SELECT COUNT(*) FROM queue_stops WHERE account = ?)",
+        " failed = queue_counters.failed + excluded.failed RETURNING strangers, failed",
         account,
         int(now // HOUR),
         *numbers,
-        account,
     )
     assert row is not None
-    return int(row[0]), int(row[1]), bool(row[2])
+    return int(row[0]), int(row[1])
 
 
 def _trip(tx: Transaction, account: int, now: float, breaker: BreakerLimits) -> bool:

@@ -235,13 +235,22 @@ def read_grantable(tx: Transaction, account: int, name: str, identifier: str) ->
     return access, RIGHTS if owned else ""
 
 
+def resolve_held(tx: Transaction, account: int, name: str) -> Access:
+    """As `resolve`, for who is about to change something there: it holds the owner, so that it stays true."""
+    access = resolve(tx, account, name)
+    if not tx.dialect.for_update:
+        return access
+    changes.hold(tx, access.account)
+    return resolve(tx, account, name)
+
+
 def set_acl(tx: Transaction, account: int, name: str, identifier: str, mode: str, rights: str) -> None:
     """Replace ('' as mode), add ('+') or take away ('-') an identifier's rights; with none left it is forgotten.
 
     Raises NoSuchMailbox, NoRight, InvalidIdentifier, and NotAllowed for the owner, for an address that is no
     account's, and for too long a list.
     """
-    access = resolve(tx, account, name)
+    access = resolve_held(tx, account, name)
     access.need("a")
     identifier = normal_identifier(identifier)
     if identifier.removeprefix("-") == _address(tx, access.account):
@@ -251,7 +260,7 @@ def set_acl(tx: Transaction, account: int, name: str, identifier: str, mode: str
 
 def delete_acl(tx: Transaction, account: int, name: str, identifier: str) -> None:
     """Forget an identifier. Raises NoSuchMailbox, NoRight, InvalidIdentifier."""
-    access = resolve(tx, account, name)
+    access = resolve_held(tx, account, name)
     access.need("a")
     _write(tx, access.account, access.mailbox.id, normal_identifier(identifier), "")
 

@@ -173,6 +173,7 @@ def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> N
 def subscribe(tx: Transaction, account: int, name: str, on: bool) -> None:
     """Add a name to the subscriptions or take it away. Raises InvalidName, and NotAllowed for too many names."""
     name = normal_name(name)
+    changes.hold(tx, account)
     if on:
         row = tx.one("SELECT count(*) FROM subscriptions WHERE account = ? AND name <> ?", account, name)
         if row is not None and row[0] >= MAX_SUBSCRIPTIONS:

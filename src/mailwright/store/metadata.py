@@ -6,11 +6,11 @@ the account that wrote them, shared ones to all who may read the mailbox.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from mailwright.store import changes
-from mailwright.store.acl import Access, resolve
+from mailwright.store.acl import Access, resolve, resolve_held
 from mailwright.store.db.api import Transaction
 from mailwright.store.errors import NoRight, NoSuchMailbox, StoreError
 from mailwright.store.notify.api import SERVER
@@ -102,7 +102,7 @@ def write(tx: Transaction, account: int, name: str, annotations: Sequence[Annota
 
     Raises NoSuchMailbox, NoRight, TooLarge, TooMany.
     """
-    access = _find(tx, account, name)
+    access = _find(tx, account, name, resolve_held)
     for entry, _ in annotations:
         if _scope_of(entry) == _SHARED:
             if access is None:
@@ -189,7 +189,9 @@ def _check_room(tx: Transaction, owner: int, mailbox: int, reader: int) -> None:
         raise TooMany(f"there are {MAX_TOTAL // 1024 // 1024} MB of annotations already; remove some")
 
 
-def _find(tx: Transaction, account: int, name: str) -> Access | None:
+def _find(
+    tx: Transaction, account: int, name: str, resolve: Callable[[Transaction, int, str], Access] = resolve
+) -> Access | None:
     if not name:
         return None
     access = resolve(tx, account, name)

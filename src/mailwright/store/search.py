@@ -176,11 +176,12 @@ def add(tx: Transaction, account: int, after: int, messages: Sequence[Indexed]) 
     `restart`). False when the index does not end with `after`, since somebody else wrote or began anew meanwhile.
     """
     upto = messages[-1].message
-    if read_indexed(tx, account) != after:
+    hold = tx.dialect.for_update  # the index; and each message, so that who removes it finds it there
+    if tx.one(f"SELECT indexed FROM search_state WHERE account = ?{hold}", account) != (after,):  # noqa: S608
         return False
     _clear(tx, after, upto)
     for message in messages:
-        if tx.one("SELECT 1 FROM messages WHERE id = ?", message.message) is None:
+        if tx.one(f"SELECT 1 FROM messages WHERE id = ?{hold}", message.message) is None:  # noqa: S608
             continue
         tx.run(
             "INSERT INTO search_texts (message, header, body, documents) VALUES (?, ?, ?, ?)",
@@ -204,8 +205,8 @@ def forget(tx: Transaction, messages: Sequence[int]) -> None:
 
 def drop(tx: Transaction, account: int) -> None:
     """Remove an account's index; the next search of text makes it anew."""
-    _clear(tx, account << ID_BITS, (account + 1 << ID_BITS) - 1)
     tx.run("DELETE FROM search_state WHERE account = ?", account)
+    _clear(tx, account << ID_BITS, (account + 1 << ID_BITS) - 1)
 
 
 def restart(tx: Transaction, account: int) -> None:

@@ -393,8 +393,9 @@ def _add_chunk(tx: Transaction, chunk_id: int, data: bytes) -> None:
 
 
 def _remove(tx: Transaction, blob_id: int) -> None:
-    _remove_chunks(tx, blob_id, blob_id)
-    tx.run("DELETE FROM blobs WHERE id = ?", blob_id)
+    """Remove a blob, unless it has a reference by now."""
+    if tx.run("DELETE FROM blobs WHERE id = ? AND refs <= 0", blob_id):
+        _remove_chunks(tx, blob_id, blob_id)
 
 
 def _remove_chunks(tx: Transaction, first: int, last: int) -> None:

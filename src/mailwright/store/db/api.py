@@ -38,7 +38,7 @@ class Transaction(Protocol):
         ...
 
     def rows(self, sql: str, *params: Value) -> Iterator[Row]:
-        """The rows of a query one after another, without keeping them all."""
+        """The rows of a query one after another, without keeping them all; nothing else is asked before the last."""
         ...
 
     def one(self, sql: str, *params: Value) -> Row | None:

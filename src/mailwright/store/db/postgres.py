@@ -1,7 +1,8 @@
 """PostgreSQL through psycopg 3: the same store operations, for any number of processes and machines.
 
 Operations run in worker threads, each on a pooled connection. Writes are serialised per account by its row of
-`account_state`, which each of them holds first (`store.changes.hold`); what still conflicts is retried.
+`account_state`, which each of them holds first (`store.changes.hold`); what still conflicts is retried, also where two
+insert the same row at the same time: the one that comes second sees it when it is tried again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -23,7 +25,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from mailwright.store import schema
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Dialect, Item, Operation, P, Row, T, Value
-from mailwright.store.errors import StoreBusy, StoreFailed, StoreFull
+from mailwright.store.errors import StoreBusy, StoreError, StoreFailed, StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ async def connect_alone(dsn: str, name: str) -> LoneConnection:
 def _configure(connection: _Connection) -> None:
     connection.execute(_KEEPALIVE_THERE)
     connection.commit()
+    # Whatever the database's default: who holds an account reads what was committed before.
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
 
 
 @functools.lru_cache(maxsize=1024)
@@ -110,7 +114,12 @@ class PostgresTransaction:
 
     def rows(self, sql: str, *params: Value) -> Iterator[Row]:
         with self._connection.cursor() as cursor:
-            yield from cursor.stream(_translate(sql), params, size=500)
+            stream = cursor.stream(_translate(sql), params, size=500)
+            try:
+                for row in stream:  # noqa: UP028 - who has enough would close that too
+                    yield row
+            except GeneratorExit:  # read the rest: to cancel it, as closing does, breaks the transaction off
+                deque(stream, 0)
 
     def one(self, sql: str, *params: Value) -> Row | None:
         return self._connection.execute(_translate(sql), params).fetchone()
@@ -162,7 +171,7 @@ class PostgresDatabase:
             reconnect_timeout=wait,  # then whoever asks next has it tried at once, instead of ever more seldom
             configure=_configure,
             open=False,
-            kwargs={"autocommit": False, **_KEEPALIVE},
+            kwargs={"autocommit": False, "client_encoding": "UTF8", **_KEEPALIVE},
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
@@ -240,7 +249,7 @@ class PostgresDatabase:
         for tries in range(_RETRIES):
             try:
                 return attempt()
-            except (pg.SerializationFailure, pg.DeadlockDetected) as error:
+            except (pg.SerializationFailure, pg.DeadlockDetected, pg.UniqueViolation) as error:
                 if tries == _RETRIES - 1:
                     raise StoreBusy(f"other writers hold the same rows ({error}); try again") from error
                 time.sleep(random.uniform(0, 0.005 * 2**tries))  # noqa: S311 - spreads retries, no secret
@@ -257,6 +266,11 @@ class PostgresDatabase:
             self._pool.open()
             with self._pool.connection() as connection:
                 connection.execute(_NO_LIMITS)
+                if (encoding := connection.info.parameter_status("server_encoding")) != "UTF8":
+                    raise StoreError(
+                        f"the database keeps text as {encoding}, which cannot hold all mail; make another one with"
+                        " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+                    )
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
                 tx = PostgresTransaction(connection, self.blobs)
                 if schema.is_older(tx) and tx.one(SERVED):
