@@ -220,7 +220,7 @@ async def _send_uids(session: Session, runs: list[Run], plan: Plan) -> None:
     for batch in _batches(runs, SLICE_LINES):
         for number, uids in batch:
             numbers = uids if plan.by_uid else range(number, number + len(uids))
-            session.write(b"".join(plan.render(numbers, [(uid,) for uid in uids])))
+            session.write(plan.render(numbers, [(uid,) for uid in uids]))
         await session.drain_much()
 
 
