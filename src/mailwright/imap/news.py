@@ -139,7 +139,9 @@ async def learn_news(session: Session, selected: Selected, *, read: bool = False
     since = selected.view.modseq
     if read or session.notified > since:
         heard = 0 if read else session.notified
-        _note(selected, await session.service.journal.news(selected.key, since, heard))
+        news = await session.service.journal.news(selected.key, since, heard)
+        if news is not None:
+            _note(selected, news)
 
 
 def _note(selected: Selected, news: News) -> None:
@@ -210,8 +212,7 @@ async def _adopt(session: Session, selected: Selected) -> bool:
     view = selected.view
     if not view.adopt():
         return False
-    if session.notified > view.modseq:
-        _note(selected, await session.service.journal.news(selected.key, view.modseq, session.notified))
+    await learn_news(session, selected)
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
@@ -194,7 +195,7 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
         read, size = read_lines, SLICE_LINES
     else:
         read, size = read_slice, SLICE_ROWS
-    store, clock = session.service.store, asyncio.get_running_loop().time
+    store = session.service.store
     ask, count = store.read, count_of(runs)
     if count <= (_FEW_CONTENTS if plan.contents else FEW):
         ask = store.read_apart if count > _PAGE and plan.joined and store.pressed else store.read_briefly
@@ -207,9 +208,9 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
             show_keywords(session, selected, done.keywords)
             sent = _Sent(sent.missing or done.missing, sent.undecodable or done.undecodable)
             slices.start(_AHEAD if quick else 0)
-            began = clock()
+            began = time.monotonic()
             await _write(session, done.pieces)
-            quick = clock() - began < _SLOW  # else they would only lie in memory
+            quick = time.monotonic() - began < _SLOW  # else they would only lie in memory
     finally:
         slices.cancel()
     return sent
