@@ -145,7 +145,7 @@ WORK = keys.HasKeyword("$work")
 
 
 @pytest.mark.parametrize("kinds", [1, 3, 32])
-@pytest.mark.parametrize("many", [0, 20, 60])
+@pytest.mark.parametrize("many", [0, 20, 100])
 async def test_searches_for_flags_and_keywords(
     db: Database, kinds: int, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -74,8 +74,10 @@ def _usable_flags(keywords: frozenset[str], rights: str, read_only: bool) -> byt
     return flags + responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}")
 
 
-def show_keywords(session: Session, selected: Selected, texts: Iterable[str]) -> None:
+def show_keywords(session: Session, selected: Selected, texts: Collection[str]) -> None:
     """Tell the client of keywords that no FLAGS response has named yet, before it meets them."""
+    if not texts:
+        return
     keywords = session.service.keywords
     known = keywords.add(selected.key, texts)
     if known != selected.keywords:

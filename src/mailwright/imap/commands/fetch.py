@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
@@ -179,9 +179,12 @@ class _Ahead:
         self._waiting += [(runs, None) for runs in islice(self._portions, max(0, count - len(self._waiting)))]
 
 
-class _Sent(NamedTuple):
-    missing: bool = False
-    undecodable: bool = False
+class _Sent:
+    __slots__ = ("missing", "undecodable")
+
+    def __init__(self) -> None:
+        self.missing = False  # some of the messages
+        self.undecodable = False
 
 
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> _Sent:
@@ -206,7 +209,8 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
     try:
         while done := await slices.next():
             show_keywords(session, selected, done.keywords)
-            sent = _Sent(sent.missing or done.missing, sent.undecodable or done.undecodable)
+            sent.missing |= done.missing
+            sent.undecodable |= done.undecodable
             slices.start(_AHEAD if quick else 0)
             began = time.monotonic()
             await _write(session, done.pieces)

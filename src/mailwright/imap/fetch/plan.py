@@ -19,6 +19,8 @@ from mailwright.message.structure import body, bodystructure, envelope_to_utf8, 
 from mailwright.store.db.api import Row
 
 Octets = Sequence[bytes]
+_encode: Final[Callable[[Sequence[int]], bytes]] = msgspec.json.encode
+_EVERYTHING: Final = Section()
 
 
 def _same(column: Octets) -> Octets:
@@ -27,7 +29,7 @@ def _same(column: Octets) -> Octets:
 
 def _numbers(column: Sequence[int]) -> Octets:
     """Each number in decimal: all at once is several times as quick as one by one."""
-    return bytes(msgspec.json.encode(column)[1:-1]).split(b",")
+    return _encode(column)[1:-1].split(b",")
 
 
 def _dates(column: Sequence[int]) -> Octets:
@@ -191,17 +193,30 @@ class Plan:
 
     def render(self, numbers: Iterable[int], rows: Sequence[Row]) -> bytes:
         """The responses for rows."""
-        return b"".join(self._pieces(numbers, rows))
+        if not rows:
+            return b""
+        count, width = len(rows), 2 * len(self._texts) - 1
+        pieces = [b""] * (count * width)
+        for place, text in enumerate(self._texts):
+            pieces[2 * place :: width] = [text] * count
+        for place, column in enumerate(self._values(numbers, rows)):
+            pieces[2 * place + 1 :: width] = column
+        return b"".join(pieces)
 
     def render_each(self, numbers: Iterable[int], rows: Sequence[Row]) -> list[bytes]:
         """For each row its response; with contents, only up to them."""
-        pieces, width = self._pieces(numbers, rows), 2 * len(self._texts) - 1
-        return [b"".join(pieces[start : start + width]) for start in range(0, len(pieces), width)]
+        found = []
+        values = self._values(numbers, rows)
+        for row in range(len(rows)):
+            pieces = [self._texts[0]]
+            for place, column in enumerate(values, 1):
+                pieces.append(column[row])
+                pieces.append(self._texts[place])
+            found.append(b"".join(pieces))
+        return found
 
-    def _pieces(self, numbers: Iterable[int], rows: Sequence[Row]) -> list[bytes]:
-        """For each row the texts and, between them, its values."""
-        if not rows:
-            return []
+    def _values(self, numbers: Iterable[int], rows: Sequence[Row]) -> list[Octets]:
+        """What stands between the texts, for each row."""
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
         values = [_numbers(list(numbers))]
         for places, render in self._sources:
@@ -209,13 +224,7 @@ class Plan:
                 values.append(self._flags(columns[0], columns[places[0]], columns[places[1]]))
             else:
                 values.append(render(*[columns[place] for place in places]))
-        count, width = len(rows), 2 * len(self._texts) - 1
-        pieces = [b""] * (count * width)
-        for place, text in enumerate(self._texts):
-            pieces[2 * place :: width] = [text] * count
-        for place, value in enumerate(values):
-            pieces[2 * place + 1 :: width] = value
-        return pieces
+        return values
 
     def keywords(self, rows: Sequence[Row]) -> set[str]:
         """The texts of keywords that are shown for these rows."""
@@ -247,7 +256,7 @@ class Plan:
 
 def _whole(contents: tuple[Attribute, ...], follows: bool) -> bytes:
     """What goes before the octets of a message when nothing but BODY[] is asked for; else b''."""
-    if len(contents) != 1 or contents[0].name != "BODY[]" or contents[0].section != Section():
+    if len(contents) != 1 or contents[0].name != "BODY[]" or contents[0].section != _EVERYTHING:
         return b""
     return (b" " if follows else b"") + contents[0].label + b" {%d}\r\n"
 

@@ -20,7 +20,7 @@ from mailwright.store.reading import source
 BLOCK: Final = 50_000  # rows read at a time
 _SLICE: Final = 0.05  # seconds of deciding after which others get their turn
 _LOOKUPS: Final = 200  # messages in one statement
-_MANY_MARKS: Final = 60  # more are not named
+_MANY_MARKS: Final = 8  # more are not named
 
 
 class Start(NamedTuple):
@@ -129,12 +129,14 @@ def _fitting_marks(tx: Transaction, key: Key, plan: Plan) -> Sql:
     )
     fitting = [mark for mark, fits in rows if fits]
     others = [mark for mark, fits in rows if not fits]
-    some, sign = (fitting, "IN") if len(fitting) <= len(others) else (others, "NOT IN")
-    if not some:
-        return FALSE if some is fitting else TRUE
+    if not fitting or not others:
+        return TRUE if fitting else FALSE
+    some, one, word = (
+        (fitting, "p.mark = ?", " OR ") if len(fitting) <= len(others) else (others, "p.mark <> ?", " AND ")
+    )
     if len(some) > _MANY_MARKS:
         return plan.marks
-    return Sql(f"p.mark {sign} ({', '.join('?' * len(some))})", tuple(some))
+    return Sql(f"({word.join([one] * len(some))})", tuple(some))  # for SQLite so few are dearer with IN
 
 
 class Decided(NamedTuple):
