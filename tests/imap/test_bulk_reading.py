@@ -112,6 +112,18 @@ async def test_lines_tell_of_messages_that_are_gone(db: Database) -> None:
     assert len(_sorted(found.pieces)) == COUNT - 1
 
 
+@pytest.mark.parametrize(
+    "asked", [b"(UID FLAGS)", b"(UID FLAGS ENVELOPE)", b"(UID FLAGS BODY[])", b"BODY[HEADER]"]
+)
+async def test_of_a_message_that_is_gone_nothing_is_told(db: Database, asked: bytes) -> None:
+    key = await fill(db, gaps=False)
+    await db.write(messages.expunge, *key, [17])
+    plan = Plan(parse_fetch(Lexer(b"17 " + asked)).attributes)
+    read = read_contents if plan.contents else read_slice
+    found = await db.read(read, key, [Run(17, array("I", [17]))], plan)
+    assert (b"".join(map(bytes, found.pieces)), found.covered, found.missing) == (b"", 1, True)
+
+
 def test_lines_are_for_messages_that_lie_close() -> None:
     assert lie_close([Run(1, array("I", range(1, 100)))])
     assert not lie_close([Run(1, array("I", range(1, 400, 2)))])

@@ -205,8 +205,8 @@ class Plan:
 
     def render_each(self, numbers: Iterable[int], rows: Sequence[Row]) -> list[bytes]:
         """For each row its response; with contents, only up to them."""
-        found = []
-        values = self._values(numbers, rows)
+        found: list[bytes] = []
+        values = self._values(numbers, rows) if rows else []
         for row in range(len(rows)):
             pieces = [self._texts[0]]
             for place, column in enumerate(values, 1):
@@ -216,7 +216,7 @@ class Plan:
         return found
 
     def _values(self, numbers: Iterable[int], rows: Sequence[Row]) -> list[Octets]:
-        """What stands between the texts, for each row."""
+        """What stands between the texts: columns with a value for each row. There must be rows."""
         columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
         values = [_numbers(list(numbers))]
         for places, render in self._sources:
