@@ -14,11 +14,11 @@ from mailwright.store.model import Place
 from mailwright.store.reading import read_places
 from mailwright.store.sets import ranges
 
-MANY = 500  # places from which on they are not read one by one, if
-CLOSE = 20  # so many or more lie side by side, on average
+MANY: Final = 500  # places from which on they are not read one by one, if
+CLOSE: Final = 20  # so many or more lie side by side, on average
 _MARKS: Final = 200  # of a mailbox, up to which it is done by marks
 _TOGETHER: Final = 20  # marks in one statement
-_FEW = 4  # marks that are counted at once
+_FEW: Final = 4  # marks that are counted at once
 _NEVER: Final = (1 << 62) - 1  # no modseq is higher
 
 
