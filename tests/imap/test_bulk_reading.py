@@ -6,7 +6,7 @@ import itertools
 import operator
 import random
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from support.accounts import new_account, prepared
@@ -25,6 +25,7 @@ from mailwright.store import arrivals, messages, reading
 from mailwright.store.db.api import Database, Transaction
 from mailwright.store.incoming import prepare_small
 from mailwright.store.mailboxes import find_mailbox
+from mailwright.store.model import Place
 
 NOW = 1_700_000_000
 COUNT = 300
@@ -107,6 +108,18 @@ async def test_lines_tell_of_messages_that_are_gone(db: Database) -> None:
     assert len(_sorted(found.pieces)) == COUNT - 1
 
 
+@pytest.mark.parametrize(
+    "asked", [b"(UID FLAGS)", b"(UID FLAGS ENVELOPE)", b"(UID FLAGS BODY[])", b"BODY[HEADER]"]
+)
+async def test_of_a_message_that_is_gone_nothing_is_told(db: Database, asked: bytes) -> None:
+    key = await fill(db, gaps=False)
+    await db.write(messages.expunge, *key, [17])
+    plan = Plan(parse_fetch(Lexer(b"17 " + asked)).attributes)
+    read = read_contents if plan.contents else read_slice
+    found = await db.read(read, key, [Run(17, array("I", [17]))], plan)
+    assert (_sorted(found.pieces), found.covered, found.missing) == ([], 1, True)
+
+
 def test_lines_are_for_messages_that_lie_close() -> None:
     assert lie_close([Run(1, array("I", range(1, 100)))])
     assert not lie_close([Run(1, array("I", range(1, 400, 2)))])
@@ -134,6 +147,40 @@ async def test_the_first_unseen_and_keywords(db: Database, gaps: bool) -> None:
         assert await db.read(reading.find_unseen, *key, nth, 1000) == unseen[nth - 1]
     assert await db.read(reading.find_unseen, *key, 5, unseen[4][1] - 1) == (0, 0)
     assert await db.read(reading.read_newest_keywords, *key, 1000) == {place.keywords for place in places}
+
+
+WORK = keys.HasKeyword("$work")
+
+
+@pytest.mark.parametrize("kinds", [1, 3, 32])
+@pytest.mark.parametrize("many", [0, 20, 100])
+async def test_searches_for_flags_and_keywords(
+    db: Database, kinds: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailwright.imap.search.rows._MANY_MARKS", many)
+    key = await fill(db, True, kinds)
+    places = await db.read(reading.read_range, *key)
+    seen, answered, late = keys.HasFlag(1), keys.HasFlag(2), keys.Resolved(((150, COUNT),))
+
+    def of(tx: Transaction, *program: keys.Key) -> tuple[list[int], list[int]]:
+        plan = make_plan(prepare(keys.And(program), {}), COUNT, NOW, ())
+        with_modseq = make_plan(prepare(keys.And(program), {}), COUNT, NOW, (), True)
+        return read_packed(tx, key, plan, COUNT).uids, _search_rows(tx, key, with_modseq)
+
+    cases: list[tuple[tuple[keys.Key, ...], Callable[[Place], object]]] = [
+        ((seen,), lambda place: place.flags & 1),
+        ((keys.Not(seen),), lambda place: not place.flags & 1),
+        ((keys.HasFlag(64),), lambda place: False),
+        ((keys.Not(keys.HasFlag(64)),), lambda place: True),
+        ((keys.Not(seen), keys.Not(answered)), lambda place: not place.flags & 3),
+        ((keys.Or(seen, WORK),), lambda place: place.flags & 1 or "$Work" in place.keywords),
+        ((WORK, late), lambda place: "$Work" in place.keywords and place.uid >= 150),
+        ((seen, keys.Or(WORK, late)), lambda p: p.flags & 1 and ("$Work" in p.keywords or p.uid >= 150)),
+        ((seen, keys.Not(keys.All())), lambda place: False),
+    ]
+    for program, fits in cases:
+        wanted = [place.uid for place in places if fits(place)]
+        assert await db.read(of, *program) == (wanted, wanted)
 
 
 @pytest.mark.parametrize("order", ["<", ">=", "="])

@@ -111,14 +111,14 @@ class TestDates:
     @MANY
     @given(st.integers(-(10**10), 10**11))
     def test_a_formatted_date_reads_back(self, seconds: int) -> None:
-        assert parse_date_time(Lexer(f'"{format_date_time(seconds)}"'.encode())) == seconds
+        assert parse_date_time(Lexer(b'"%b"' % format_date_time(seconds))) == seconds
 
     def test_day(self) -> None:
         assert parse_date(Lexer(b"2-Jan-1970")) == 1
         assert parse_date(Lexer(b'"02-Jan-1970"')) == 1
 
     def test_a_date_outside_the_calendar_is_shown_all_the_same(self) -> None:
-        assert format_date_time(10**15).startswith("31-Dec-9999")
+        assert format_date_time(10**15).startswith(b"31-Dec-9999")
 
 
 class TestFlags:

@@ -154,15 +154,17 @@ class Journal:
         self._store = store
         self._logs: dict[int, _Log] = {}
 
-    async def news(self, key: Key, since: int, heard: int) -> News:
-        """What happened in a mailbox after `since`, at least up to the modseq `heard`; 0: up to now."""
+    async def news(self, key: Key, since: int, heard: int) -> News | None:
+        """What happened in a mailbox after `since`, at least up to the modseq `heard`; 0: up to now. None: nothing."""
         account, mailbox = key
         log = self._log(account, since)
         if since >= log.floor:
             await self._follow(log, account, heard)
         if since < log.floor:
             return await self._store.read(read_news, account, mailbox, since)
-        return News(max(log.modseq, since), log.since(since, mailbox), [], 0)
+        if since >= log.modseq:
+            return None
+        return News(log.modseq, log.since(since, mailbox), [], 0)
 
     async def box(self, account: int, name: str) -> Box | None:
         """The account's own mailbox of this name as it is now, when that is known without asking the store for it."""
@@ -171,7 +173,9 @@ class Journal:
             return None
         await self._follow(log, account, 0)
         box = log.boxes.get(name)
-        return None if box is None else box._replace(modseq=max(box.modseq, log.modseq))
+        if box is None or box.modseq >= log.modseq:
+            return box
+        return Box(box.access, log.modseq, box.unseen)
 
     def keep(self, name: str, box: Box) -> None:
         """Know a mailbox from now on, of whom whoever calls it so is the owner."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -74,8 +74,10 @@ def _usable_flags(keywords: frozenset[str], rights: str, read_only: bool) -> byt
     return flags + responses.untagged("OK", "Flags that are kept", f"PERMANENTFLAGS {permanent}")
 
 
-def show_keywords(session: Session, selected: Selected, texts: Iterable[str]) -> None:
+def show_keywords(session: Session, selected: Selected, texts: Collection[str]) -> None:
     """Tell the client of keywords that no FLAGS response has named yet, before it meets them."""
+    if not texts:
+        return
     keywords = session.service.keywords
     known = keywords.add(selected.key, texts)
     if known != selected.keywords:
@@ -139,7 +141,9 @@ async def learn_news(session: Session, selected: Selected, *, read: bool = False
     since = selected.view.modseq
     if read or session.notified > since:
         heard = 0 if read else session.notified
-        _note(selected, await session.service.journal.news(selected.key, since, heard))
+        news = await session.service.journal.news(selected.key, since, heard)
+        if news is not None:
+            _note(selected, news)
 
 
 def _note(selected: Selected, news: News) -> None:
@@ -210,8 +214,7 @@ async def _adopt(session: Session, selected: Selected) -> bool:
     view = selected.view
     if not view.adopt():
         return False
-    if session.notified > view.modseq:
-        _note(selected, await session.service.journal.news(selected.key, view.modseq, session.notified))
+    await learn_news(session, selected)
     return True
 
 

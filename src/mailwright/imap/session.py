@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 from unicodedata import normalize
 
@@ -157,8 +156,9 @@ class Session:
 
     def tagged(self, tag: str, condition: str, text: str, code: str = "") -> bytes:
         """A status response in the client's language (RFC 5255 3.4)."""
-        spoken = translate(text, self.language)
-        return responses.tagged(tag, condition, spoken, code, self.utf8 or self.language != DEFAULT)
+        if self.language == DEFAULT:
+            return responses.tagged(tag, condition, text, code, self.utf8)
+        return responses.tagged(tag, condition, translate(text, self.language), code, True)
 
     def untagged(self, condition: str, text: str, code: str = "") -> bytes:
         return self.tagged("*", condition, text, code)
@@ -240,8 +240,10 @@ class Session:
     async def _tell_after(self, row: Row, args: object) -> None:
         """Tell what happened. What the command did is done, so that a store which fails now changes no reply."""
         expunge = self._may_expunge(row, args)
-        with suppress(errors.TemporaryFailure):
+        try:  # noqa: SIM105 - `suppress` would take longer than there is usually to tell
             await tell(self, expunge=expunge, read=row.reads_changes, always=row.always_tells)
+        except errors.TemporaryFailure:
+            pass
         if not expunge and self.watching is not None and self.watching.immediate:
             self.stream.wake()  # RFC 5465 6.1.1: what may not come before the reply comes behind it
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
@@ -178,9 +179,12 @@ class _Ahead:
         self._waiting += [(runs, None) for runs in islice(self._portions, max(0, count - len(self._waiting)))]
 
 
-class _Sent(NamedTuple):
-    missing: bool = False
-    undecodable: bool = False
+class _Sent:
+    __slots__ = ("missing", "undecodable")
+
+    def __init__(self) -> None:
+        self.missing = False  # some of the messages
+        self.undecodable = False
 
 
 async def _send(session: Session, selected: Selected, runs: list[Run], plan: Plan) -> _Sent:
@@ -194,7 +198,7 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
         read, size = read_lines, SLICE_LINES
     else:
         read, size = read_slice, SLICE_ROWS
-    store, clock = session.service.store, asyncio.get_running_loop().time
+    store = session.service.store
     ask, count = store.read, count_of(runs)
     if count <= (_FEW_CONTENTS if plan.contents else FEW):
         ask = store.read_apart if count > _PAGE and plan.joined and store.pressed else store.read_briefly
@@ -205,11 +209,12 @@ async def _send(session: Session, selected: Selected, runs: list[Run], plan: Pla
     try:
         while done := await slices.next():
             show_keywords(session, selected, done.keywords)
-            sent = _Sent(sent.missing or done.missing, sent.undecodable or done.undecodable)
+            sent.missing |= done.missing
+            sent.undecodable |= done.undecodable
             slices.start(_AHEAD if quick else 0)
-            began = clock()
+            began = time.monotonic()
             await _write(session, done.pieces)
-            quick = clock() - began < _SLOW  # else they would only lie in memory
+            quick = time.monotonic() - began < _SLOW  # else they would only lie in memory
     finally:
         slices.cancel()
     return sent
@@ -220,7 +225,7 @@ async def _send_uids(session: Session, runs: list[Run], plan: Plan) -> None:
     for batch in _batches(runs, SLICE_LINES):
         for number, uids in batch:
             numbers = uids if plan.by_uid else range(number, number + len(uids))
-            session.write(b"".join(plan.render(numbers, [(uid,) for uid in uids])))
+            session.write(plan.render(numbers, [(uid,) for uid in uids]))
         await session.drain_much()
 
 

@@ -21,6 +21,7 @@ class Remote(NamedTuple):
 Later = Remote | Encoded  # what is read when the client takes it
 Piece = bytes | Later
 Unjoined = Piece | memoryview
+_OCTETS: Final = (bytes, memoryview)
 
 
 class Slice(NamedTuple):
@@ -41,7 +42,7 @@ def joined(pieces: Iterable[Unjoined]) -> list[Piece]:
     found: list[Piece] = []
     waiting: list[bytes | memoryview] = []
     for piece in pieces:
-        if isinstance(piece, bytes | memoryview):
+        if isinstance(piece, _OCTETS):
             waiting.append(piece)
         else:
             found += (b"".join(waiting), piece)

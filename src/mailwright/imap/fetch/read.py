@@ -49,7 +49,7 @@ def read_slice(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Sl
         covered += sum([len(run.uids) for run in portion])
         numbers, chosen = plan.select(portion, rows)
         keywords |= plan.keywords(chosen)
-        data = b"".join(plan.render(numbers, chosen))
+        data = plan.render(numbers, chosen)
         pieces.append(data)
         octets += len(data)
         if octets >= SLICE_OCTETS:
@@ -105,7 +105,7 @@ def read_contents(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) ->
             numbers, chosen = islice(numbers, len(contents)), chosen[: len(contents)]
         _read_together(tx, plan, contents)
         keywords |= plan.keywords(chosen)
-        for head, content in zip(plan.render(numbers, chosen), contents, strict=True):
+        for head, content in zip(plan.render_each(numbers, chosen), contents, strict=True):
             pieces.append(head)
             pieces.extend(_contents(tx, plan, content))
             undecodable |= content.undecodable

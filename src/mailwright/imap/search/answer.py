@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mailwright.imap import responses
 from mailwright.imap.connection import Command
@@ -114,7 +114,10 @@ def names_numbers(args: object) -> bool:
     )
 
 
+_WITH_SEARCH: Final = (SortArgs, ThreadArgs, MultisearchArgs)
+
+
 def _search_of(args: object) -> SearchArgs | None:
-    if isinstance(args, SortArgs | ThreadArgs | MultisearchArgs):
+    if isinstance(args, _WITH_SEARCH):
         return args.search
     return args if isinstance(args, SearchArgs) else None

@@ -17,26 +17,30 @@ _MAX: Final = 0xFFFF_FFFF
 
 
 class Sql(NamedTuple):
-    """A condition on places (`p.`), and on messages (`m.`) when `joined`."""
+    """A condition on places (`p.`), and on messages (`m.`) when `joined`; `marking`: on flags and keywords alone."""
 
     text: str
     params: tuple[int | str, ...] = ()
     joined: bool = False
+    marking: bool = False
 
 
-_TRUE: Final = Sql("1 = 1")
+TRUE: Final = Sql("1 = 1")
+FALSE: Final = Sql("1 = 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a program is answered: rows from UID `low` to `high` where `where` holds, and `rest` for each of them.
 
-    `needs_rows`: the rest looks at flags, dates or sizes too. `texts` are its text keys.
+    `marks` is what else is asked of flags and keywords. `needs_rows`: the rest looks at flags, dates or sizes too.
+    `texts` are its text keys.
     """
 
     low: int
     high: int
     where: Sql
+    marks: Sql | None
     rest: keys.Key | None
     needs_rows: bool
     texts: tuple[keys.InText, ...]
@@ -127,14 +131,16 @@ def make_plan(
         sql = to_sql(one, now) if len(where) < _MAX_KEYS else None
         if sql is None:
             rest.append(one)
-        elif sql != _TRUE and sql not in where:
+        elif sql != TRUE and sql not in where:
             where.append(sql)
+    marks = [sql for sql in where if sql.marking]
     program = None if not rest else rest[0] if len(rest) == 1 else keys.And(tuple(rest))
     below = list(walk(program)) if program is not None else []
     return Plan(
         low,
         high,
-        _join(where, "AND"),
+        _join([sql for sql in where if not sql.marking], "AND"),
+        _join(marks, "AND") if marks else None,
         program,
         any(not isinstance(one, _WITHOUT_ROW) for one in below),
         tuple(dict.fromkeys(one for one in below if isinstance(one, keys.InText))),
@@ -169,12 +175,12 @@ def _sql(key: keys.Key, now: int) -> Sql | None:
 
 def _leaf(key: keys.Key, now: int) -> Sql | None:
     if isinstance(key, keys.All):
-        return _TRUE
+        return TRUE
     if isinstance(key, keys.HasFlag):
-        return Sql(f"(p.flags & {key.mask}) <> 0")
+        return Sql(f"(p.flags & {key.mask}) <> 0", marking=True)
     if isinstance(key, keys.HasKeyword):
         escaped = key.keyword.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return Sql("(' ' || lower(p.keywords) || ' ') LIKE ? ESCAPE '\\'", (f"% {escaped} %",))
+        return Sql("(' ' || lower(p.keywords) || ' ') LIKE ? ESCAPE '\\'", (f"% {escaped} %",), marking=True)
     if isinstance(key, keys.Resolved):
         return _ranges(key.ranges)
     if isinstance(key, keys.Size):
@@ -196,7 +202,7 @@ def _ranges(ranges: tuple[Range, ...]) -> Sql | None:
     if len(ranges) > _MAX_RANGES:
         return None
     if not ranges:
-        return Sql("1 = 0")
+        return FALSE
     text = " OR ".join(["p.uid BETWEEN ? AND ?"] * len(ranges))
     return Sql(f"({text})", tuple(number for pair in ranges for number in pair))
 
@@ -220,7 +226,8 @@ def _on_day(key: keys.OnDay) -> Sql:
 
 def _join(found: Sequence[Sql], word: str) -> Sql:
     if not found:
-        return _TRUE
+        return TRUE
     text = f" {word} ".join(f"({part.text})" for part in found)
     params = tuple(param for part in found for param in part.params)
-    return Sql(text, params, any(part.joined for part in found))
+    joined = any(part.joined for part in found)
+    return Sql(text, params, joined, all(part.marking for part in found))

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from mailwright.imap.search.match import COLUMNS, ROW_COLUMNS, Candidate, matches
-from mailwright.imap.search.program import Plan
+from mailwright.imap.search.program import FALSE, TRUE, Plan, Sql
 from mailwright.imap.search.texts import Chosen, Hits, Texts, choose, read_hits
 from mailwright.imap.view import Key
 from mailwright.store.db.api import Row, Transaction
@@ -20,6 +20,7 @@ from mailwright.store.reading import source
 BLOCK: Final = 50_000  # rows read at a time
 _SLICE: Final = 0.05  # seconds of deciding after which others get their turn
 _LOOKUPS: Final = 200  # messages in one statement
+_MANY_MARKS: Final = 8  # more are not named
 
 
 class Start(NamedTuple):
@@ -53,28 +54,25 @@ class Packed(NamedTuple):
 
 def read_packed(tx: Transaction, key: Key, plan: Plan, last: int) -> Packed:
     """The next UIDs from UID `last` down: the database hands them over as one text."""
-    rows = f"{source(plan.where.text)}{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)}"
+    where = _where(tx, key, plan, last)
+    rows = f"{source(where.text)}{_join(plan)} WHERE p.account = ? AND p.mailbox = ? AND {where.text}"
     if last - plan.low >= BLOCK:  # it may be more than one portion
         rows = f"FROM (SELECT p.uid AS uid {rows} ORDER BY p.uid DESC LIMIT {BLOCK}) AS p"
-    row = tx.one(
-        f"SELECT string_agg(CAST(p.uid AS TEXT), ','), count(*), min(p.uid) {rows}",
-        *_params(plan, key, last),
-    )
-    if row is None or not row[1]:
-        return Packed([], 0)
-    text, count, lowest = row
-    uids = sorted(msgspec.json.decode(f"[{text}]", type=list[int]))
-    return Packed(uids, lowest - 1 if count == BLOCK and lowest > plan.low else 0)
+    (text,) = tx.one(f"SELECT string_agg(CAST(p.uid AS TEXT), ',') {rows}", *key, *where.params) or ("",)
+    uids = sorted(msgspec.json.decode(f"[{text or ''}]", type=list[int]))
+    return Packed(uids, uids[0] - 1 if len(uids) == BLOCK and uids[0] > plan.low else 0)
 
 
 def read_block(tx: Transaction, key: Key, plan: Plan, chosen: Chosen, last: int) -> Block:
     """The next rows from UID `last` down."""
     if chosen.few is not None:
         return Block(_read_few(tx, key, plan, chosen.few), 0)
+    where = _where(tx, key, plan, last)
     rows = tx.all(
-        f"{_select(plan)} WHERE p.account = ? AND p.mailbox = ? AND {_where(plan)}"
+        f"{_select(plan, where)} WHERE p.account = ? AND p.mailbox = ? AND {where.text}"
         f" ORDER BY p.uid DESC LIMIT {BLOCK}",
-        *_params(plan, key, last),
+        *key,
+        *where.params,
     )
     following = rows[-1][0] - 1 if len(rows) == BLOCK else 0
     if chosen.indexed is not None:
@@ -85,23 +83,25 @@ def read_block(tx: Transaction, key: Key, plan: Plan, chosen: Chosen, last: int)
 
 def _read_few(tx: Transaction, key: Key, plan: Plan, messages: list[int]) -> list[Row]:
     rows: list[Row] = []
-    sql, params = _select(plan), _params(plan, key, plan.high)
+    where = _where(tx, key, plan, plan.high)
+    sql = _select(plan, where)
     for at in range(0, len(messages), _LOOKUPS):
         some = ", ".join(map(str, messages[at : at + _LOOKUPS]))
         # The plus signs keep the database from the index of the whole mailbox.
         rows += tx.all(
-            f"{sql} WHERE +p.account = ? AND +p.mailbox = ? AND {_where(plan)} AND p.message IN ({some})",
-            *params,
+            f"{sql} WHERE +p.account = ? AND +p.mailbox = ? AND {where.text} AND p.message IN ({some})",
+            *key,
+            *where.params,
         )
     rows.sort(reverse=True)
     return rows
 
 
-def _select(plan: Plan) -> str:
+def _select(plan: Plan, where: Sql) -> str:
     columns = COLUMNS if plan.rest is not None else "p.uid, p.modseq" if plan.with_modseq else "p.uid"
     if plan.needs_rows:
         columns = ROW_COLUMNS
-    rows = source(f"{columns} {plan.where.text}")
+    rows = source(f"{columns} {where.text}")
     return f"SELECT {columns} {rows}{_join(plan)}"
 
 
@@ -110,12 +110,33 @@ def _join(plan: Plan) -> str:
     return " JOIN messages m ON m.id = p.message" if joined else ""
 
 
-def _where(plan: Plan) -> str:
-    return f"p.uid >= ? AND p.uid <= ? AND {plan.where.text}"
+def _where(tx: Transaction, key: Key, plan: Plan, last: int) -> Sql:
+    """The condition on places up to UID `last`."""
+    where, marks = plan.where, _fitting_marks(tx, key, plan)
+    text = f"p.uid >= ? AND p.uid <= ? AND {where.text} AND {marks.text}"
+    return Sql(text, (plan.low, min(last, plan.high), *where.params, *marks.params))
 
 
-def _params(plan: Plan, key: Key, last: int) -> tuple[int | str, ...]:
-    return (*key, plan.low, min(last, plan.high), *plan.where.params)
+def _fitting_marks(tx: Transaction, key: Key, plan: Plan) -> Sql:
+    """The condition that a place has a mark that fits: a mailbox has few, and to look up each place's takes long."""
+    if plan.marks is None:
+        return TRUE
+    rows = tx.all(  # `p`, as the plan calls them
+        f"SELECT p.id, CASE WHEN {plan.marks.text} THEN 1 ELSE 0 END FROM marks p"  # noqa: S608
+        " WHERE p.account = ? AND p.mailbox = ?",
+        *plan.marks.params,
+        *key,
+    )
+    fitting = [mark for mark, fits in rows if fits]
+    others = [mark for mark, fits in rows if not fits]
+    if not fitting or not others:
+        return TRUE if fitting else FALSE
+    some, one, word = (
+        (fitting, "p.mark = ?", " OR ") if len(fitting) <= len(others) else (others, "p.mark <> ?", " AND ")
+    )
+    if len(some) > _MANY_MARKS:
+        return plan.marks
+    return Sql(f"({word.join([one] * len(some))})", tuple(some))  # for SQLite so few are dearer with IN
 
 
 class Decided(NamedTuple):

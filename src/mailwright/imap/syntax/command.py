@@ -41,7 +41,9 @@ def read_head(text: bytes) -> Head | None:
     found = _HEAD.match(text)
     if found is None:
         return None
-    tag, name, end = found.group(1).decode("ascii"), found.group(2).decode("ascii").upper(), found.end()
+    first: bytes = found.group(1)
+    second: bytes = found.group(2)
+    tag, name, end = first.decode("ascii"), second.decode("ascii").upper(), found.end()
     if name == "UID":
         sub = _SUBCOMMAND.match(text, end)
         name += " " + (sub.group(1).decode("ascii").upper() if sub is not None else "")

@@ -50,24 +50,26 @@ def _days(year: bytes, month: bytes, day: bytes) -> int:
         raise BadSyntax("No such day") from None
 
 
-_day_text: Final[dict[int, str]] = {}
-_TWO_DIGITS: Final = tuple([f"{number:02}" for number in range(60)])  # many times quicker than to format anew
+_day_text: Final[dict[int, bytes]] = {}
+# Many times quicker than to format anew.
+_MINUTES: Final = tuple([b"%02d:%02d:" % divmod(minute, 60) for minute in range(1440)])
+_SECONDS: Final = tuple([b"%02d +0000" % second for second in range(60)])
 
 
-def format_date_time(seconds: int) -> str:
+def format_date_time(seconds: int) -> bytes:
     """`17-Jul-1996 02:44:25 +0000`, without quotes; the day is two characters, as `date-day-fixed` asks."""
-    day, rest = divmod(seconds, 86400)
+    minutes = seconds // 60
+    day = minutes // 1440
     text = _day_text.get(day)
     if text is None:
         text = _format_day(day)
         if len(_day_text) > 20_000:
             _day_text.clear()
         _day_text[day] = text
-    hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60
-    return f"{text} {_TWO_DIGITS[hour]}:{_TWO_DIGITS[minute]}:{_TWO_DIGITS[second]} +0000"
+    return text + _MINUTES[minutes - day * 1440] + _SECONDS[seconds - minutes * 60]
 
 
-def _format_day(day: int) -> str:
+def _format_day(day: int) -> bytes:
     # A date outside the calendar (a wrong clock) is shown as its nearest day.
     value = date.fromordinal(min(max(day + EPOCH_DAY, 1), date.max.toordinal()))
-    return f"{value.day:2}-{_MONTHS[value.month - 1]}-{value.year:04}"
+    return f"{value.day:2}-{_MONTHS[value.month - 1]}-{value.year:04} ".encode("ascii")

@@ -39,8 +39,10 @@ _Function = Callable[[bytes | memoryview], bytes]
 _Many = Callable[[Any], Any]  # frames to buffers
 
 
-class _Contexts(threading.local):
+class _Contexts:
     """zstd's contexts are cheap to use and dear to make, and belong to one thread."""
+
+    __slots__ = ("compress", "decompress", "decompress_first", "decompress_many")
 
     def __init__(self) -> None:
         self.compress: dict[tuple[int, bool], zstandard.ZstdCompressor] = {}
@@ -56,7 +58,7 @@ class Codec:
         self._dictionaries = {_SHIPPED: _shipped()}
         self._newest = _SHIPPED
         self.samples: list[bytes] = []
-        self._contexts = _Contexts()
+        self._threads = threading.local()
 
     def adopt(self, number: int, data: bytes) -> None:
         """Pack with this dictionary from now on. It must be durable: what is packed with it is lost without it."""
@@ -109,6 +111,14 @@ class Codec:
     def is_left(self, stored: bytes) -> bool:
         """Whether a stored form is not compressed."""
         return stored.startswith(_RAW)
+
+    @property
+    def _contexts(self) -> _Contexts:
+        """Those of this thread."""
+        found: _Contexts | None = getattr(self._threads, "contexts", None)
+        if found is None:
+            found = self._threads.contexts = _Contexts()
+        return found
 
     def unpack(self, tx: Transaction, stored: bytes) -> bytes:
         """What `pack` or `pack_chunk` was given. Raises StoreFailed when it is damaged."""
