@@ -127,7 +127,8 @@ def test_getmail(alice: Person, run: Runner, tmp_path: Path, kind: str) -> None:
         f"username = {alice.address}\npassword = {alice.password}\n"
         + (f"ca_certs = {certificate(alice.demo)}\n" if "SSL" in kind else "")
         + "[destination]\ntype = MDA_external\nallow_root_commands = true\npath = /bin/sh\n"
-        f'arguments = ("-c", "cat > {maildir}/new/$$")\n'
+        # getmail misses the end of a program that ends before it waits for it, and then gives up after a minute.
+        f'arguments = ("-c", "cat > {maildir}/new/$$; sleep 1")\n'
         "[options]\nread_all = false\ndelete = false\n",
     )
     for _ in range(2):  # the second time there is nothing new
