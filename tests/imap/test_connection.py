@@ -21,6 +21,7 @@ from mailwright.imap.connection import (
     Message,
     SyntaxFault,
 )
+from mailwright.imap.syntax import command
 
 
 def connection(line: int = 200, literal: int = 100, append: int = 1000) -> Connection:
@@ -184,3 +185,53 @@ def test_a_long_line_octet_by_octet_is_not_quadratic() -> None:
         event = machine.next_event()
     assert isinstance(event, Command)
     assert time.process_time() - started < 2
+
+
+SAID = [
+    b"NOOP",
+    b"noop ",
+    b"UID NOOP",
+    b"SELECT &U,BTFw-",
+    b"SELECT &AGE-",
+    b"SELECT inbox",
+    b"EXAMINE {5+}\r\nINBOX",
+    b'LIST "" (%) RETURN (STATUS (MESSAGES))',
+    b"STATUS INBOX (MESSAGES UNSEEN)",
+    b"STATUS INBOX (MESSAGES NONSENSE)",
+    b"LOGIN alice secret",
+    b"SELECT " + b"x" * 300,
+]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"a", b"b2", b"+", b"a b", b"", b"x" * 255, b"x" * 256, b"(", b"\xff"]),
+            st.sampled_from(SAID),
+            st.booleans(),
+        ),
+        max_size=8,
+    )
+)
+def test_what_was_said_before_is_understood_as_if_it_was_not(said: list[tuple[bytes, bytes, bool]]) -> None:
+    def understood(tag: bytes, rest: bytes, utf8: bool) -> list[Event]:
+        machine = connection(line=600)
+        machine.utf8 = utf8
+        return talk([tag + b" " + rest + b"\r\n"], machine)[0]
+
+    def forget() -> None:
+        command._said.clear()
+        command._said_in_utf8.clear()
+
+    at_first = []
+    for one in said:
+        forget()
+        at_first.append(understood(*one))
+    forget()
+    assert [understood(*one) for one in said + said] == at_first + at_first
+
+
+def test_no_password_is_remembered() -> None:
+    talk([b"a LOGIN alice secret\r\nb LOGIN alice secret\r\nc SELECT INBOX\r\n"])
+    assert not any(b"secret" in rest for rest in command._said)
+    assert b"SELECT INBOX" in command._said

@@ -1,4 +1,4 @@
-"""What sessions share of an account: it is never older than what any process has committed."""
+"""What sessions share of an account: it is never older than what any process had committed when we looked for that."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mailwright.imap.commands.select import find_first_unseen
 from mailwright.imap.commands.status import read_box
 from mailwright.imap.journal import Box, FirstUnseen, Journal
 from mailwright.store import arrivals, mailboxes
+from mailwright.store.db import sqlite
 from mailwright.store.db.api import Transaction
 from mailwright.store.flags import store_flags
 from mailwright.store.messages import expunge
@@ -22,8 +23,9 @@ from mailwright.store.store import Store
 
 
 @pytest.fixture
-async def stores(tmp_path: Path) -> AsyncIterator[tuple[Store, Store]]:
-    """One file, opened as by two processes: neither is told of what the other does."""
+async def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Store, Store]]:
+    """One file, opened as by two processes: neither is told of what the other does, and both look each time."""
+    monkeypatch.setattr(sqlite, "_LOOK_ASKED", 0.0)
     async with open_store(tmp_path) as ours, open_store(tmp_path) as theirs:
         yield ours, theirs
 

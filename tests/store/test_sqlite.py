@@ -389,17 +389,78 @@ async def test_a_read_that_fails_and_one_that_nobody_waits_for(db: SQLiteDatabas
     assert found == []
 
 
-async def test_a_glance_sees_what_another_process_did_and_waits_for_nobody(
+_SET = (
+    "INSERT INTO account_state (account, modseq, last_id, bytes, messages) VALUES (7, {0}, 0, 0, 0)"
+    " ON CONFLICT DO UPDATE SET modseq = {0}"
+)
+
+
+def reach(tx: Transaction, modseq: int) -> None:
+    tx.run(_SET.format(modseq))
+    tx.announce(7, modseq)
+
+
+async def test_the_counter_of_an_account_is_known_to_whoever_was_answered(
+    db: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await db.write(reach, 1)
+    assert db.modseq(7) == 1
+    monkeypatch.setattr("mailwright.store.changes.read_modseq", None)  # nor is the database asked
+
+    def work(modseq: int) -> None:
+        db.write_now(reach, modseq)
+        told = asyncio.run_coroutine_threadsafe(ask(), loop)
+        assert told.result() == modseq
+
+    async def ask() -> int | None:
+        return db.modseq(7)
+
+    loop = asyncio.get_running_loop()
+    for modseq in range(2, 40, 2):
+        await db.write(reach, modseq)
+        assert db.modseq(7) == modseq
+        await asyncio.to_thread(work, modseq + 1)
+
+
+async def test_another_process_moves_the_counter_of_an_account_and_nobody_waits_for_it(
     db: SQLiteDatabase, tmp_path: Path
 ) -> None:
-    assert db.glance(names) == []
+    await db.write(reach, 1)
+    assert db.modseq(7) == 1
     other = apsw.Connection(str(tmp_path / "mail.sqlite"))
-    other.execute("INSERT INTO settings (name, value) VALUES ('theirs', x'')")
+    other.execute(_SET.format(5))
     other.execute("BEGIN IMMEDIATE")
-    assert db.glance(names) == ["theirs"]
+    await asyncio.sleep(0.1)
+    assert db.modseq(7) == 5
     other.close()
+    await db.write(reach, 6)
+    assert db.modseq(7) == 6
     await db.close()
-    assert db.glance(names) is None
+    assert db.modseq(7) is None
+
+
+async def test_the_counter_of_an_account_is_read_while_a_commit_hinders_to_look_for_other_processes(
+    db: SQLiteDatabase, tmp_path: Path
+) -> None:
+    begun, going_on = threading.Event(), threading.Event()
+
+    def wait(tx: Transaction) -> None:
+        begun.set()
+        going_on.wait(20)
+
+    await db.write(reach, 1)
+    assert db.modseq(7) == 1
+    other = apsw.Connection(str(tmp_path / "mail.sqlite"))
+    other.execute(_SET.format(5))
+    waiting = asyncio.ensure_future(db.write(wait))
+    await asyncio.to_thread(begun.wait)
+    try:
+        await asyncio.sleep(0.1)
+        assert db.modseq(7) == 5
+    finally:
+        going_on.set()
+    await waiting
+    assert db.modseq(7) == 5
 
 
 async def test_a_long_reader_does_not_stop_the_writer(

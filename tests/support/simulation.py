@@ -97,9 +97,6 @@ class InlineDatabase:
     async def read(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return operation(self.tx, *args, **kwargs)
 
-    def glance(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T | None:
-        return operation(self.tx, *args, **kwargs)
-
     def now(self, operation: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         self.connection.execute("SAVEPOINT operation")
         try:

@@ -25,6 +25,7 @@ from mailwright.imap.syntax.command import (
     no_command,
     parse_command,
     read_head,
+    recall,
     tag_of,
 )
 from mailwright.imap.syntax.events import (
@@ -334,6 +335,8 @@ class Connection:
         return None
 
     def _parse(self, text: bytes) -> Event:
+        if (said := recall(text, self.utf8)) is not None:
+            return said
         head = read_head(text)
         if head is None:
             return no_command(text)

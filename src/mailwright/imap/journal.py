@@ -200,7 +200,7 @@ class Journal:
     async def _follow(self, log: _Log, account: int, heard: int) -> None:
         """Bring a log up to the modseq `heard`; 0: up to now."""
         if not heard or heard > log.modseq:
-            heard = self._store.glance(changes.read_modseq, account) or heard
+            heard = self._store.modseq(account) or heard
         before = log.begun  # what was asked before now may know too little
         while log.done <= before and (not heard or log.modseq < heard):
             if log.reading is None:

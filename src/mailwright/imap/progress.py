@@ -59,7 +59,7 @@ def with_limit(session: Session, reply: Reply, limit: str) -> Reply:
     if limit and reply.code:
         session.write(session.untagged("NO", "Only the newest messages were worked on", limit))
         return reply
-    return reply._replace(code=limit) if limit else reply
+    return Reply(reply.text, limit, reply.condition) if limit else reply
 
 
 def count_of(runs: list[Run]) -> int:

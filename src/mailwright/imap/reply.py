@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
 
-
-class Reply(NamedTuple):
+class Reply:
     """The tagged response. `code` stands without its brackets."""
 
-    text: str
-    code: str = ""
-    condition: str = "OK"
+    __slots__ = ("code", "condition", "text")
+
+    def __init__(self, text: str, code: str = "", condition: str = "OK") -> None:
+        self.text = text
+        self.code = code
+        self.condition = condition
 
 
 class Refused(Exception):

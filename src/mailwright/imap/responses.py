@@ -119,8 +119,8 @@ def listing(
 
 
 def status(name: str, items: Iterable[tuple[str, int | str]], utf8: bool = False) -> bytes:
-    values = " ".join(f"{item} {value}" for item, value in items)
-    return b"* STATUS " + mailbox(name, utf8) + b" (" + values.encode("ascii") + b")\r\n"
+    values = " ".join([f"{item} {value}" for item, value in items])
+    return b"* STATUS %b (%b)\r\n" % (mailbox(name, utf8), values.encode("ascii"))
 
 
 def quota_root(name: str, root: str, utf8: bool = False) -> bytes:

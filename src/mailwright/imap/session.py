@@ -254,7 +254,7 @@ class Session:
             return reply
         code = f"HIGHESTMODSEQ {selected.view.complete}"
         if reply.condition == "OK" and not reply.code:
-            return reply._replace(code=code)
+            return Reply(reply.text, code)
         if reply.condition != "BAD":
             self.write(self.untagged("OK", "Some messages are gone", code))
         return reply
@@ -270,7 +270,7 @@ class Session:
         if names_numbers(args):
             return False
         name = self.connection.pending_command()
-        return name not in NUMBERED and not (name in TABLE and TABLE[name].uses_numbers)
+        return not name or (name not in NUMBERED and not (name in TABLE and TABLE[name].uses_numbers))
 
     def _write_fault(self, fault: SyntaxFault) -> None:
         self.write(self.tagged(fault.tag, fault.condition, fault.text, fault.code))

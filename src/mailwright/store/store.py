@@ -71,9 +71,9 @@ class Store:
         """See `Database.look_up`."""
         return self.db.look_up(operation, *args, **kwargs)
 
-    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """See `Database.glance`."""
-        return self.db.glance(operation, *args, **kwargs)
+    def modseq(self, account: int) -> int | None:
+        """See `Database.modseq`."""
+        return self.db.modseq(account)
 
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.write`."""

@@ -100,18 +100,33 @@ def status_line(
     service: Service, access: Access, items: tuple[str, ...], counts: Counts, utf8: bool = False
 ) -> bytes:
     """The STATUS response with these items."""
-    account, mailbox, _, name = access
-    values: dict[str, int | str] = {
-        "MESSAGES": mailbox.messages,
-        "UIDNEXT": mailbox.uidnext,
-        "UIDVALIDITY": mailbox.uidvalidity,
-        "UNSEEN": mailbox.unseen,
-        "SIZE": mailbox.bytes,
-        "DELETED": mailbox.deleted,
-        "HIGHESTMODSEQ": mailbox.modseq,
-        "MAILBOXID": f"({mailbox_id(account, mailbox.id)})",
-        "APPENDLIMIT": service.limits.message_size,
-        "RECENT": counts.recent,
-        "DELETED-STORAGE": counts.deleted_size,
-    }
-    return responses.status(name, [(item, values[item]) for item in items], utf8)
+    values = [(item, _value(service, access, item, counts)) for item in items]
+    return responses.status(access.name, values, utf8)
+
+
+def _value(service: Service, access: Access, item: str, counts: Counts) -> int | str:
+    mailbox = access.mailbox
+    match item:
+        case "MESSAGES":
+            return mailbox.messages
+        case "UIDNEXT":
+            return mailbox.uidnext
+        case "UIDVALIDITY":
+            return mailbox.uidvalidity
+        case "UNSEEN":
+            return mailbox.unseen
+        case "SIZE":
+            return mailbox.bytes
+        case "DELETED":
+            return mailbox.deleted
+        case "HIGHESTMODSEQ":
+            return mailbox.modseq
+        case "MAILBOXID":
+            return f"({mailbox_id(access.account, mailbox.id)})"
+        case "APPENDLIMIT":
+            return service.limits.message_size
+        case "RECENT":
+            return counts.recent
+        case _:
+            assert item == "DELETED-STORAGE"
+            return counts.deleted_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from mailwright.imap.syntax.append import Announced, End, Item, Text, Url
 from mailwright.imap.syntax.events import (
@@ -27,13 +27,50 @@ _TAG: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?: |$)')
 _SUBCOMMAND: Final = re.compile(rb" ([A-Za-z][A-Za-z0-9.-]{0,63})(?= |$)")
 _ANNOUNCED: Final = re.compile(rb"(~?)\{([0-9]{1,20})(\+?)\}\Z")
 
+# Clients say these again and again, word for word: what was parsed of them is remembered, for all clients. But not what
+# holds a number, which is another one the next time.
+_REPEATED: Final = frozenset(
+    {"NOOP", "CHECK", "IDLE", "SELECT", "EXAMINE", "STATUS", "LIST", "LSUB", "EXPUNGE"}
+)
+_VARIES: Final = re.compile(rb"[0-9\x80-\xff]")
+_LONGEST: Final = 200  # octets behind the tag
+_REMEMBERED: Final = 300
+_Said = dict[bytes, tuple[str, Any]]
+_said: Final[_Said] = {}
+_said_in_utf8: Final[_Said] = {}  # where names of mailboxes are read otherwise (RFC 6855 3)
 
-class Head(NamedTuple):
+
+class Head:
     """Tag and name in capitals, `UID` with what follows it; the arguments begin at `end`."""
 
-    tag: str
-    name: str
-    end: int
+    __slots__ = ("end", "name", "tag")
+
+    def __init__(self, tag: str, name: str, end: int) -> None:
+        self.tag = tag
+        self.name = name
+        self.end = end
+
+
+def recall(text: bytes, utf8: bool) -> Command | None:
+    """The command, when it was said before with any tag; None: it is to be read."""
+    start = text.find(b" ") + 1
+    if not start or len(text) - start > _LONGEST:
+        return None
+    said = (_said_in_utf8 if utf8 else _said).get(text[start:])
+    found = _TAG.match(text) if said is not None else None
+    if said is None or found is None or found.end() != start:
+        return None
+    return Command(found.group(1).decode("ascii"), said[0], False, said[1])
+
+
+def _remember(text: bytes, head: Head, args: Any, utf8: bool) -> None:
+    start = text.find(b" ") + 1
+    if head.name not in _REPEATED or len(text) - start > _LONGEST or _VARIES.search(text, start) is not None:
+        return
+    said = _said_in_utf8 if utf8 else _said
+    if len(said) >= _REMEMBERED:
+        said.clear()
+    said[text[start:]] = head.name, args
 
 
 def read_head(text: bytes) -> Head | None:
@@ -64,6 +101,7 @@ def parse_command(
         lexer.end()
     except BadSyntax as error:
         return fault_of(head, error)
+    _remember(text, head, args, utf8)
     uid = head.name.startswith("UID ")
     return Command(head.tag, head.name[4:] if uid else head.name, uid, args)
 

@@ -129,10 +129,10 @@ class Database(Protocol):
         """As `read_briefly`, for what a login or a delivery has to know: nobody waits for it."""
         ...
 
-    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        """The result of looking up one row that each write touches, at once and in the event loop itself.
+    def modseq(self, account: int) -> int | None:
+        """The counter of an account, at once and in the event loop itself: whoever was answered has his write in it.
 
-        None: it cannot be had without waiting, so `read` it.
+        Of another process' writes it may know a moment later. None: it cannot be had without waiting, so `read` it.
         """
         ...
 

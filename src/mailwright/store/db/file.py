@@ -152,14 +152,6 @@ class SQLiteFile:
                 self._allowance.spent()
         return await self.read(operation, *args, **kwargs)
 
-    def glance(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-        if self._own is None:
-            return None
-        try:
-            return operation(SQLiteTransaction(self._own, self.blobs), *args, **kwargs)
-        except apsw.Error:
-            return None
-
     def _read(
         self, connection: apsw.Connection, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

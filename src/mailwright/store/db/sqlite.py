@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import apsw
 
-from mailwright.store import schema
+from mailwright.store import changes, schema
 from mailwright.store.blobs.api import BlobStore
 from mailwright.store.db.api import Item, Operation, P, T
 from mailwright.store.db.checkpoints import Checkpointer
@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 
 _BATCH: Final = 256  # operations in one transaction at most
 _BRIEF: Final = 64  # operations that the event loop runs itself at most
-_LOOK: Final = 1.0  # seconds between two looks whether another process has written
+_LOOK: Final = 1.0  # seconds between two looks whether another process has written, and
+_LOOK_ASKED: Final = 0.05  # between two while somebody asks
+_MAX_MODSEQS: Final = 10_000  # accounts whose counters are remembered
 
 
 class SQLiteDatabase(SQLiteFile):
@@ -61,6 +63,8 @@ class SQLiteDatabase(SQLiteFile):
         self._processes = Processes(self._path, blobs, self.read) if vfs is None else None
         self._version = 0  # as the writer's connection last saw it: others' commits change it, its own do not
         self._look_due = False
+        self._looked_until = 0.0  # until when that need not be done again
+        self._modseqs: dict[int, int] = {}  # of accounts, unless another process has written since
         self._waiting: list[Job] = []
         self._busy = False  # the thread has the connection
         self._work: queue.SimpleQueue[tuple[list[Job], Callable[[], Changed]] | None] = queue.SimpleQueue()
@@ -124,6 +128,25 @@ class SQLiteDatabase(SQLiteFile):
     def pressed(self) -> bool:
         return self._gatherer.pressed
 
+    def modseq(self, account: int) -> int | None:
+        if self._own is None or self._loop is None:
+            return None
+        current = self._loop.time() < self._looked_until or (not self._busy and self._look_for_others())
+        if current and (known := self._modseqs.get(account)) is not None:
+            return known
+        try:
+            modseq = changes.read_modseq(SQLiteTransaction(self._own, self.blobs), account)
+        except apsw.Error:
+            return None
+        if current:
+            self._know(account, modseq)
+        return modseq
+
+    def _know(self, account: int, modseq: int) -> None:
+        if len(self._modseqs) >= _MAX_MODSEQS:
+            self._modseqs.clear()
+        self._modseqs[account] = max(modseq, self._modseqs.get(account, 0))
+
     def _new_future(self) -> asyncio.Future[Any]:
         if self._closing or self._loop is None:
             raise _closed()
@@ -176,6 +199,9 @@ class SQLiteDatabase(SQLiteFile):
 
     def _deliver(self, jobs: list[Job], changed: Changed, free: bool) -> None:
         try:
+            for account, modseq in changed.items():
+                if modseq:  # else it is no counter
+                    self._know(account, modseq)
             self._gatherer.answer(jobs)
             if self._on_change is not None:
                 for account, modseq in changed.items():
@@ -205,16 +231,22 @@ class SQLiteDatabase(SQLiteFile):
             self._look_for_others()
         self._loop.call_later(_LOOK, self._look_now_and_then)
 
-    def _look_for_others(self) -> None:
+    def _look_for_others(self) -> bool:
+        """Tell of what another process has written; whether that could be seen. Nobody else uses the connection now."""
         self._look_due = False
         assert self._connection is not None
+        assert self._loop is not None
         try:
             version = self._connection.pragma("data_version")
         except apsw.Error:  # a write will tell what is wrong
-            return
+            return False
+        self._looked_until = self._loop.time() + _LOOK_ASKED
         others, self._version = version != self._version, version
-        if others and self._on_others is not None:
-            self._on_others()
+        if others:
+            self._modseqs.clear()
+            if self._on_others is not None:
+                self._on_others()
+        return True
 
     # The writer's thread
 
@@ -249,13 +281,15 @@ class SQLiteDatabase(SQLiteFile):
                 self._call(self._free)
 
     def _answer(self, jobs: list[Job], changed: Changed, *, free: bool) -> None:
+        threads: list[Job] = []
         waiting: list[Job] = []
         for job in jobs:
-            if isinstance(job.future, Future):  # of a thread
-                job.fulfil()
-            else:
-                waiting.append(job)
+            (threads if isinstance(job.future, Future) else waiting).append(job)
         self._call(self._deliver, waiting, changed, free)
+        for (
+            job
+        ) in threads:  # then: what such a thread asks of the event loop next finds there what has changed
+            job.fulfil()
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         """Have it called in the event loop, as long as there is one."""
