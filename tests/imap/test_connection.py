@@ -234,4 +234,4 @@ def test_what_was_said_before_is_understood_as_if_it_was_not(said: list[tuple[by
 def test_no_password_is_remembered() -> None:
     talk([b"a LOGIN alice secret\r\nb LOGIN alice secret\r\nc SELECT INBOX\r\n"])
     assert not any(b"secret" in rest for rest in command._said)
-    assert b"SELECT INBOX" in command._said
+    assert b" SELECT INBOX" in command._said

@@ -241,8 +241,12 @@ class Connection:
                 return None
             self._scanned = len(self._buffer)
             return None
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
+        if end + 1 == len(self._buffer):  # mostly it is all that there is
+            line = bytes(self._buffer)[:-1]
+            self._buffer.clear()
+        else:
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
         self._scanned = 0
         return line[:-1] if line.endswith(b"\r") else line
 

@@ -96,7 +96,9 @@ async def run(session: Session, command: Command) -> Reply:
     if session.selected is not None:
         # RFC 3501 6.3.1: the old mailbox is left even when the new one cannot be opened.
         session.selected = None
-        session.write(session.untagged("OK", "The mailbox before this is closed", "CLOSED"))
+        session.write(
+            _untagged(session.language, session.utf8, "The mailbox before this is closed", "CLOSED")
+        )
     if args.refusal:
         raise Refused(args.refusal, "CANNOT")
     opened = await _open(session, args)
@@ -125,7 +127,8 @@ def _describe(session: Session, selected: Selected, opened: Opened) -> bytes:
         output += responses.recent(selected.recent_count)
         first = _unseen_number(opened)
         if first and "UIDONLY" not in session.enabled:
-            output += session.untagged("OK", "The first unseen message", f"UNSEEN {first}")
+            unseen = _untagged(session.language, session.utf8, "The first unseen message", "UNSEEN %d")
+            output += unseen % first
     name = mailbox_id(opened.access.account, mailbox.id).encode("ascii")
     numbers = (mailbox.uidvalidity, mailbox.uidnext, name, mailbox.modseq)
     return output + _numbers_template(session.language, session.utf8) % numbers
@@ -147,9 +150,15 @@ def _numbers_template(language: str, utf8: bool) -> bytes:
         ("The mailbox", "MAILBOXID (%b)"),
         ("The highest mod-sequence", "HIGHESTMODSEQ %d"),
     )
-    utf8 = utf8 or language != DEFAULT
-    spoken = [responses.untagged("OK", translate(text, language), code, utf8) for text, code in lines]
-    return b"".join(spoken)
+    return b"".join([_untagged(language, utf8, text, code) for text, code in lines])
+
+
+@lru_cache(maxsize=64)
+def _untagged(language: str, utf8: bool, text: str, code: str) -> bytes:
+    """An OK of each SELECT in a language, into which numbers may have to go."""
+    if language == DEFAULT:
+        return responses.untagged("OK", text, code, utf8)
+    return responses.untagged("OK", translate(text, language), code, True)
 
 
 async def _open(session: Session, args: SelectArgs) -> Opened:

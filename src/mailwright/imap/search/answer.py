@@ -108,7 +108,7 @@ def forget_saved(selected: Selected, args: object) -> None:
 
 def names_numbers(args: object) -> bool:
     """Whether these are arguments of a search that names messages by their sequence numbers; `$` is none."""
-    search = _search_of(args)
+    search = _search_of(args) if args is not None else None
     return search is not None and any(
         isinstance(one, Messages) and not one.numbers.saved for one in message_sets(search.key)
     )

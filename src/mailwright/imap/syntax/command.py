@@ -34,6 +34,8 @@ _REPEATED: Final = frozenset(
 )
 _VARIES: Final = re.compile(rb"[0-9\x80-\xff]")
 _LONGEST: Final = 200  # octets behind the tag
+_LONGEST_TAG: Final = 255
+_IN_TAG: Final = bytes([octet for octet in range(33, 127) if octet not in b'(){%*"\\+'])
 _REMEMBERED: Final = 300
 _Said = dict[bytes, tuple[str, Any]]
 _said: Final[_Said] = {}
@@ -53,24 +55,23 @@ class Head:
 
 def recall(text: bytes, utf8: bool) -> Command | None:
     """The command, when it was said before with any tag; None: it is to be read."""
-    start = text.find(b" ") + 1
-    if not start or len(text) - start > _LONGEST:
+    space = text.find(b" ")
+    if not 0 < space <= _LONGEST_TAG or len(text) - space > _LONGEST:
         return None
-    said = (_said_in_utf8 if utf8 else _said).get(text[start:])
-    found = _TAG.match(text) if said is not None else None
-    if said is None or found is None or found.end() != start:
+    said = (_said_in_utf8 if utf8 else _said).get(text[space:])
+    if said is None or text[:space].translate(None, _IN_TAG):
         return None
-    return Command(found.group(1).decode("ascii"), said[0], False, said[1])
+    return Command(text[:space].decode("ascii"), said[0], False, said[1])
 
 
 def _remember(text: bytes, head: Head, args: Any, utf8: bool) -> None:
-    start = text.find(b" ") + 1
-    if head.name not in _REPEATED or len(text) - start > _LONGEST or _VARIES.search(text, start) is not None:
+    rest = text[text.find(b" ") :]
+    if head.name not in _REPEATED or len(rest) > _LONGEST or _VARIES.search(rest) is not None:
         return
     said = _said_in_utf8 if utf8 else _said
     if len(said) >= _REMEMBERED:
         said.clear()
-    said[text[start:]] = head.name, args
+    said[rest] = head.name, args
 
 
 def read_head(text: bytes) -> Head | None:

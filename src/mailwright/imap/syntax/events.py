@@ -7,13 +7,25 @@ from typing import Any, NamedTuple
 from mailwright.imap.syntax.store import AppendMessage
 
 
-class Command(NamedTuple):
+class Command:
     """A complete command; of APPEND and REPLACE the part before the first message."""
 
-    tag: str
-    name: str
-    uid: bool
-    args: Any
+    __slots__ = ("args", "name", "tag", "uid")
+
+    def __init__(self, tag: str, name: str, uid: bool, args: Any) -> None:
+        self.tag = tag
+        self.name = name
+        self.uid = uid
+        self.args = args
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Command) and self._values() == other._values()
+
+    def __repr__(self) -> str:
+        return f"Command{self._values()!r}"
+
+    def _values(self) -> tuple[str, str, bool, Any]:
+        return self.tag, self.name, self.uid, self.args
 
 
 class Line(NamedTuple):
