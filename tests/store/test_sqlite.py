@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -17,7 +17,7 @@ from support.accounts import new_account, prepared
 from mailwright.store import arrivals, mailboxes, schema
 from mailwright.store.blobs.database import DatabaseBlobs
 from mailwright.store.db import allowance, checkpoints, gather
-from mailwright.store.db.api import Transaction
+from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.sqlite import SQLiteDatabase
 from mailwright.store.errors import StoreBusy, StoreError, StoreFailed
 
@@ -387,6 +387,28 @@ async def test_a_read_that_fails_and_one_that_nobody_waits_for(db: SQLiteDatabas
     failed, found = await results
     assert isinstance(failed, KeyError)
     assert found == []
+
+
+async def test_what_an_operation_leaves_open_is_closed_in_its_thread(db: SQLiteDatabase) -> None:
+    left: list[Iterator[Row]] = []
+
+    def leave(tx: Transaction) -> None:
+        rows = tx.rows("VALUES (1), (2), (3)")
+        assert next(rows) == (1,)
+        left.append(rows)
+
+    def leave_and_refuse(tx: Transaction) -> None:
+        leave(tx)
+        raise KeyError("no")
+
+    for run in (db.read, db.read_briefly, db.write, db.write_briefly):
+        await run(leave)
+        with pytest.raises(KeyError):
+            await run(leave_and_refuse)
+    assert len(left) >= 8
+    for rows in left:
+        with pytest.raises(apsw.CursorClosedError):
+            next(rows)
 
 
 _SET = (

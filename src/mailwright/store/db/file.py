@@ -42,9 +42,9 @@ STORAGE_ERRORS = tuple(error for error, _ in _FAILURES)
 
 
 class SQLiteTransaction:
-    """A transaction on one connection."""
+    """A transaction on one connection. Whoever made it calls `end`, in the thread that runs it."""
 
-    __slots__ = ("_calls", "_connection", "announced", "blobs", "dialect")
+    __slots__ = ("_calls", "_connection", "_cursors", "announced", "blobs", "dialect")
 
     def __init__(self, connection: apsw.Connection, blobs: BlobStore) -> None:
         self.dialect = DIALECT
@@ -52,12 +52,20 @@ class SQLiteTransaction:
         self.announced: dict[int, int] = {}
         self._calls = 0
         self._connection = connection
+        self._cursors: list[apsw.Cursor] = []  # that may not have given their last row yet
 
     def all(self, sql: str, *params: Value) -> list[Row]:
         return self._connection.execute(sql, params).fetchall()
 
     def rows(self, sql: str, *params: Value) -> Iterator[Row]:
-        return iter(self._connection.execute(sql, params))
+        cursor = self._connection.execute(sql, params)
+        self._cursors.append(cursor)
+        return iter(cursor)
+
+    def end(self) -> None:
+        """Close what an operation left open, which else another thread might, while this one uses the connection."""
+        for cursor in self._cursors:
+            cursor.close()
 
     def one(self, sql: str, *params: Value) -> Row | None:
         # All rows are fetched: a statement with RETURNING is done only when it has run to its end.
@@ -156,9 +164,11 @@ class SQLiteFile:
         self, connection: apsw.Connection, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         connection.execute("BEGIN")
+        tx = SQLiteTransaction(connection, self.blobs)
         try:
-            return operation(SQLiteTransaction(connection, self.blobs), *args, **kwargs)
+            return operation(tx, *args, **kwargs)
         finally:
+            tx.end()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 
@@ -169,7 +179,12 @@ class SQLiteFile:
 
     def connect(self, flags: int) -> apsw.Connection:
         statements = _STATEMENTS_WRITTEN if flags & apsw.SQLITE_OPEN_CREATE else _STATEMENTS_READ
-        connection = apsw.Connection(self._path, flags=flags, vfs=self._vfs, statementcachesize=statements)
+        connection = apsw.Connection(
+            self._path,
+            flags=flags | apsw.SQLITE_OPEN_NOMUTEX,  # one thread at a time has a connection
+            vfs=self._vfs,
+            statementcachesize=statements,
+        )
         connection.set_busy_timeout(int(self._busy_timeout * 1000))
         # Else statements are prepared again and again, since the plan might have to follow the values of parameters.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

@@ -159,6 +159,8 @@ class Transactions:
             raise
         except Exception as error:
             raise _Refused from error
+        finally:
+            tx.end()
         return tx.announced
 
     def _run_in_savepoint(self, unit: _Unit) -> Changed:
@@ -173,6 +175,8 @@ class Transactions:
             for job in unit:
                 job.error = error
             tx.announced.clear()
+        finally:
+            tx.end()
         self._connection.execute("RELEASE job")
         return tx.announced
 
