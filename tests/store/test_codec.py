@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import zstandard
 from hypothesis import given
@@ -43,6 +45,19 @@ NO_DATABASE: Transaction = NoDatabase()  # type: ignore[assignment]
 
 def unpack_chunks(codec: Codec, column: list[bytes], tx: Transaction = NO_DATABASE) -> list[bytes]:
     return [b"".join(pieces) for pieces in codec.unpack_chunks(tx, column)]
+
+
+def test_a_page_that_is_asked_for_again_is_not_unpacked_again() -> None:
+    codec = Codec()
+    texts = [b"(%d)" % number + MESSAGE * 3 for number in range(50)]
+    page = codec.pack(texts)
+    assert codec.unpack_all(NO_DATABASE, page[:30]) == texts[:30]
+    assert codec.unpack_all(NO_DATABASE, page[20:]) == texts[20:]
+    codec._dictionaries.clear()
+    with ThreadPoolExecutor(1) as other:  # which has nothing to unpack with
+        assert other.submit(codec.unpack_all, NO_DATABASE, page[::-1]).result() == texts[::-1]
+        with pytest.raises(StoreFailed):
+            other.submit(codec.unpack_all, NO_DATABASE, page * 5).result()
 
 
 @pytest.mark.parametrize("stored", SHIPPED)

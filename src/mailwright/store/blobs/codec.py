@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 import zstandard
 
 from mailwright.store.blobs import dictionaries, encodings
 from mailwright.store.blobs.api import CHUNK, Pieces
+from mailwright.store.blobs.lately import Lately
 from mailwright.store.errors import StoreFailed
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ _TEXT: Final = 0x20  # what begins with such an octet or a higher one stands as 
 _LEVEL: Final = 3
 _TOGETHER: Final = 8  # chunks that are decompressed in one call, at least
 _SHIPPED: Final = 0  # the number of dictionary.txt
+_PAGE: Final = 200  # rows: who asks for more does not ask for the same again soon
+_LATELY: Final = 8 * 1024 * 1024  # octets of such texts that stay in memory
 
 _Function = Callable[[bytes | memoryview], bytes]
 _Many = Callable[[Any], Any]  # frames to buffers
@@ -58,6 +61,7 @@ class Codec:
         self._dictionaries = {_SHIPPED: _shipped()}
         self._newest = _SHIPPED
         self.samples: list[bytes] = []
+        self._lately: Lately[bytes] = Lately(_LATELY)  # small texts by their stored forms
         self._threads = threading.local()
 
     def adopt(self, number: int, data: bytes) -> None:
@@ -140,7 +144,18 @@ class Codec:
         raise StoreFailed(f"a stored chunk uses the unknown method {method!r}; run `mailwright doctor`")
 
     def unpack_all(self, tx: Transaction, column: Sequence[bytes]) -> list[bytes]:
-        """`unpack` for a column of many rows."""
+        """`unpack` for a column of many rows, or of a page that others may ask for again."""
+        if len(column) > _PAGE:
+            return self._unpack_all(tx, column)
+        found = self._lately.find_all(column)
+        missing = [stored for stored, text in zip(column, found, strict=True) if text is None]
+        if not missing:
+            return cast("list[bytes]", found)
+        texts = dict(zip(missing, self._unpack_all(tx, missing), strict=True))
+        self._lately.add_all(texts.items())
+        return [texts[stored] if text is None else text for stored, text in zip(column, found, strict=True)]
+
+    def _unpack_all(self, tx: Transaction, column: Sequence[bytes]) -> list[bytes]:
         unpack, known, method = self.unpack, self._contexts.decompress, _ZSTD[0]
         try:
             return [

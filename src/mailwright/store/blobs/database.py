@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from mailwright.store.blobs.api import ALONE, CHUNK, Blob, Pieces, WriteNow
-from mailwright.store.blobs.beginnings import Beginnings
 from mailwright.store.blobs.codec import Codec
+from mailwright.store.blobs.lately import Lately
 from mailwright.store.db.api import Row, Transaction
 from mailwright.store.db.insert import insert, insert_numbered
 from mailwright.store.errors import NotFound, StoreError, StoreFailed
@@ -22,6 +22,7 @@ _CHUNK_BITS = 20  # a blob has at most 2**20 chunks: 256 GiB
 _IN_ROW = 2000  # octets of packed content that stand in the blob's own row
 _AT_ONCE = 64  # hashes that are looked up in one statement
 _BRIEF_IN_ROW = 7900  # the same of what stays for a moment: it may have a page of SQLite's for itself
+_BEGINNINGS = 4 * 1024 * 1024  # octets of contents that stay in memory
 _PIECE = 1005  # octets of a piece of what is larger: eight rows of these fill a page of SQLite's
 
 # Blobs of one chunk with what they are packed into; the database puts pieces together, in the order of the subquery.
@@ -58,7 +59,7 @@ class DatabaseBlobs:
         self.codec = Codec()
         self.newest = 0
         self.waits = False
-        self._beginnings = Beginnings()
+        self._beginnings: Lately[int] = Lately(_BEGINNINGS)  # headers, by the ids of their blobs
 
     def __reduce__(self) -> tuple[type[DatabaseBlobs], tuple[()]]:
         """For a process that reads: the place, not what we know of it."""
@@ -189,7 +190,11 @@ class DatabaseBlobs:
     ) -> list[Pieces]:
         if stops is None:
             return self._read_each(tx, blob_ids, None)
-        known = self._beginnings.find_all(zip(blob_ids, stops, strict=True))
+        found = self._beginnings.find_all(blob_ids)
+        known = [
+            None if octets is None or len(octets) < stop else octets
+            for octets, stop in zip(found, stops, strict=True)
+        ]
         contents: list[Pieces] = [(beginning or b"",) for beginning in known]
         missing = [n for n, beginning in enumerate(known) if beginning is None]
         if missing:
