@@ -201,6 +201,23 @@ async def test_what_was_called_brief_and_waits_is_left_to_threads_for_a_while(
         assert await brief(wait, 0.0) == loop
 
 
+def test_who_is_kept_from_a_processor_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allowance, "_LONG", 0.2)
+    clock = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    one = allowance.Allowance()
+    assert one.granted()
+    clock += 1.0
+    one.spent()
+    assert one.granted()
+    time.sleep(0.001)
+    clock += 1.0
+    one.spent()
+    assert not one.granted()
+    clock += 21.0
+    assert one.granted()
+
+
 async def test_a_brief_read_raises_what_its_operation_raises(db: SQLiteDatabase) -> None:
     def refuse(tx: Transaction) -> None:
         raise KeyError(threading.get_ident())
