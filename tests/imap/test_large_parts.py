@@ -87,7 +87,7 @@ async def expect_decoded(stream: MemoryStream, size: int) -> None:
 
 async def test_binary_decodes_a_large_part_as_it_is_sent(home: Home) -> None:
     stream = await select(home)
-    with at_most(4 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(b"a FETCH 1 BINARY.SIZE[2]\r\n")
         assert await stream.line() == b"* 1 FETCH (BINARY.SIZE[2] %d)" % (COUNT * len(DECODED))
         await reply(stream, b"a")
@@ -109,7 +109,7 @@ async def test_binary_decodes_a_large_part_as_it_is_sent(home: Home) -> None:
 async def test_catenate_copies_a_large_part(home: Home) -> None:
     stream = await select(home)
     head = b"Subject: copy\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    with at_most(4 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(
             b'a APPEND INBOX CATENATE (TEXT {%d+}\r\n%b URL ";UID=1/;SECTION=2")\r\n' % (len(head), head)
         )
@@ -124,7 +124,7 @@ async def test_catenate_copies_a_large_part(home: Home) -> None:
 
 async def test_replace_takes_a_large_literal(home: Home) -> None:
     stream = await select(home)
-    with at_most(4 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(b"a REPLACE 1 INBOX {%d+}\r\n" % SIZE + HEAD)
         for _ in range(COUNT):
             stream.feed(BLOCK)
@@ -144,7 +144,7 @@ async def test_urlfetch_sends_a_large_part(home: Home) -> None:
     stream.feed(b'a GENURLAUTH "%b" INTERNAL\r\n' % url)
     signed = (await stream.line()).split(b'"')[1]
     await reply(stream, b"a")
-    with at_most(4 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(b'b URLFETCH "%b" ("%b" BINARY)\r\n' % (signed, signed))
         size = await announced(stream, b'* URLFETCH "%b" {' % signed)
         assert size == COUNT * len(BLOCK) - 2
