@@ -18,6 +18,7 @@ from clients.mail import (
     chinese,
 )
 from clients.synchronisers import mbsync, offlineimap, transferred
+from support.getmail import keeping
 
 TLS = {
     "imap": [],
@@ -126,10 +127,8 @@ def test_getmail(alice: Person, run: Runner, tmp_path: Path, kind: str) -> None:
         f"[retriever]\ntype = {kind}\nserver = localhost\nport = {alice.demo.port(service)}\n"
         f"username = {alice.address}\npassword = {alice.password}\n"
         + (f"ca_certs = {certificate(alice.demo)}\n" if "SSL" in kind else "")
-        + "[destination]\ntype = MDA_external\nallow_root_commands = true\npath = /bin/sh\n"
-        # getmail misses the end of a program that ends before it waits for it, and then gives up after a minute.
-        f'arguments = ("-c", "cat > {maildir}/new/$$; sleep 1")\n'
-        "[options]\nread_all = false\ndelete = false\n",
+        + keeping(maildir / "new")
+        + "[options]\nread_all = false\ndelete = false\n",
     )
     for _ in range(2):  # the second time there is nothing new
         run("getmail", "getmail6", "-g", str(tmp_path))

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.demo import free_port
+from support.pace import slowness
 
 from mailwright.base.clock import ManualClock
 from mailwright.dns.api import Answer, DNSTemporary, Record, Status
@@ -271,7 +272,8 @@ def test_a_huge_reply_is_read_in_linear_time() -> None:
     started = time.process_time()
     with pytest.raises(BadReply):
         read_reply(dns.name.from_text("x0.example.org."), "MX", wire)
-    assert time.process_time() - started < 1.0
+    took = time.process_time() - started
+    assert took < 1.0 or took < slowness()
 
 
 def test_the_cache_is_bounded_by_count_and_octets() -> None:

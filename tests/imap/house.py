@@ -30,6 +30,7 @@ from mailwright.store.store import Store
 
 NOW = 1_767_600_000  # 2026-01-05 08:00 UTC
 _POST = 1 << 40  # no account's: told between processes to know that all that was told before has come
+_SECRET = ScramSecret.from_password("secret", b"salt" * 4, 4096)
 _numbers = itertools.count(1)
 
 
@@ -39,7 +40,6 @@ class Directory:
     def __init__(self, accounts: dict[str, int]) -> None:
         self.accounts = accounts
         self.failures: list[str] = []
-        self._secret = ScramSecret.from_password("secret", b"salt" * 4, 4096)
 
     async def verify_password(self, username: str, password: str, peer: str) -> Account | Denied:
         name = username.partition("@")[0]
@@ -50,7 +50,7 @@ class Directory:
         return Account(self.accounts[name], f"{name}@example.org")
 
     async def scram_secret(self, username: str, peer: str) -> ScramSecret | Denied | None:
-        return self._secret if username.partition("@")[0] in self.accounts else None
+        return _SECRET if username.partition("@")[0] in self.accounts else None
 
     async def scram_succeeded(self, username: str, peer: str) -> Account | Denied:
         return await self.verify_password(username, "secret", peer)

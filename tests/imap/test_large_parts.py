@@ -27,7 +27,7 @@ HEAD = (
 )
 BLOCK = base64.encodebytes(CONTENT[:65493]).replace(b"\n", b"\r\n")  # whole lines of 57 octets
 DECODED = CONTENT[:65493]
-COUNT = 12 * MEGABYTE // len(DECODED)
+COUNT = 8 * MEGABYTE // len(DECODED)
 TAIL = b"--b--\r\n"
 SIZE = len(HEAD) + COUNT * len(BLOCK) + len(TAIL)
 
@@ -87,7 +87,7 @@ async def expect_decoded(stream: MemoryStream, size: int) -> None:
 
 async def test_binary_decodes_a_large_part_as_it_is_sent(home: Home) -> None:
     stream = await select(home)
-    with at_most(6 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(b"a FETCH 1 BINARY.SIZE[2]\r\n")
         assert await stream.line() == b"* 1 FETCH (BINARY.SIZE[2] %d)" % (COUNT * len(DECODED))
         await reply(stream, b"a")
@@ -109,7 +109,7 @@ async def test_binary_decodes_a_large_part_as_it_is_sent(home: Home) -> None:
 async def test_catenate_copies_a_large_part(home: Home) -> None:
     stream = await select(home)
     head = b"Subject: copy\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    with at_most(6 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(
             b'a APPEND INBOX CATENATE (TEXT {%d+}\r\n%b URL ";UID=1/;SECTION=2")\r\n' % (len(head), head)
         )
@@ -124,7 +124,7 @@ async def test_catenate_copies_a_large_part(home: Home) -> None:
 
 async def test_replace_takes_a_large_literal(home: Home) -> None:
     stream = await select(home)
-    with at_most(6 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(b"a REPLACE 1 INBOX {%d+}\r\n" % SIZE + HEAD)
         for _ in range(COUNT):
             stream.feed(BLOCK)
@@ -144,7 +144,7 @@ async def test_urlfetch_sends_a_large_part(home: Home) -> None:
     stream.feed(b'a GENURLAUTH "%b" INTERNAL\r\n' % url)
     signed = (await stream.line()).split(b'"')[1]
     await reply(stream, b"a")
-    with at_most(6 * MEGABYTE):
+    with at_most(5 * MEGABYTE):
         stream.feed(b'b URLFETCH "%b" ("%b" BINARY)\r\n' % (signed, signed))
         size = await announced(stream, b'* URLFETCH "%b" {' % signed)
         assert size == COUNT * len(BLOCK) - 2
@@ -161,7 +161,7 @@ async def test_urlfetch_sends_a_large_part(home: Home) -> None:
 
 async def test_a_slow_client_of_a_decoded_part_ties_up_no_memory(home: Home) -> None:
     stream = await select(home)
-    stream.feed(b"a FETCH 1 (BINARY.PEEK[2] BINARY.PEEK[2]<1.9000000>)\r\n")
+    stream.feed(b"a FETCH 1 (BINARY.PEEK[2] BINARY.PEEK[2]<1.6000000>)\r\n")
     await announced(stream, b"* 1 FETCH (BINARY[2] ~{")
     await asyncio.sleep(0.2)
     assert stream.most_unread < MEGABYTE

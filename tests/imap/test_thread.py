@@ -126,17 +126,23 @@ def prune(node: Node, top: bool = False) -> list[Node]:
     return node.children
 
 
-_ids = st.integers(0, 9)
-_messages = st.lists(
-    st.tuples(
-        st.integers(0, 4),
-        st.sampled_from(["", "A", "B", "C", "D"]),
-        st.booleans(),
-        _ids,
-        st.lists(st.integers(1, 12), max_size=5, unique=True).map(tuple),
-    ),
-    max_size=14,
-).map(lambda rows: [Message(number, *row) for number, row in enumerate(rows, 1)])
+MOST, WIDTH = 14, 10
+
+
+def _made_of(octets: bytes) -> list[Message]:
+    """Up to MOST messages, each of WIDTH octets: to draw these as lists of tuples takes ten times as long."""
+    messages = []
+    for number in range(1, octets[0] % (MOST + 1) + 1):
+        sent, subject, reply, own, count, *ids = octets[number * WIDTH : (number + 1) * WIDTH]
+        references = dict.fromkeys(1 + one % 20 for one in ids[: count % 6])
+        messages.append(
+            Message(number, sent % 5, ("", *"ABCD")[subject % 5], bool(reply % 2), own % 10, (*references,))
+        )
+    return messages
+
+
+_size = (MOST + 1) * WIDTH
+_messages = st.binary(min_size=_size, max_size=_size).map(_made_of)
 
 
 @settings(max_examples=1500, deadline=None)

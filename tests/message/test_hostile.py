@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import process_time
 
 import pytest
+from support.pace import slowness
 
 from mailwright.message.links import MAX_REFERENCES
 from mailwright.message.links import to_record as to_links
@@ -76,12 +77,12 @@ def test_costs_less_than_a_second(name: str) -> None:
     costs = [cost(HOSTILE[name])]
     while len(costs) < 3 and not is_little(costs[-1]):  # the processor may be slow for a while
         costs.append(cost(HOSTILE[name]))
-    assert is_little(costs[-1]), costs
+    assert is_little(costs[-1]) or is_little(costs[-1], slowness()), costs
 
 
-def is_little(seconds: tuple[float, float, float]) -> bool:
+def is_little(seconds: tuple[float, float, float], slow: float = 1) -> bool:
     parsing, asking, searching = seconds
-    return parsing < 1 and asking < 1 and searching < 2
+    return parsing < slow and asking < slow and searching < 2 * slow
 
 
 def cost(source: bytes) -> tuple[float, float, float]:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.getmail import keeping
 from support.pop3 import ADDRESS, PASSWORD, Pop3House, listening
 
 from mailwright.tls.certificates import server_context
@@ -122,9 +123,8 @@ async def test_getmail(house: Pop3House, certificate: tuple[Path, Path], tmp_pat
             tmp_path / "getmailrc",
             f"[retriever]\ntype = SimplePOP3SSLRetriever\nserver = localhost\nport = {listener.port}\n"
             f"username = {ADDRESS}\npassword = {PASSWORD}\nca_certs = {certificate[0]}\n"
-            "[destination]\ntype = MDA_external\nallow_root_commands = true\npath = /bin/sh\n"
-            f'arguments = ("-c", "cat > {kept}/$$")\n'
-            "[options]\nread_all = false\ndelete = false\n",
+            + keeping(kept)
+            + "[options]\nread_all = false\ndelete = false\n",
         )
         for _ in range(2):  # the second time there is nothing new
             await run("getmail", "getmail6", "-g", str(tmp_path), folder=tmp_path)

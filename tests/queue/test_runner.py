@@ -273,7 +273,7 @@ async def test_the_record_tells_that_stopping_left_a_reply_unheard(
         number = await put(db, "bob@b.example", "carol@b.example")
         runner.wake()
         await until(lambda: bool(peer.taken))
-        await runner.stop(timeout=1.0, patience=0.05)  # the store has so long to keep what became of it
+        await runner.stop(timeout=3.0, patience=0.05)  # the store has so long to keep what became of it
         rows = await db.read(lambda tx: tx.all("SELECT owner, attempts FROM queue_recipients"))
         assert rows == [("", 1), ("", 1)]
         record = await db.read(trace.read, number)

@@ -20,6 +20,7 @@ from mailwright.sasl.steps import Challenge, Failure, ServerMechanism, VerifyPas
 from mailwright.sasl.wire import Cancelled, InvalidResponse, decode_initial_response, decode_response
 
 ALICE = Account(1, "alice@example.org")
+SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 4096)
 
 
 def machine(name: str, binding: bytes | None = None) -> ServerMechanism:
@@ -133,7 +134,7 @@ class Directory:
     def __init__(self, denied: Denied | None = None) -> None:
         self.asked: list[tuple[str, ...]] = []
         self.denied = denied
-        self.secret = ScramSecret.from_password("secret", b"0123456789abcdef", 4096)
+        self.secret = SECRET
 
     async def verify_password(self, username: str, password: str, peer: str) -> Account | Denied:
         self.asked.append(("verify", username, password, peer))

@@ -19,6 +19,7 @@ from mailwright.store.errors import StoreBusy, StoreFull
 END_POINT = b"\x42" * 32
 TLS_INFO = TLSInfo("TLSv1.3", "TLS_AES_256_GCM_SHA384", "mx.example.org", END_POINT)
 ALICE = Account(1, "alice@example.org")
+_SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 4096)
 
 
 class MemoryStream:
@@ -113,7 +114,7 @@ class House:
         self.opened: list[Message] = []
         self.refused: list[tuple[Envelope, Reply]] = []
         self.clock = ManualClock()
-        self.secret = ScramSecret.from_password("secret", b"0123456789abcdef", 4096)
+        self.secret = _SECRET
         self.failures: list[str] = []
 
     async def check_sender(

@@ -31,8 +31,8 @@ def message(number: int) -> bytes:
 
 
 def add(tx: Transaction, account: int, box: int, first: int, last: int) -> None:
-    for number in range(first, last):
-        arrivals.add(tx, account, box, prepare_small(tx.blobs, message(number)), now=1_770_000_000)
+    coming = [arrivals.Arrival(prepare_small(tx.blobs, message(number))) for number in range(first, last)]
+    arrivals.add_all(tx, account, box, coming, now=1_770_000_000)
 
 
 def read_back(tx: Transaction, account: int, box: int) -> list[tuple[Any, ...]]:

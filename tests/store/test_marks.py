@@ -116,11 +116,12 @@ class Mailbox:
             assert self.places.pop(uid).flags & Flag.DELETED
 
     async def check(self) -> None:
-        found = await self.db.read(reading.read_range, *self.key)
+        found, box = await self.db.read(
+            lambda tx: (reading.read_range(tx, *self.key), mailboxes.get_mailbox(tx, *self.key))
+        )
         assert {
             place.uid: Model(place.flags, frozenset(place.keywords.split()), place.modseq) for place in found
         } == self.places
-        box = await self.db.read(mailboxes.get_mailbox, *self.key)
         flags = [place.flags for place in self.places.values()]
         assert box.messages == len(flags)
         assert box.unseen == sum(not mask & Flag.SEEN for mask in flags)

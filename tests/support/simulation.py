@@ -85,7 +85,8 @@ class InlineDatabase:
     dialect = DIALECT
 
     def __init__(self) -> None:
-        self.connection = apsw.Connection(":memory:")
+        self.connection = apsw.Connection(":memory:", statementcachesize=600)
+        self.connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)  # as the store does, for the same reasons
         self.connection.deserialize("main", _tables())
         self.tx = SQLiteTransaction(self.connection, DatabaseBlobs())
         self.failing = False

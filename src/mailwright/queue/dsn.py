@@ -35,6 +35,7 @@ MAX_RETURNED: Final = 64 * 1024  # octets of a message that a report gives back 
 MAX_HEADER: Final = 64 * 1024  # octets of a header that a report gives back
 MAX_RECIPIENTS: Final = 25  # in one report, so that it stays below 256 KiB whatever they and the replies are
 _MAX_TEXT: Final = 500  # characters of a reply or an address
+_MAX_READ: Final = 2000  # characters of a reply in which its cause is looked for
 
 Outcomes = Sequence[tuple[Recipient, Result]]
 
@@ -202,7 +203,7 @@ def _explain(report: Report, said: Words, recipient: Recipient, result: Result) 
         for label, text in ((said.what, cause.what), (said.whose, cause.whose), (said.remedy, cause.remedy))
     ]
     if result.text:
-        text = _one_line(result.text)[:_MAX_TEXT]
+        text = _one_line(result.text)
         lines.append("      " + (said.said.format(host=result.host, text=text) if result.host else text))
     return lines
 
@@ -243,12 +244,13 @@ _CAUSES: Final = (
 
 def find_cause(result: Result) -> str:
     """The key of the cause in the tables of words."""
+    text = result.text[:_MAX_READ]
     for phase, status, cause in _CAUSES:
         if phase in ("", result.phase) and status.match(result.status) is not None:
-            if cause in ("refused", "busy") and _REPUTATION.search(result.text) is not None:
+            if cause in ("refused", "busy") and _REPUTATION.search(text) is not None:
                 return "reputation"
             return cause
-    return "reputation" if _REPUTATION.search(result.text) is not None else "other"
+    return "reputation" if _REPUTATION.search(text) is not None else "other"
 
 
 # The part for programs
@@ -313,12 +315,13 @@ def _typed(orcpt: str, *, utf8: bool) -> str:
 
 
 def _field_text(text: str, *, utf8: bool) -> str:
-    line = _one_line(text)[:_MAX_TEXT]
+    line = _one_line(text)
     return line if utf8 else line.encode("ascii", "replace").decode("ascii")
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Of its beginning: a reply may be long."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT]).split())
 
 
 # The original
