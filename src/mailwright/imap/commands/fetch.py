@@ -109,10 +109,10 @@ async def _changed(session: Session, selected: Selected, args: FetchArgs) -> lis
     return found.changed
 
 
-async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> None:
-    """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1)."""
+async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> bool:
+    """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1); whether all are still there."""
     by_uid = "UIDONLY" in session.enabled
-    await send_items(session, selected, runs, [FLAGS, MODSEQ] if by_uid else [UID, FLAGS, MODSEQ])
+    return await send_items(session, selected, runs, [FLAGS, MODSEQ] if by_uid else [UID, FLAGS, MODSEQ])
 
 
 async def send_items(
@@ -121,11 +121,12 @@ async def send_items(
     runs: list[Run],
     attributes: list[Attribute],
     changed_since: int | None = None,
-) -> None:
-    r"""Send these attributes without setting \Seen."""
+) -> bool:
+    r"""Send these attributes without setting \Seen; whether all messages are still there."""
     by_uid = "UIDONLY" in session.enabled
     plan = Plan(attributes, selected.view.recents, changed_since, by_uid, session.utf8)
-    await _send(session, selected, runs, plan)
+    sent = await _send(session, selected, runs, plan)
+    return not sent.missing
 
 
 async def _mark_seen(
