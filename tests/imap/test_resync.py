@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,6 +173,31 @@ async def test_what_vanishes_while_a_client_returns_is_told_before_the_reply(
     assert (b"* 3 EXISTS" in said, shown, b"* VANISHED 2" in said) == (True, [b"1", b"3"], True)
     stream.lose()
     await session
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("asked", [b"(FLAGS MODSEQ)", b"FLAGS"])
+async def test_no_news_tell_less_than_what_was_shown(store: Store, tmp_path: Path, asked: bytes) -> None:
+    account = await store.write(new_account, "resync@example.org")
+    inbox = await store.read(find_mailbox, account, "INBOX")
+    await store.write(arrivals.add, account, inbox.id, prepared(store.db, b"x"), now=1)
+    home = Home(store, account)
+    stream, running = home.connect()
+    await stream.line()
+    stream.feed(b"a SELECT INBOX (CONDSTORE)\r\nb FETCH 1 UID\r\n")
+    await reply(stream, b"b")
+    before = await store.read(changes.read_modseq, account)
+    await store.write(store_flags, account, inbox.id, [1], "add", 1)  # of this the session hears
+    await home.service.journal.news((account, inbox.id), before, 0)
+    async with open_store(
+        tmp_path
+    ) as theirs:  # and of this, as of what another process does, it does not yet
+        await theirs.write(store_flags, account, inbox.id, [1], "add", 4)
+    stream.feed(b"c FETCH 1 %b\r\n" % asked)
+    while not (line := await stream.line()).startswith(b"c "):
+        assert b"\\Flagged \\Seen" in line
+    stream.lose()
+    await running
 
 
 class TestSyntax:

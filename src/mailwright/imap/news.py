@@ -139,11 +139,13 @@ async def _load_for_news(session: Session, selected: Selected, expunge: bool) ->
 async def learn_news(session: Session, selected: Selected, *, read: bool = False) -> None:
     """Note what happened, without telling the client. `read` asks the store even when no notification came."""
     since = selected.view.modseq
+    read |= selected.ahead
     if read or session.notified > since:
         heard = 0 if read else session.notified
         news = await session.service.journal.news(selected.key, since, heard)
         if news is not None:
             _note(selected, news)
+        selected.ahead = False
 
 
 def _note(selected: Selected, news: News) -> None:

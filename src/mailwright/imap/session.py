@@ -350,10 +350,10 @@ class Session:
                 code = f"HIGHESTMODSEQ {self.selected.view.complete}"
                 self.write(self.untagged("OK", "The highest mod-sequence", code))
 
-    def showed_modseq(self) -> None:
+    def showed_newest(self) -> None:
         """Mod-sequences of what is in the store now were shown: the news up to them come before the reply."""
         if self.selected is not None:
-            self.notified = max(self.notified, self.selected.view.modseq + 1)
+            self.selected.ahead = True
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""

@@ -87,8 +87,8 @@ async def run(session: Session, command: Command) -> Reply:
         attributes = {UID: None} | attributes
     plan = Plan(list(attributes), selected.view.recents, args.changed_since, by_uid, session.utf8)
     sent = await _send(session, selected, highest_first(runs) if limit else runs, plan)
-    if MODSEQ in attributes:
-        session.showed_modseq()
+    if MODSEQ in attributes or (FLAGS in attributes and session.notified > selected.view.modseq):
+        session.showed_newest()  # so no news tell of flags as they were before
     if sent.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if sent.missing:
@@ -109,10 +109,10 @@ async def _changed(session: Session, selected: Selected, args: FetchArgs) -> lis
     return found.changed
 
 
-async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> bool:
-    """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1); whether all are still there."""
+async def send_changed(session: Session, selected: Selected, runs: list[Run]) -> None:
+    """Send UID, FLAGS and MODSEQ of these messages (RFC 7162 3.2.5.1)."""
     by_uid = "UIDONLY" in session.enabled
-    return await send_items(session, selected, runs, [FLAGS, MODSEQ] if by_uid else [UID, FLAGS, MODSEQ])
+    await send_items(session, selected, runs, [FLAGS, MODSEQ] if by_uid else [UID, FLAGS, MODSEQ])
 
 
 async def send_items(
@@ -121,12 +121,11 @@ async def send_items(
     runs: list[Run],
     attributes: list[Attribute],
     changed_since: int | None = None,
-) -> bool:
-    r"""Send these attributes without setting \Seen; whether all messages are still there."""
+) -> None:
+    r"""Send these attributes without setting \Seen."""
     by_uid = "UIDONLY" in session.enabled
     plan = Plan(attributes, selected.view.recents, changed_since, by_uid, session.utf8)
-    sent = await _send(session, selected, runs, plan)
-    return not sent.missing
+    await _send(session, selected, runs, plan)
 
 
 async def _mark_seen(

@@ -11,7 +11,7 @@ from mailwright.imap.commands.fetch import send_changed
 from mailwright.imap.connection import Command
 from mailwright.imap.journal import Box, FirstUnseen
 from mailwright.imap.languages import DEFAULT, translate
-from mailwright.imap.news import claim_recent, learn_news, load_from_uid, usable_flags
+from mailwright.imap.news import claim_recent, load_from_uid, usable_flags
 from mailwright.imap.reply import Bad, Refused, Reply
 from mailwright.imap.resync import Since, read_resync
 from mailwright.imap.selected import Selected
@@ -186,9 +186,8 @@ async def _resync(session: Session, selected: Selected, since: Since) -> None:
     session.write(responses.vanished(since.vanished, earlier=True))
     if since.changed:
         await load_from_uid(session, since.changed[0][0])
-        if not await send_changed(session, selected, selected.view.runs_of_uids(since.changed)):
-            # EXISTS counted what is gone by now: SELECT tells that it vanished, so that the client's cache is whole.
-            await learn_news(session, selected, read=True)
+        await send_changed(session, selected, selected.view.runs_of_uids(since.changed))
+        session.showed_newest()  # EXISTS counted what is gone by now: SELECT tells that too, so the cache is whole
 
 
 def _select(session: Session, opened: Opened, read_only: bool) -> Selected:

@@ -116,7 +116,7 @@ async def _tell_many(
     since = changed.modseq - 1 if silent and changed.modseq is not None else None
     await send_items(session, selected, runs, attributes, since)
     if with_modseq:  # what others changed meanwhile may have been shown: it is told as news too
-        session.showed_modseq()
+        session.showed_newest()
     if not silent:
         selected.view.forget_flags(chain.from_iterable(run.uids for run in runs))
 
