@@ -191,7 +191,7 @@ def tell_flags(
     texts = responses.flag_texts
     show_keywords(session, selected, {place.keywords for _, place in places})
     with_modseq = "CONDSTORE" in session.enabled
-    uid |= with_modseq  # RFC 7162 3.2.4
+    uid |= with_modseq or session.by_uid  # RFC 7162 3.2.4, RFC 3501 6.4.8
     recents = selected.view.recents
     output = []
     for number, place in places:

@@ -66,6 +66,7 @@ class Session:
         "_unwatch_login",
         "_watched",
         "account",
+        "by_uid",
         "closing",
         "connection",
         "enabled",
@@ -87,6 +88,7 @@ class Session:
         self.selected: Selected | None = None
         self.enabled: frozenset[str] = frozenset()
         self.notified = 0  # the watched account's modseq, as far as we heard
+        self.by_uid = False  # the command that came last names messages by their UIDs
         self.idle = False  # waiting in IDLE: changes are told at once
         self.watching: Watch | None = None  # what NOTIFY asked for
         self.closing = False
@@ -209,6 +211,7 @@ class Session:
     async def _run_command(self, command: Command) -> None:
         name = f"UID {command.name}" if command.uid else command.name
         row = TABLE[name]
+        self.by_uid = command.uid
         try:
             _check_state(name, row, self.state)
             self._check_numbers(name)
