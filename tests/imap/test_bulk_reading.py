@@ -106,6 +106,9 @@ async def test_lines_tell_of_messages_that_are_gone(db: Database) -> None:
     found = await db.read(read_lines, key, [run], Plan([UID, FLAGS], view.recents))
     assert (found.covered, found.missing) == (COUNT, True)
     assert len(_sorted(found.pieces)) == COUNT - 1
+    deleted = key[0], key[1] + 1000
+    found = await db.read(read_lines, deleted, [run], Plan([UID, FLAGS], view.recents))
+    assert (_sorted(found.pieces), found.missing) == ([], True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from support.accounts import new_account, prepared
 from support.stores import open_store
 
 from imap.test_streaming import Home, reply
+from mailwright.imap.commands import select
+from mailwright.imap.news import load_from_uid
 from mailwright.imap.resync import Since, read_resync, read_since
 from mailwright.imap.selected import read_news_and_uids
+from mailwright.imap.session import Session
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.notify import parse_notify
 from mailwright.imap.syntax.select import Match, Resync, parse_select
@@ -140,6 +144,60 @@ async def test_a_select_that_fails_in_its_midst_selects_nothing(
     assert (await stream.line()).startswith(b"c BAD ")
     stream.lose()
     await session
+
+
+@pytest.mark.asyncio
+async def test_what_vanishes_while_a_client_returns_is_told_before_the_reply(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await store.write(new_account, "resync@example.org")
+    inbox = await store.read(find_mailbox, account, "INBOX")
+    for number in range(3):
+        message = prepared(store.db, b"%d" % number)
+        await store.write(arrivals.add, account, inbox.id, message, now=1)
+    stream, session = Home(store, account).connect()
+    await stream.line()
+
+    async def load_and_expunge(session: Session, lowest: int) -> None:
+        await load_from_uid(session, lowest)
+        await store.write(messages.expunge, account, inbox.id, [2])
+        session.notified = 0  # of this no notification has come yet
+
+    monkeypatch.setattr(select, "load_from_uid", load_and_expunge)
+    stream.feed(b"a ENABLE QRESYNC\r\nb SELECT INBOX (QRESYNC (%d 1))\r\n" % inbox.uidvalidity)
+    await reply(stream, b"a")
+    said = []
+    while not (line := await stream.line()).startswith(b"b "):
+        said.append(line)
+    shown = [line.split()[1] for line in said if b" FETCH (" in line]
+    assert (b"* 3 EXISTS" in said, shown, b"* VANISHED 2" in said) == (True, [b"1", b"3"], True)
+    stream.lose()
+    await session
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("asked", [b"(FLAGS MODSEQ)", b"FLAGS"])
+async def test_no_news_tell_less_than_what_was_shown(store: Store, tmp_path: Path, asked: bytes) -> None:
+    account = await store.write(new_account, "resync@example.org")
+    inbox = await store.read(find_mailbox, account, "INBOX")
+    await store.write(arrivals.add, account, inbox.id, prepared(store.db, b"x"), now=1)
+    home = Home(store, account)
+    stream, running = home.connect()
+    await stream.line()
+    stream.feed(b"a SELECT INBOX (CONDSTORE)\r\nb FETCH 1 UID\r\n")
+    await reply(stream, b"b")
+    before = await store.read(changes.read_modseq, account)
+    await store.write(store_flags, account, inbox.id, [1], "add", 1)  # of this the session hears
+    await home.service.journal.news((account, inbox.id), before, 0)
+    async with open_store(
+        tmp_path
+    ) as theirs:  # and of this, as of what another process does, it does not yet
+        await theirs.write(store_flags, account, inbox.id, [1], "add", 4)
+    stream.feed(b"c FETCH 1 %b\r\n" % asked)
+    while not (line := await stream.line()).startswith(b"c "):
+        assert b"\\Flagged \\Seen" in line
+    stream.lose()
+    await running
 
 
 class TestSyntax:

@@ -139,11 +139,13 @@ async def _load_for_news(session: Session, selected: Selected, expunge: bool) ->
 async def learn_news(session: Session, selected: Selected, *, read: bool = False) -> None:
     """Note what happened, without telling the client. `read` asks the store even when no notification came."""
     since = selected.view.modseq
+    read |= selected.ahead
     if read or session.notified > since:
         heard = 0 if read else session.notified
         news = await session.service.journal.news(selected.key, since, heard)
         if news is not None:
             _note(selected, news)
+        selected.ahead = False
 
 
 def _note(selected: Selected, news: News) -> None:
@@ -189,7 +191,7 @@ def tell_flags(
     texts = responses.flag_texts
     show_keywords(session, selected, {place.keywords for _, place in places})
     with_modseq = "CONDSTORE" in session.enabled
-    uid |= with_modseq  # RFC 7162 3.2.4
+    uid |= with_modseq or session.by_uid  # RFC 7162 3.2.4, RFC 3501 6.4.8
     recents = selected.view.recents
     output = []
     for number, place in places:

@@ -22,6 +22,7 @@ class Selected:
     """A mailbox and this session's view of it."""
 
     __slots__ = (
+        "ahead",
         "contexts",
         "gone",
         "keywords",
@@ -46,6 +47,7 @@ class Selected:
         self.read_only = read_only
         self.recent_count = 0
         self.gone = False  # the mailbox was deleted
+        self.ahead = False  # the client was shown more than the view knows
         self.own: set[int] = set()  # modseqs of our own changes, of which not all need to be told
         self.own_uids: set[int] = set()  # of messages that we put here ourselves and have not told yet
         self.saved: array[int] = array("I")  # `$` of RFC 5182

@@ -66,6 +66,7 @@ class Session:
         "_unwatch_login",
         "_watched",
         "account",
+        "by_uid",
         "closing",
         "connection",
         "enabled",
@@ -87,6 +88,7 @@ class Session:
         self.selected: Selected | None = None
         self.enabled: frozenset[str] = frozenset()
         self.notified = 0  # the watched account's modseq, as far as we heard
+        self.by_uid = False  # the command that came last names messages by their UIDs
         self.idle = False  # waiting in IDLE: changes are told at once
         self.watching: Watch | None = None  # what NOTIFY asked for
         self.closing = False
@@ -209,6 +211,7 @@ class Session:
     async def _run_command(self, command: Command) -> None:
         name = f"UID {command.name}" if command.uid else command.name
         row = TABLE[name]
+        self.by_uid = command.uid
         try:
             _check_state(name, row, self.state)
             self._check_numbers(name)
@@ -350,10 +353,10 @@ class Session:
                 code = f"HIGHESTMODSEQ {self.selected.view.complete}"
                 self.write(self.untagged("OK", "The highest mod-sequence", code))
 
-    def showed_modseq(self) -> None:
+    def showed_newest(self) -> None:
         """Mod-sequences of what is in the store now were shown: the news up to them come before the reply."""
         if self.selected is not None:
-            self.notified = max(self.notified, self.selected.view.modseq + 1)
+            self.selected.ahead = True
 
     def watch(self, account: int) -> None:
         """From now on hear of the changes of this account, whose mailbox will be selected."""

@@ -340,16 +340,19 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
 
 def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> None:
     """As `mailboxes.rename_mailbox`; another's needs `x` on it and `k` above its new place. Raises NoRight too."""
-    access = resolve(tx, account, name)
-    access.need("x")
+    holder, old_path = locate(tx, account, name)
+    if holder != account:
+        access = resolve(tx, account, name)
+        access.need("x")
+        old_path = access.mailbox.name
     owner, path = _locate_new(tx, account, new_name)
-    if owner != access.account:
+    if owner != holder:
         raise NotAllowed("a mailbox stays with its owner: create a new one and copy the messages")
     if owner != account:
-        if access.mailbox.name == "INBOX":
+        if old_path == "INBOX":
             raise NotAllowed("only its owner can rename INBOX")
         _need_create(tx, account, owner, path)
-    mailboxes.rename_mailbox(tx, owner, access.mailbox.name, path)
+    mailboxes.rename_mailbox(tx, owner, old_path, path)
 
 
 def may_create(tx: Transaction, account: int, name: str) -> bool:

@@ -68,13 +68,18 @@ def list_subscriptions(tx: Transaction, account: int) -> list[str]:
 
 def find_mailbox(tx: Transaction, account: int, name: str) -> Mailbox:
     """The mailbox of this name. Raises NoSuchMailbox."""
-    try:
-        row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.name = ?", account, normal_name(name))
-    except InvalidName as error:
-        raise NoSuchMailbox(str(error)) from error
+    row = tx.one(f"SELECT {_COLUMNS} WHERE m.account = ? AND m.name = ?", account, _sought_name(name))
     if row is None:
         raise NoSuchMailbox(f"no mailbox {name!r}")
     return _mailbox(row)
+
+
+def _sought_name(name: str) -> str:
+    """The form of a name that is looked up. Raises NoSuchMailbox."""
+    try:
+        return normal_name(name)
+    except InvalidName as error:
+        raise NoSuchMailbox(str(error)) from error
 
 
 def get_mailbox(tx: Transaction, account: int, mailbox: int) -> Mailbox:
@@ -137,33 +142,37 @@ def delete_mailbox(tx: Transaction, account: int, name: str) -> None:
 def rename_mailbox(tx: Transaction, account: int, name: str, new_name: str) -> None:
     """Give a mailbox and all below it a new name; of INBOX only the messages move (RFC 3501 6.3.5).
 
-    Raises NoSuchMailbox, AlreadyExists, InvalidName, and NotAllowed when it would be put below itself, or needs levels
-    above it and there are MAX_MAILBOXES already.
+    A level that no mailbox has, but mailboxes below it, is renamed too: LIST shows it. Raises NoSuchMailbox,
+    AlreadyExists, InvalidName, and NotAllowed when it would be put below itself, or needs levels above it and there are
+    MAX_MAILBOXES already.
     """
     changes.hold(tx, account)
-    mailbox = find_mailbox(tx, account, name)
+    boxes = list_mailboxes(tx, account)
+    name = _sought_name(name)
+    moved = [box for box in boxes if box.name == name or box.name.startswith(name + "/")]
+    if not moved:
+        raise NoSuchMailbox(f"no mailbox {name!r}")
     new_name = normal_name(new_name)
     if _exists(tx, account, new_name):
         raise AlreadyExists(f"a mailbox {new_name!r} is there already")
-    if mailbox.name == "INBOX":
+    if name == "INBOX":
         target = create_mailbox(tx, account, new_name)
+        inbox = find_mailbox(tx, account, name)
         uids = [
             uid
             for (uid,) in tx.all(
-                "SELECT uid FROM places WHERE account = ? AND mailbox = ?", account, mailbox.id
+                "SELECT uid FROM places WHERE account = ? AND mailbox = ?", account, inbox.id
             )
         ]
-        messages.move(tx, account, mailbox.id, uids, target.id)
+        messages.move(tx, account, inbox.id, uids, target.id)
         return
-    if new_name.startswith(mailbox.name + "/"):
+    if new_name.startswith(name + "/"):
         raise NotAllowed("a mailbox cannot be put below itself")
     modseq = changes.next_modseq(tx, account)
     _make_levels(tx, account, new_name, modseq)
-    boxes = list_mailboxes(tx, account)
-    moved = [box for box in boxes if box.name == mailbox.name or box.name.startswith(mailbox.name + "/")]
     taken = {box.name for box in boxes} - {box.name for box in moved}  # what a deleted mailbox left below it
     for box in sorted(moved, key=lambda box: len(box.name)):  # the short ones make room for those below them
-        renamed = normal_name(new_name + box.name[len(mailbox.name) :])
+        renamed = normal_name(new_name + box.name[len(name) :])
         if renamed in taken:
             raise AlreadyExists(f"a mailbox {renamed!r} is there already")
         tx.run("UPDATE mailboxes SET name = ? WHERE account = ? AND id = ?", renamed, account, box.id)

@@ -87,8 +87,8 @@ async def run(session: Session, command: Command) -> Reply:
         attributes = {UID: None} | attributes
     plan = Plan(list(attributes), selected.view.recents, args.changed_since, by_uid, session.utf8)
     sent = await _send(session, selected, highest_first(runs) if limit else runs, plan)
-    if MODSEQ in attributes:
-        session.showed_modseq()
+    if MODSEQ in attributes or (FLAGS in attributes and session.notified > selected.view.modseq):
+        session.showed_newest()  # so no news tell of flags as they were before
     if sent.undecodable:
         return Reply("Some parts have a transfer encoding that nobody knows", "UNKNOWN-CTE", "NO")
     if sent.missing:

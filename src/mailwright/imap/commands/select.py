@@ -196,6 +196,7 @@ async def _resync(session: Session, selected: Selected, since: Since) -> None:
     if since.changed:
         await load_from_uid(session, since.changed[0][0])
         await send_changed(session, selected, selected.view.runs_of_uids(since.changed))
+        session.showed_newest()  # EXISTS counted what is gone by now: SELECT tells that too, so the cache is whole
 
 
 def _select(session: Session, opened: Opened, read_only: bool) -> Selected:

@@ -68,7 +68,7 @@ async def run(session: Session, command: Command) -> Reply:
         await _tell_many(session, selected, order, changed, args.silent, command.uid)
     else:
         told = changed.places[::-1] if limit else changed.places  # RFC 9738 3.1
-        _tell(session, selected, runs, changed._replace(places=told), args.silent, command.uid)
+        _tell(session, selected, runs, changed._replace(places=told), args.silent)
     if changed.refused:
         failed = changed.refused if command.uid else selected.view.numbers(changed.refused)
         reply = Reply("Some messages were changed meanwhile", f"MODIFIED {format_set(failed)}")
@@ -88,9 +88,7 @@ def _uids(runs: list[Run]) -> Sequence[int]:
     return uids
 
 
-def _tell(
-    session: Session, selected: Selected, runs: list[Run], changed: Changed, silent: bool, uid: bool
-) -> None:
+def _tell(session: Session, selected: Selected, runs: list[Run], changed: Changed, silent: bool) -> None:
     """The FETCH responses of a STORE: flags, and when it is silent only new mod-sequences (RFC 7162 3.1.3, 3.2.4)."""
     told = changed.places
     if silent:
@@ -98,7 +96,7 @@ def _tell(
         _tell_modseqs(session, selected.view, told)
         return
     numbers = {uid: number for run in runs for number, uid in enumerate(run.uids, run.number)}
-    tell_flags(session, selected, [(numbers[place.uid], place) for place in told], uid)
+    tell_flags(session, selected, [(numbers[place.uid], place) for place in told])
     selected.view.forget_flags([place.uid for place in told])
 
 
@@ -116,7 +114,7 @@ async def _tell_many(
     since = changed.modseq - 1 if silent and changed.modseq is not None else None
     await send_items(session, selected, runs, attributes, since)
     if with_modseq:  # what others changed meanwhile may have been shown: it is told as news too
-        session.showed_modseq()
+        session.showed_newest()
     if not silent:
         selected.view.forget_flags(chain.from_iterable(run.uids for run in runs))
 

@@ -46,9 +46,12 @@ def make_line(attributes: Sequence[Attribute], by_uid: bool) -> str:
 
 
 def write_lines(tx: Transaction, key: Key, runs: Sequence[Run], plan: Plan) -> Slice | None:
-    """As `read_slice`, for a plan with a line, over runs that `lie_close`; None when there are too many marks."""
+    """As `read_slice`, for a plan with a line, over runs that `lie_close`.
+
+    None when there are too many marks, or none, as in a mailbox that was deleted.
+    """
     marks = {mark: one.marks for mark, one in read_marks(tx, *key).items()}
-    if len(marks) > _MANY_MARKS:
+    if not 0 < len(marks) <= _MANY_MARKS:
         return None
     pieces: list[Piece] = []
     keywords: set[str] = set()

@@ -37,7 +37,7 @@ async def search(session: Session, selected: Selected, command: Command, args: S
     found = await find(session, selected, args.key, command.tag, args.uses_modseq)
     if args.uses_modseq:
         session.use_condstore()
-        session.showed_modseq()
+        session.showed_newest()
     return found
 
 

@@ -24,7 +24,7 @@ _known: Final[dict[bytes, tuple[Attribute, ...]]] = {}
 _NAME: Final = re.compile(rb"[A-Za-z0-9.]+")
 _PART: Final = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*")
 _SECTION_TEXT: Final = re.compile(rb"HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME", re.IGNORECASE)
-_PARTIAL: Final = re.compile(rb"<([0-9]{1,19})\.([0-9]{1,19})>")
+_PARTIAL: Final = re.compile(rb"<([0-9]{1,19})(?:\.([0-9]{1,19}))?>")
 _ATOM: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 
 SIMPLE: Final = frozenset(
@@ -170,7 +170,7 @@ def _parse_section(lexer: Lexer, name: str) -> Attribute:
     lexer.expect(93)
     partial = None
     if name != "BINARY.SIZE":
-        partial = _parse_partial(lexer)
+        partial = _parse_partial(lexer, endless=name.startswith("BINARY"))
     kind = name.removesuffix(".PEEK")
     shown = ".".join([*(str(number) for number in part), *([text] if text else [])]).encode("ascii")
     label = kind.encode("ascii") + b"[" + shown + field_label + b"]"
@@ -220,13 +220,14 @@ def _field_label(name: bytes) -> bytes:
     return b'"' + name.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def _parse_partial(lexer: Lexer) -> tuple[int, int] | None:
+def _parse_partial(lexer: Lexer, endless: bool) -> tuple[int, int] | None:
+    """`endless`: `<start>` alone means to the end, as Dovecot has it for BINARY."""
     if lexer.peek() != 60:  # '<'
         return None
     found = _PARTIAL.match(lexer.text, lexer.pos)
-    if found is None:
+    if found is None or (found.group(2) is None and not endless):
         raise BadSyntax(f"expected <start.count> {lexer.where()}")
-    start, count = int(found.group(1)), int(found.group(2))
+    start, count = int(found.group(1)), int(found.group(2) or MAX_NUMBER64)
     if start > MAX_NUMBER64 or not 0 < count <= MAX_NUMBER64:
         raise BadSyntax("A partial range begins at 0 or later and has at least one octet")
     lexer.pos = found.end()
