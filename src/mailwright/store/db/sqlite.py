@@ -286,9 +286,7 @@ class SQLiteDatabase(SQLiteFile):
         for job in jobs:
             (threads if isinstance(job.future, Future) else waiting).append(job)
         self._call(self._deliver, waiting, changed, free)
-        for (
-            job
-        ) in threads:  # then: what such a thread asks of the event loop next finds there what has changed
+        for job in threads:  # only now: whoever asks in the event loop next finds there what has changed
             job.fulfil()
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
