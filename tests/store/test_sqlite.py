@@ -469,6 +469,7 @@ async def test_another_process_moves_the_counter_of_an_account_and_nobody_waits_
     other = apsw.Connection(str(tmp_path / "mail.sqlite"))
     other.execute(_SET.format(5))
     other.execute("BEGIN IMMEDIATE")
+    assert db.modseq(7, exact=True) == 5
     await asyncio.sleep(0.1)
     assert db.modseq(7) == 5
     other.close()

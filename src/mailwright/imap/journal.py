@@ -154,12 +154,15 @@ class Journal:
         self._store = store
         self._logs: dict[int, _Log] = {}
 
-    async def news(self, key: Key, since: int, heard: int) -> News | None:
-        """What happened in a mailbox after `since`, at least up to the modseq `heard`; 0: up to now. None: nothing."""
+    async def news(self, key: Key, since: int, heard: int, *, exact: bool = False) -> News | None:
+        """What happened in a mailbox after `since`, at least up to the modseq `heard`; 0: up to now. None: nothing.
+
+        With `exact` now is what a read would find: see `Database.modseq`.
+        """
         account, mailbox = key
         log = self._log(account, since)
         if since >= log.floor:
-            await self._follow(log, account, heard)
+            await self._follow(log, account, heard, exact=exact)
         if since < log.floor:
             return await self._store.read(read_news, account, mailbox, since)
         if since >= log.modseq:
@@ -197,10 +200,10 @@ class Journal:
             log = self._logs[account] = _Log(since)
         return log
 
-    async def _follow(self, log: _Log, account: int, heard: int) -> None:
+    async def _follow(self, log: _Log, account: int, heard: int, *, exact: bool = False) -> None:
         """Bring a log up to the modseq `heard`; 0: up to now."""
         if not heard or heard > log.modseq:
-            heard = self._store.modseq(account) or heard
+            heard = self._store.modseq(account, exact=exact) or heard
         before = log.begun  # what was asked before now may know too little
         while log.done <= before and (not heard or log.modseq < heard):
             if log.reading is None:

@@ -142,7 +142,7 @@ async def learn_news(session: Session, selected: Selected, *, read: bool = False
     read |= selected.ahead
     if read or session.notified > since:
         heard = 0 if read else session.notified
-        news = await session.service.journal.news(selected.key, since, heard)
+        news = await session.service.journal.news(selected.key, since, heard, exact=selected.ahead)
         if news is not None:
             _note(selected, news)
         selected.ahead = False

@@ -71,9 +71,9 @@ class Store:
         """See `Database.look_up`."""
         return self.db.look_up(operation, *args, **kwargs)
 
-    def modseq(self, account: int) -> int | None:
+    def modseq(self, account: int, *, exact: bool = False) -> int | None:
         """See `Database.modseq`."""
-        return self.db.modseq(account)
+        return self.db.modseq(account, exact=exact)
 
     def write(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """See `Database.write`."""

@@ -129,10 +129,11 @@ class Database(Protocol):
         """As `read_briefly`, for what a login or a delivery has to know: nobody waits for it."""
         ...
 
-    def modseq(self, account: int) -> int | None:
+    def modseq(self, account: int, *, exact: bool = False) -> int | None:
         """The counter of an account, at once and in the event loop itself: whoever was answered has his write in it.
 
-        Of another process' writes it may know a moment later. None: it cannot be had without waiting, so `read` it.
+        What is committed, but not answered yet, and what another process writes is there a moment later; with `exact`
+        all that a read would find. None: it cannot be had without waiting, so `read` it.
         """
         ...
 

@@ -215,7 +215,7 @@ class PostgresDatabase:
     async def look_up(self, operation: Operation[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self.read(operation, *args, **kwargs)
 
-    def modseq(self, account: int) -> int | None:
+    def modseq(self, account: int, *, exact: bool = False) -> int | None:
         return None
 
     async def _run(self, call: Callable[[], T]) -> T:

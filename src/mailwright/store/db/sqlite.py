@@ -128,11 +128,11 @@ class SQLiteDatabase(SQLiteFile):
     def pressed(self) -> bool:
         return self._gatherer.pressed
 
-    def modseq(self, account: int) -> int | None:
+    def modseq(self, account: int, *, exact: bool = False) -> int | None:
         if self._own is None or self._loop is None:
             return None
         current = self._loop.time() < self._looked_until or (not self._busy and self._look_for_others())
-        if current and (known := self._modseqs.get(account)) is not None:
+        if current and not exact and (known := self._modseqs.get(account)) is not None:
             return known
         try:
             modseq = changes.read_modseq(SQLiteTransaction(self._own, self.blobs), account)
