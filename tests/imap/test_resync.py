@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,8 @@ from support.accounts import new_account, prepared
 from support.stores import open_store
 
 from imap.test_streaming import Home, reply
-from mailwright.imap.commands import select
-from mailwright.imap.news import load_from_uid
 from mailwright.imap.resync import Since, read_resync, read_since
 from mailwright.imap.selected import read_news_and_uids
-from mailwright.imap.session import Session
 from mailwright.imap.syntax.lexer import BadSyntax, Lexer
 from mailwright.imap.syntax.notify import parse_notify
 from mailwright.imap.syntax.select import Match, Resync, parse_select
@@ -148,7 +145,7 @@ async def test_a_select_that_fails_in_its_midst_selects_nothing(
 
 @pytest.mark.asyncio
 async def test_what_vanishes_while_a_client_returns_is_told_before_the_reply(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = await store.write(new_account, "resync@example.org")
     inbox = await store.read(find_mailbox, account, "INBOX")
@@ -157,13 +154,16 @@ async def test_what_vanishes_while_a_client_returns_is_told_before_the_reply(
         await store.write(arrivals.add, account, inbox.id, message, now=1)
     stream, session = Home(store, account).connect()
     await stream.line()
+    read = store.read
 
-    async def load_and_expunge(session: Session, lowest: int) -> None:
-        await load_from_uid(session, lowest)
-        await store.write(messages.expunge, account, inbox.id, [2])
-        session.notified = 0  # of this no notification has come yet
+    async def read_and_expunge(operation: Callable[..., Any], *args: Any) -> Any:
+        found = await read(operation, *args)
+        if operation is read_news_and_uids:
+            async with open_store(tmp_path) as theirs:  # so no notification comes
+                await theirs.write(messages.expunge, account, inbox.id, [2])
+        return found
 
-    monkeypatch.setattr(select, "load_from_uid", load_and_expunge)
+    monkeypatch.setattr(store, "read", read_and_expunge)
     stream.feed(b"a ENABLE QRESYNC\r\nb SELECT INBOX (QRESYNC (%d 1))\r\n" % inbox.uidvalidity)
     await reply(stream, b"a")
     said = []
