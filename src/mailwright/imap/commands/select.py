@@ -156,9 +156,7 @@ def _numbers_template(language: str, utf8: bool) -> bytes:
 @lru_cache(maxsize=64)
 def _untagged(language: str, utf8: bool, text: str, code: str) -> bytes:
     """An OK of each SELECT in a language, into which numbers may have to go."""
-    if language == DEFAULT:
-        return responses.untagged("OK", text, code, utf8)
-    return responses.untagged("OK", translate(text, language), code, True)
+    return responses.untagged("OK", translate(text, language), code, utf8 or language != DEFAULT)
 
 
 async def _open(session: Session, args: SelectArgs) -> Opened:

@@ -16,7 +16,7 @@ class Lately(Generic[K]):
     """By a key that never comes to stand for other octets, so what is here stays true; threads may share it."""
 
     def __init__(self, most: int) -> None:
-        """It holds `most` octets in all; what was used longest ago goes first."""
+        """It holds `most` octets, long keys aside; what was used longest ago goes first."""
         self._most = most
         self._held: dict[K, bytes] = {}  # the one used longest ago comes first
         self._octets = 0
